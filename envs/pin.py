@@ -1,0 +1,42 @@
+"""Pin every dependency: write `envs/requirements.txt` (hashed) and the constraint block of `pyproject.toml`.
+
+Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; both files are committed, `uv.lock` is not.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "envs" / "requirements.txt"
+PYPROJECT = ROOT / "pyproject.toml"
+BLOCK = re.compile(r"(# pins: begin\n).*?(# pins: end\n)", re.DOTALL)
+# Newer builds exist; these are the ones that vLLM is released against.
+HELD = ["torch==2.13.0", "torchvision==0.28.0"]
+
+
+def write_constraints(pins: list[str]) -> None:
+    quoted = "".join(f'    "{pin}",\n' for pin in pins)
+    text = PYPROJECT.read_text()
+    block = f"[tool.uv]\nconstraint-dependencies = [\n{quoted}]\n"
+    PYPROJECT.write_text(BLOCK.sub(lambda m: m.group(1) + block + m.group(2), text))
+
+
+def exported(*options: str) -> str:
+    command = ["uv", "export", "--quiet", "--no-header", "--no-annotate", "--no-emit-project", *options]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def main() -> None:
+    (ROOT / "uv.lock").unlink(missing_ok=True)
+    write_constraints(HELD)
+    subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
+    REQUIREMENTS.write_text(exported())
+    pins = sorted({line.strip() for line in exported("--no-hashes").splitlines() if "==" in line})
+    write_constraints(pins)
+    if exported() != REQUIREMENTS.read_text():
+        raise SystemExit("the constraint block does not reproduce envs/requirements.txt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Test-time contrastive concepts for open-vocabulary segmentation, mined from captions (arXiv 2407.05061)."""

@@ -1,6 +1,11 @@
 """What every settings model shares: unknown keys are refused, values are immutable once read."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A name that may become part of a path."""
 
 
 class Settings(BaseModel):

@@ -1,0 +1,48 @@
+"""What several tests share: the real data, where it is there, and a small encoder whose vectors a person can follow."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def captions_dir() -> Path:
+    folder = DATA / "captions"
+    if not folder.is_dir():
+        pytest.skip("real captions (../shared/data/captions) are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lists_dir() -> Path:
+    folder = DATA / "lists"
+    if not folder.is_dir():
+        pytest.skip("concept lists (../shared/data/lists) are not on this machine")
+    return folder
+
+
+class PlaneEncoder:
+    """Each known prompt has an angle in degrees and lies there on a circle, at a distance that must not matter."""
+
+    name = "plane"
+    dimension = 2
+    weights_sha256 = "0" * 64
+
+    def __init__(self, angles: dict[str, float]) -> None:
+        self.angles = angles
+        self.encoded: list[str] = []
+
+    def encode(self, prompts: Sequence[str]) -> np.ndarray:
+        self.encoded += prompts
+        radians = np.radians([self.angles[prompt] for prompt in prompts])
+        return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32) * 3
+
+
+@pytest.fixture
+def plane_encoder() -> type[PlaneEncoder]:
+    return PlaneEncoder

@@ -1,0 +1,212 @@
+"""Captions in every container, sound and broken."""
+
+import bz2
+import gzip
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contrastive_concepts.captions.duplicates import find_duplicates
+from contrastive_concepts.captions.formats import count_rows, detect_format, find_column, read_captions
+from contrastive_concepts.captions.manifest import check_unchanged, inspect_shard, manifest
+from contrastive_concepts.captions.shards import Shard, find_shards, shard_id
+from contrastive_concepts.errors import UserError
+
+TEXTS = ["a boat", "", None, "café ’n’ bar", 'a "quoted" one']
+
+
+def write_parquet(path: Path, captions: list, name: str = "TEXT", kind: pa.DataType | None = None) -> Path:
+    pq.write_table(pa.table({"URL": ["http://x/1.jpg"] * len(captions), name: pa.array(captions, kind)}), path)
+    return path
+
+
+def read_all(path: Path, column: str | int | None = None) -> list[str | None]:
+    layout = detect_format(str(path))
+    values = [
+        value
+        for batch in read_captions(str(path), layout, find_column(str(path), layout, column), 2)
+        for value in batch.to_pylist()
+    ]
+    return [value.decode() if isinstance(value, bytes) else value for value in values]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_parquet_gives_the_captions_as_they_stand(tmp_path: Path, kind: pa.DataType) -> None:
+    assert read_all(write_parquet(tmp_path / "a.parquet", TEXTS, "caption", kind)) == TEXTS
+
+
+def test_parquet_column_is_found_whatever_its_case(tmp_path: Path) -> None:
+    for name in ("TEXT", "caption", "Text"):
+        assert find_column(str(write_parquet(tmp_path / "a.parquet", TEXTS, name)), "parquet", None) == name
+
+
+def test_cc3m_and_cc12m_have_their_captions_in_different_columns(tmp_path: Path) -> None:
+    cc3m, cc12m = tmp_path / "cc3m.tsv", tmp_path / "cc12m.tsv.gz"
+    cc3m.write_text('a "big" boat\thttp://x/1.jpg\nsky\thttp://x/2.jpg\n')
+    cc12m.write_bytes(gzip.compress(b'http://x/1.jpg\ta "big" boat\nhttp://x/2.jpg\tsky\n'))
+    assert read_all(cc3m) == read_all(cc12m) == ['a "big" boat', "sky"]
+
+
+def test_tsv_with_a_header_and_ragged_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("url\tcaption\r\nhttp://x\tone\r\nhttp://y\r\nhttp://z\tthree\tmore\r\n")
+    assert read_all(path, "caption") == ["one", None, "three"]
+    assert read_all(path, 1) == ["caption", "one", None, "three"]
+
+
+def test_flickr_and_coco(tmp_path: Path) -> None:
+    flickr, coco = tmp_path / "results.token.txt.bz2", tmp_path / "captions.json"
+    flickr.write_bytes(bz2.compress(b"1.jpg#0\ta boat .\n1.jpg#1\ta ship .\n"))
+    coco.write_text(
+        json.dumps(
+            {"images": [], "annotations": [{"image_id": 1, "caption": "a boat"}, {"image_id": 1, "caption": "sky"}]}
+        )
+    )
+    assert read_all(flickr) == ["a boat .", "a ship ."]
+    assert read_all(coco) == ["a boat", "sky"]
+
+
+def test_broken_text_reaches_the_matching_stage(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"caf\xe9 and sky\thttp://x\n")
+    assert next(read_captions(str(path), "tsv", 0)).to_pylist() == [b"caf\xe9 and sky"]
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=20)), min_size=1, max_size=50), st.integers(1, 7))
+def test_parquet_round_trip(tmp_path_factory: pytest.TempPathFactory, captions: list[str | None], batch: int) -> None:
+    path = write_parquet(tmp_path_factory.mktemp("p") / "a.parquet", captions, kind=pa.string())
+    read = [value for array in read_captions(str(path), "parquet", "TEXT", batch) for value in array.to_pylist()]
+    assert read == captions
+    assert count_rows(str(path), "parquet", "TEXT") == len(captions)
+
+
+def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", TEXTS)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
+        inspect_shard(Shard("a", str(path)))
+    record = inspect_shard(Shard("a", str(path)), on_bad_shard="skip")
+    assert record.rows == 0
+    assert "not a readable parquet file" in str(record.skipped)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"URL": ["x"], "n": [1]}, "found columns URL, n; expected one named TEXT or caption"),
+        ({"TEXT": [1.5]}, "column 'TEXT' holds double, expected text"),
+        ({"TEXT": [["a"]]}, "column 'TEXT' holds list"),
+    ],
+)
+def test_a_parquet_file_without_captions_says_what_it_has(tmp_path: Path, content: dict, message: str) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(content), path)
+    with pytest.raises(UserError, match=message):
+        inspect_shard(Shard("a", str(path)))
+
+
+def test_other_bad_shards_are_one_clear_line(tmp_path: Path) -> None:
+    wrong = tmp_path / "a.csv"
+    wrong.write_text("x")
+    broken = tmp_path / "b.json"
+    broken.write_text('{"annotations": [{"caption": "a"')
+    empty = tmp_path / "c.json"
+    empty.write_text('{"annotations": []}')
+    squeezed = tmp_path / "d.tsv.gz"
+    squeezed.write_bytes(gzip.compress(b"a boat\thttp://x\n" * 1000)[:-30])
+    for path, message in (
+        (wrong, "layout not known"),
+        (broken, "not a readable coco file"),
+        (empty, "found no annotations"),
+        (squeezed, "not a readable tsv file"),
+        (tmp_path / "missing.tsv", "no such file"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            inspect_shard(Shard("x", str(path)))
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_manifest_identifies_each_shard(tmp_path: Path) -> None:
+    first = write_parquet(tmp_path / "a.parquet", TEXTS)
+    records = [inspect_shard(shard) for shard in find_shards(["*.parquet"], str(tmp_path))]
+    table = manifest(records)
+    assert table.select("path", "rows", "column", "skipped").rows() == [(str(first), 5, "TEXT", None)]
+    assert table["bytes"][0] == first.stat().st_size
+    assert len(table["sha256"][0]) == 64
+    check_unchanged(records[0])
+    os.utime(first, ns=(1, 1))
+    with pytest.raises(UserError, match="changed during the run"):
+        check_unchanged(records[0])
+
+
+def test_a_corpus_of_bad_shards_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"no")
+    record = inspect_shard(Shard("a", str(tmp_path / "a.parquet")), on_bad_shard="skip")
+    with pytest.raises(UserError, match="none of the 1 shards is readable"):
+        manifest([record])
+
+
+def test_shards_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        write_parquet(tmp_path / folder / "part 0;$(id).parquet", TEXTS)
+    shards = find_shards(["**/*.parquet", "x/*.parquet"], str(tmp_path))
+    assert len(shards) == len({shard.shard for shard in shards}) == 2
+    assert all(shard.shard.replace("-", "").isalnum() for shard in shards)
+    # The identifier does not depend on where the data folder lies.
+    assert shards[0].shard == shard_id("x/part 0;$(id).parquet")
+
+
+def test_a_pattern_that_finds_nothing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"captions\.shards: 'nothing/\*' names no file"):
+        find_shards(["nothing/*"], str(tmp_path))
+
+
+def test_urls_are_read_and_globbed() -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"TEXT": TEXTS}), sink)
+    for name in ("a", "b"):
+        memory.pipe(f"/corpus/{name}.parquet", sink.getvalue().to_pybytes())
+    shards = find_shards(["memory://corpus/*.parquet"])
+    assert [shard.path for shard in shards] == ["memory:///corpus/a.parquet", "memory:///corpus/b.parquet"]
+    record = inspect_shard(shards[0])
+    assert record.rows == 5
+    assert record.sha256 is not None
+    check_unchanged(record)
+
+
+def test_duplicates_leave_the_first_of_each_text(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", ["boat", "sky", None, "boat", ""])
+    (tmp_path / "b.tsv").write_bytes(
+        b"sky\thttp://x\nSky\thttp://x\nd\xe9j\xe0\thttp://x\nd\xe9j\xe0\thttp://x\n\thttp://x\n"
+    )
+    records = [inspect_shard(shard) for shard in find_shards(["a.parquet", "b.tsv"], str(tmp_path))]
+    a, b = (record.shard for record in records)
+    found = find_duplicates(records, tmp_path)
+    assert found.rows() == [(a, 3), (b, 0), (b, 3), (b, 4)]
+    assert found.schema == {"shard": pl.String, "row": pl.Int64}
+
+
+def test_real_shards_are_read_to_the_last_row(captions_dir: Path) -> None:
+    expected = {
+        "redcaps_explore_*.parquet": 321_338,
+        "laion_sample_10k.parquet": 10_000,
+        "laion2b_korean_10k.parquet": 10_000,
+        "cc3m_val.tsv": 15_833,
+        "coco_mini_captions_val2017.json": 395,
+        "flickr8k_head2000.token.txt": 2_000,
+    }
+    for pattern, rows in expected.items():
+        records = [inspect_shard(shard) for shard in find_shards([pattern], str(captions_dir))]
+        assert sum(record.rows for record in records) == rows, pattern

@@ -1,0 +1,105 @@
+"""The paper's own source: the inverted index gives the same X as the captions that it was made from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from contrastive_concepts.matching.counting import CooccurrenceCounter
+from contrastive_concepts.matching.lexicon import Lexicon
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contrastive_concepts.captions.concept_index import import_index, read_index, stream_index
+from contrastive_concepts.cooccurrence.incidence import count_index
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.vocabulary.concepts import merge_names
+
+CAPTIONS = [
+    "A boat on the water",
+    "boats and a dog near water",
+    "the dog's bone",
+    "hot dog with mustard",
+    "water",
+    "a man in a boat; two men in boats",
+]
+# Worked by hand from the captions above; a list names its first caption twice, as the public files do.
+INDEX = {
+    "boat": [0, 0, 1, 5],
+    "water": [0, 0, 1, 4],
+    "dog": [1, 1, 2, 3],
+    "hot_dog": [3, 3],
+    "man": [5, 5],
+    "zebra": [],
+}
+
+
+def write(path: Path, content: object) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def counted(tmp_path: Path, index: dict[str, list[int]], block: int) -> tuple[pl.DataFrame, np.ndarray]:
+    import_index(str(write(tmp_path / "index.json", index)), tmp_path / "index")
+    table, numbers = read_index(tmp_path / "index")
+    concepts, _ = merge_names(table["concept"].to_list(), "bag")
+    return concepts, count_index(table, numbers, concepts, "bag", block).toarray()
+
+
+@pytest.mark.parametrize("block", [1, 2, 1000])
+def test_index_and_captions_give_the_same_matrix(tmp_path: Path, block: int) -> None:
+    concepts, matrix = counted(tmp_path, INDEX, block)
+    counter = CooccurrenceCounter(Lexicon.build(concepts["concept"].to_list(), "bag"), 10_000)
+    counter.add(pa.array(CAPTIONS))
+    assert matrix.tolist() == counter.matrix().toarray().tolist()
+    names = concepts["concept"].to_list()
+    assert names == ["boat", "water", "dog", "hot dog", "man", "zebra"]
+    assert matrix[names.index("boat"), names.index("water")] == 2
+    assert matrix[names.index("dog"), names.index("hot dog")] == 1
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["boat", "sky", "dog", "tree", "car"]), st.lists(st.integers(0, 40), max_size=30), min_size=1
+    ),
+    st.integers(1, 50),
+)
+def test_pairs_are_intersections(
+    tmp_path_factory: pytest.TempPathFactory, index: dict[str, list[int]], block: int
+) -> None:
+    concepts, matrix = counted(tmp_path_factory.mktemp("i"), index, block)
+    names = concepts["concept"].to_list()
+    for i, a in enumerate(names):
+        for j, b in enumerate(names):
+            assert matrix[i, j] == len(set(index[a]) & set(index[b]))
+
+
+def test_names_of_one_concept_count_a_caption_once(tmp_path: Path) -> None:
+    _, matrix = counted(tmp_path, {"dog": [1, 2], "dogs": [2, 3], "cat": [3]}, 100)
+    assert matrix.tolist() == [[3, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": [1, 2', "not a readable search-indices JSON"),
+        ("[1, 2]", "the top: found start_array"),
+        ('{"a": {"b": 1}}', "concept 'a': found start_map"),
+        ('{"a": [1, "x"]}', "concept 'a': found string"),
+        ('{"a": [1.5]}', "concept 'a': found 1.5, expected a caption number"),
+        ('{"a": [-1]}', "concept 'a': found -1, expected a caption number"),
+        ("{}", "found no concept"),
+    ],
+)
+def test_a_broken_index_says_where(tmp_path: Path, content: str, message: str) -> None:
+    path = write(tmp_path / "bad.json", content)
+    with pytest.raises(UserError, match=message) as caught:
+        import_index(str(path), tmp_path / "index")
+    assert "bad.json" in str(caught.value)
+
+
+def test_a_missing_index_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        list(stream_index(str(tmp_path / "none.json")))

@@ -1,0 +1,122 @@
+"""Configurations: what is shipped is valid and in step with the models; what is wrong is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contrastive_concepts.config.load import parse_config, read_config
+from contrastive_concepts.config.render import leading_comment, render_config, schema_json
+from contrastive_concepts.errors import UserError
+
+from .conftest import ROOT
+
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+VALID: dict[str, Any] = {
+    "run": "test",
+    "captions": {"source": "shards", "shards": ["*.parquet"]},
+    "vocabulary": {"source": "given", "path": "concepts.txt"},
+    "visibility": {"judge": "transformers"},
+    "similarity": {"encoder": "open_clip"},
+}
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    config = json.loads(json.dumps(VALID))
+    *sections, last = key.split(".")
+    place = config
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_configs_are_what_the_models_say(path: Path) -> None:
+    text = path.read_text()
+    complete = path.name == "config.yaml"
+    assert render_config(read_config(path), leading_comment(text), complete) == text
+
+
+def test_the_schema_is_what_the_models_say() -> None:
+    assert (ROOT / "config" / "schema.json").read_text() == schema_json()
+
+
+def test_the_papers_setting() -> None:
+    settings = read_config(ROOT / "config" / "laion400m.yaml")
+    selection = settings.selection
+    assert (selection.gamma, selection.delta, selection.beta) == (0.01, 0.8, 0.9)
+    assert selection.stoplist == ["image", "photo", "picture", "view"]
+    assert settings.similarity.model_dump(include={"model", "pretrained", "templates"}) == {
+        "model": "ViT-B-16",
+        "pretrained": "laion2b_s34b_b88k",
+        "templates": "imagenet",
+    }
+    assert settings.visibility.model_dump()["model"] == "mistralai/Mixtral-8x7B-Instruct-v0.1"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("selection.gamma", 1.5, "config: selection.gamma: found 1.5, expected less than or equal to 1"),
+        ("selection.delta", -0.1, "config: selection.delta: found -0.1, expected greater than or equal to 0"),
+        ("selection.beta", "high", "config: selection.beta: found 'high', expected a valid number"),
+        ("selection.gama", 0.1, "config: selection.gama: unknown key, did you mean gamma?"),
+        ("captions.colum", "x", "config: captions.colum: unknown key, did you mean column?"),
+        ("captions.shards", "a.parquet", "config: captions.shards: found 'a.parquet', expected a valid list"),
+        (
+            "captions.max_caption_bytes",
+            0,
+            "config: captions.max_caption_bytes: found 0, expected greater than or equal to 1",
+        ),
+        ("captions.deduplicate", "yes", "config: captions.deduplicate: found 'yes', expected a valid boolean"),
+        ("visibilty", {}, "config: visibilty: unknown key, did you mean visibility?"),
+        ("run", "../x", "config: run: found '../x', expected"),
+        (
+            "selection.gamma",
+            {"other": 0.1},
+            "config: selection.gamma: found corpora ['other'], expected one named 'corpus'",
+        ),
+        ("vocabulary", {"source": "index"}, "config: vocabulary.source: found 'index'"),
+        ("vocabulary", {"source": "magic"}, "config: vocabulary: found"),
+        (
+            "similarity",
+            {"encoder": "open_clip", "model": 3},
+            "config: similarity.model: found 3, expected a valid string",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named_in_one_line(key: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_config(changed(key, value))
+    lines = str(caught.value).splitlines()
+    assert any(line.startswith(message) for line in lines), lines
+    assert all(line.startswith("config: ") for line in lines)
+
+
+def test_a_missing_key_is_named() -> None:
+    without = {key: value for key, value in VALID.items() if key != "captions"}
+    with pytest.raises(UserError, match="config: captions: missing"):
+        parse_config(without)
+
+
+def test_gamma_may_be_given_for_each_corpus() -> None:
+    settings = parse_config(changed("selection.gamma", {"corpus": 0.02, "other": 0.5}))
+    assert settings.selection.gamma_for("corpus") == 0.02
+
+
+def test_a_file_that_is_no_config(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for text, message in (("- a", "expected keys and values"), ("a: [", "not valid YAML")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_config(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_dumped_settings_are_a_config_again() -> None:
+    settings = parse_config(VALID)
+    assert parse_config(yaml.safe_load(yaml.safe_dump(settings.model_dump()))) == settings

@@ -1,0 +1,325 @@
+"""Similarity, selection, the published folder, and asking it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from contrastive_concepts import ContrastiveConcepts
+from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.dictionary.build import build_dictionary
+from contrastive_concepts.dictionary.publish import publish
+from contrastive_concepts.dictionary.selection import describe_concepts, select
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.similarity.ensemble import embed
+from contrastive_concepts.similarity.semantic import measure_candidates
+from contrastive_concepts.similarity.store import describe_encoder
+
+ANGLES = {"boat": 0.0, "ship": 10.0, "water": 60.0, "freedom": 80.0, "photo": 100.0, "dog": 120.0, "background": 150.0}
+NAMES = list(ANGLES)
+SETTINGS = parse_config(
+    {
+        "run": "test",
+        "captions": {"source": "shards", "shards": ["*.parquet"]},
+        "vocabulary": {"source": "given", "path": "concepts.txt"},
+        "visibility": {"judge": "transformers"},
+        "similarity": {"encoder": "sentence_transformers", "model": "unused", "templates": "none"},
+    }
+)
+
+
+def concepts_table() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "concept_id": range(len(NAMES)),
+            "concept": NAMES,
+            "words": [[name] for name in NAMES],
+            "count": [100, 50, 80, 10, 90, 40, 5],
+        },
+        schema={"concept_id": pl.Int32, "concept": pl.String, "words": pl.List(pl.String), "count": pl.Int64},
+    )
+
+
+def verdicts_table(**changes: Any) -> pl.DataFrame:
+    table = pl.DataFrame(
+        {
+            "concept": NAMES,
+            "p_visible": [0.1 if name == "freedom" else 0.9 for name in NAMES],
+            "visible": [name != "freedom" for name in NAMES],
+            "parsed": [True] * len(NAMES),
+            "answer": [""] * len(NAMES),
+            "judge": ["test"] * len(NAMES),
+            "model": ["m"] * len(NAMES),
+            "revision": ["r"] * len(NAMES),
+            "prompt_hash": ["h"] * len(NAMES),
+        }
+    )
+    return table.with_columns(**changes)
+
+
+def candidates_table() -> pl.DataFrame:
+    rows = [
+        ("boat", "water", 40, False),
+        ("boat", "photo", 30, True),
+        ("boat", "ship", 20, False),
+        ("boat", "freedom", 10, False),
+        ("boat", "dog", 5, False),
+        ("dog", "boat", 5, False),
+        ("dog", "background", 4, False),
+        ("dog", "ship", 3, False),
+    ]
+    ids = {name: number for number, name in enumerate(NAMES)}
+    counts = dict(concepts_table().select("concept", "count").iter_rows())
+    return pl.DataFrame(
+        [(ids[a], ids[b], n, n / counts[a], stopped) for a, b, n, stopped in rows],
+        schema={
+            "concept_id": pl.Int32,
+            "candidate_id": pl.Int32,
+            "cooccurrences": pl.Int64,
+            "frequency": pl.Float64,
+            "stopped": pl.Boolean,
+        },
+        orient="row",
+    )
+
+
+@pytest.fixture
+def built(tmp_path: Path, plane_encoder: Any) -> tuple[Path, Any]:
+    encoder = plane_encoder({**ANGLES, "vessel": 4.0, "puppy": 118.0, "???": 200.0, "swimmer": 57.0})
+    folder = tmp_path / "dictionary"
+    build(folder, encoder)
+    return folder, encoder
+
+
+def build(folder: Path, encoder: Any) -> None:
+    vectors = embed(NAMES, encoder, "none")
+    build_dictionary(
+        folder,
+        SETTINGS,
+        concepts=concepts_table(),
+        candidates=measure_candidates(candidates_table(), vectors, SETTINGS.selection.delta),
+        verdicts=verdicts_table(),
+        embeddings=vectors,
+        encoder=describe_encoder(encoder, "none", SETTINGS.similarity.model_dump()),
+    )
+
+
+def test_every_candidate_is_kept_or_rejected_for_its_first_reason(built: tuple[Path, Any]) -> None:
+    folder, _ = built
+    kept = pl.read_parquet(folder / "contrastive_concepts.parquet")
+    rejected = pl.read_parquet(folder / "rejected.parquet")
+    assert kept.select("concept", "contrastive_concept", "cooccurrences", "rank").rows() == [
+        ("boat", "water", 40, 1),
+        ("boat", "dog", 5, 2),
+        ("dog", "boat", 5, 1),
+        ("dog", "background", 4, 2),
+        ("dog", "ship", 3, 3),
+    ]
+    assert rejected.select("concept", "contrastive_concept", "reason").rows() == [
+        ("boat", "photo", "stop-list"),
+        ("boat", "ship", "similar"),
+        ("boat", "freedom", "not visible"),
+    ]
+    assert kept.height + rejected.height == candidates_table().height
+    assert kept["similarity"].to_list()[0] == pytest.approx(np.cos(np.radians(60)), abs=1e-6)
+
+
+def test_delta_is_dropped_at_the_threshold_itself() -> None:
+    candidates = candidates_table().filter(pl.col("concept_id") == 0).head(2)
+    vectors = np.zeros((len(NAMES), 2), np.float32)
+    vectors[0] = [1, 0]
+    vectors[2] = [0.8, 0.6]
+    vectors[4] = [np.nextafter(np.float32(0.8), np.float32(0)), 0.6]
+    assert measure_candidates(candidates, vectors, 0.8)["similar"].to_list() == [True, False]
+
+
+def test_unparsed_answers_follow_the_setting() -> None:
+    parsed = pl.Series([name != "water" for name in NAMES])
+    for unparsed, expected in (("drop", False), ("keep", True)):
+        table = describe_concepts(concepts_table(), verdicts_table(parsed=parsed), unparsed)  # type: ignore[arg-type]
+        assert table.filter(pl.col("concept") == "water")["visible"].item() is expected
+
+
+def test_a_concept_that_was_not_judged_is_an_error() -> None:
+    with pytest.raises(UserError, match="1 concepts were not judged, the first is 'boat'"):
+        describe_concepts(concepts_table(), verdicts_table().tail(-1), "drop")
+
+
+def test_the_manifest_accounts_for_everything(built: tuple[Path, Any]) -> None:
+    manifest = json.loads((built[0] / "manifest.json").read_text())
+    counts = manifest["counts"]
+    assert counts["candidates"] == counts["contrastive concepts"] + sum(
+        counts[key] for key in counts if key.startswith("rejected")
+    )
+    assert manifest["thresholds"] == {"gamma": 0.01, "delta": 0.8, "beta": 0.9}
+    assert set(manifest["files"]) == {path.name for path in built[0].iterdir()} - {"manifest.json"}
+    assert manifest["encoder"]["dimension"] == 2
+    assert parse_config(manifest["config"]) == SETTINGS
+
+
+def test_known_names_need_no_encoder(built: tuple[Path, Any]) -> None:
+    folder, _ = built
+    dictionary = ContrastiveConcepts.load(folder)
+    assert dictionary["boat"] == ["background", "water", "dog"]
+    assert dictionary["dog"] == ["background", "boat", "ship"]
+    assert dictionary["water"] == ["background"]
+    assert dictionary["background"] == []
+    assert len(dictionary) == 7
+    assert "vessel" not in dictionary
+    assert ContrastiveConcepts.load(folder, background=False)["dog"] == ["boat", "background", "ship"]
+    (match,) = dictionary.lookup(["BOAT"])
+    assert (match.concept, match.similarity, match.far) == ("boat", 1.0, False)
+    assert json.loads((folder / "dictionary.json").read_text())["boat"] == ["water", "dog"]
+
+
+def test_other_texts_go_to_their_nearest_concept(built: tuple[Path, Any]) -> None:
+    folder, encoder = built
+    matches = ContrastiveConcepts.load(folder, encoder=encoder).lookup(["puppy", "boat", "vessel", "???"])
+    assert [match.concept for match in matches] == ["dog", "boat", "boat", "background"]
+    assert matches[0].similarity == pytest.approx(np.cos(np.radians(2)), abs=1e-6)
+    assert [match.far for match in matches] == [False, False, False, True]
+
+
+def test_a_query_is_never_its_own_negative(built: tuple[Path, Any]) -> None:
+    folder, encoder = built
+    encoder.angles["Water"] = 3.0
+    dictionary = ContrastiveConcepts.load(folder, encoder=encoder)
+    assert "water" in dictionary["boat"]
+    (match,) = dictionary.lookup(["WATER "])
+    assert "water" not in [name.lower() for name in match.contrastive_concepts]
+
+
+def test_union_drops_what_is_near_any_query(built: tuple[Path, Any]) -> None:
+    folder, encoder = built
+    dictionary = ContrastiveConcepts.load(folder, encoder=encoder)
+    # dog's "ship" lies 10 degrees from boat: cosine 0.985. Queries themselves are never negatives.
+    assert dictionary.union(["boat", "dog"], beta=0.9) == ["background", "water"]
+    assert dictionary.union(["boat", "dog"], beta=1.0) == ["background", "water", "ship"]
+    # "vessel" (4 degrees) stands for boat; it is the text itself that is compared, 6 degrees from ship.
+    near = float(np.cos(np.radians(6)))
+    assert "ship" in dictionary.union(["vessel", "dog"], beta=min(near + 1e-4, 1.0))
+    assert "ship" not in dictionary.union(["vessel", "dog"], beta=near - 1e-4)
+    assert dictionary.union(["water", "photo"]) == ["background"]
+    with pytest.raises(UserError, match="beta: found 2"):
+        dictionary.union(["boat"], beta=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "found an empty text"), (" \n", "found an empty text"), ("x" * 5000, "found 5000 characters")],
+)
+def test_texts_that_name_no_concept_are_refused(built: tuple[Path, Any], text: str, message: str) -> None:
+    folder, encoder = built
+    with pytest.raises(UserError, match=f"query 2: {message}"):
+        ContrastiveConcepts.load(folder, encoder=encoder).lookup(["boat", text])
+
+
+def test_a_folder_that_does_not_fit_is_refused(built: tuple[Path, Any], plane_encoder: Any, tmp_path: Path) -> None:
+    folder, _ = built
+    with pytest.raises(UserError, match=r"no manifest\.json in it"):
+        ContrastiveConcepts.load(tmp_path)
+    other = plane_encoder(ANGLES | {"puppy": 0.0})
+    other.weights_sha256 = "1" * 64
+    with pytest.raises(UserError, match="found weights_sha256 1111"):
+        ContrastiveConcepts.load(folder, encoder=other).lookup(["puppy"])
+    kept = folder / "contrastive_concepts.parquet"
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + b"?")
+    with pytest.raises(
+        UserError, match=r"contrastive_concepts\.parquet: found sha256 .*, expected .*: the file was changed"
+    ):
+        ContrastiveConcepts.load(folder)
+    kept.unlink()
+    with pytest.raises(UserError, match=r"contrastive_concepts\.parquet: missing"):
+        ContrastiveConcepts.load(folder)
+    (folder / "manifest.json").write_text('{"format": 1}')
+    with pytest.raises(UserError, match="not a readable manifest"):
+        ContrastiveConcepts.load(folder)
+
+
+def test_equal_inputs_give_equal_bytes(built: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, encoder = built
+    build(tmp_path / "again", encoder)
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_publishing_replaces_all_or_nothing(built: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, encoder = built
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    import contrastive_concepts.dictionary.publish as publishing
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_take_place", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, encoder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["dictionary"]
+    # Where folders cannot be swapped atomically, they are renamed one after the other.
+    monkeypatch.setattr(publishing, "_exchange", lambda a, b: False)
+    build(folder, encoder)
+    assert ContrastiveConcepts.load(folder)["boat"] == ["background", "water", "dog"]
+    assert [path.name for path in folder.parent.iterdir()] == ["dictionary"]
+
+
+def brute_force(
+    captions_of: dict[str, set[int]],
+    gamma: float,
+    stop: set[str],
+    seen: set[str],
+    vectors: dict[str, np.ndarray],
+    delta: float,
+) -> dict[str, list[str]]:
+    """The paper's rule by sets and loops."""
+    result = {}
+    for i, own in captions_of.items():
+        kept = []
+        for j, other in captions_of.items():
+            both = len(own & other)
+            if (
+                j != i
+                and own
+                and both / len(own) > gamma
+                and j not in stop
+                and j in seen
+                and float(vectors[i] @ vectors[j]) < delta
+            ):
+                kept.append((-both, j))
+        result[i] = [j for _, j in sorted(kept)]
+    return result
+
+
+def test_selection_against_the_rule_by_sets_and_loops() -> None:
+    from scipy import sparse
+
+    from contrastive_concepts.cooccurrence.candidates import find_candidates
+
+    random = np.random.default_rng(7)
+    names = [f"{a}{b}" for a in "bcdfghklmnprtvz" for b in ("anub", "olim")]
+    incidence = random.random((len(names), 400)) < random.uniform(0.005, 0.2, (len(names), 1))
+    captions_of = {name: set(np.flatnonzero(row).tolist()) for name, row in zip(names, incidence, strict=True)}
+    vectors = random.normal(size=(len(names), 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    seen, stop = set(names[::2] + names[1::3]), set(names[:3])
+    concepts = pl.DataFrame(
+        {"concept_id": range(len(names)), "concept": names, "visible": [name in seen for name in names]},
+        schema={"concept_id": pl.Int32, "concept": pl.String, "visible": pl.Boolean},
+    )
+    counts = sparse.csr_array(incidence.astype(np.int64))
+    candidates = find_candidates(sparse.csr_array(counts @ counts.T), names, 0.05, sorted(stop))
+    kept, rejected = select(measure_candidates(candidates, vectors, 0.6), concepts)
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for concept, contrastive in kept.select("concept", "contrastive_concept").iter_rows():
+        found[concept].append(contrastive)
+    expected = brute_force(captions_of, 0.05, stop, seen, dict(zip(names, vectors, strict=True)), 0.6)
+    assert {name: sorted(group) for name, group in found.items()} == {
+        name: sorted(group) for name, group in expected.items()
+    }
+    assert rejected.height > 0
+    assert publish is not None

@@ -1,0 +1,36 @@
+"""A configured corpus: where its input data lies, and whether it is there."""
+
+from pathlib import Path
+
+from contrastive_concepts.captions.shards import Shard, find_shards
+from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.errors import UserError
+
+
+def data_path(settings: RunSettings, path: str) -> str:
+    """A path of input data, relative ones looked up in data_dir; URLs stay as they are."""
+    return path if "://" in path else str(Path(settings.data_dir) / path)
+
+
+def corpus_shards(settings: RunSettings, folder: str) -> list[Shard]:
+    """The shards of the corpus; the toy world's lie in `folder`. Raises UserError where a pattern names no file."""
+    captions = settings.captions
+    if captions.source == "shards":
+        return find_shards(captions.shards, settings.data_dir)
+    if captions.source == "toyworld":
+        names = [f"part-{number:05d}" for number in range(captions.shards)]
+        return [Shard(name, f"{folder}/{name}.parquet") for name in names]
+    return []
+
+
+def check_inputs(settings: RunSettings) -> None:
+    """Raises UserError that names the key of a local input file that is not there."""
+    wanted = {}
+    if settings.captions.source == "concept_index":
+        wanted["captions.index"] = settings.captions.index
+    if settings.vocabulary.source == "given":
+        wanted["vocabulary.path"] = settings.vocabulary.path
+    for key, name in wanted.items():
+        path = data_path(settings, name)
+        if "://" not in path and not Path(path).is_file():
+            raise UserError(f"config: {key}: no file {path!r} (data_dir is {settings.data_dir!r})")

@@ -1,0 +1,165 @@
+"""Reading captions as Arrow arrays of bytes, whatever container a corpus comes in.
+
+Captions are never decoded here: text of a broken encoding reaches the matching stage as it is, where it is counted.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, Any
+
+import fsspec
+import ijson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contrastive_concepts.errors import UserError
+
+BATCH_ROWS = 65_536
+PARQUET_NAMES = ("caption", "text", "alt_text", "alttext")
+UNREADABLE = (OSError, EOFError, pa.ArrowException, ijson.JSONError, ValueError)
+
+
+def detect_format(path: str) -> str:
+    """The layout of a shard by its name: parquet, tsv, coco or flickr. Raises UserError for any other name."""
+    name = path.lower().removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz").removesuffix(".zst")
+    for suffix, layout in ((".parquet", "parquet"), (".pq", "parquet"), (".tsv", "tsv"), (".json", "coco")):
+        if name.endswith(suffix):
+            return layout
+    if name.endswith((".token.txt", ".token")):
+        return "flickr"
+    raise UserError(
+        f"{path}: layout not known by this name, expected .parquet, .tsv, .json (COCO) or .token.txt (Flickr); "
+        "set captions.format"
+    )
+
+
+def find_column(path: str, layout: str, column: str | int | None) -> str | int | None:
+    """The caption column: as configured, after a check that it is there, or found. None for COCO and Flickr.
+
+    Raises UserError where the file cannot be read, or has no such column.
+    """
+    try:
+        if layout == "parquet":
+            with fsspec.open(path, "rb") as file:
+                return _parquet_column(path, pq.ParquetFile(file).schema_arrow, column)
+        if layout == "tsv":
+            with _open(path) as file:
+                return _tsv_column(path, [line.rstrip(b"\r\n").split(b"\t") for line in islice(file, 100)], column)
+        return None
+    except UNREADABLE as error:
+        raise unreadable(path, layout, error) from None
+
+
+def read_captions(path: str, layout: str, column: str | int | None, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Array]:
+    """Yield arrays of captions (string or binary, with nulls), at most `batch_rows` each.
+
+    `column` is what `find_column` returned. Raises UserError where the file turns out to be unreadable.
+    """
+    readers = {"parquet": _read_parquet, "tsv": _read_tsv, "coco": _read_coco, "flickr": _read_flickr}
+    try:
+        yield from readers[layout](path, column, batch_rows)
+    except UNREADABLE as error:
+        raise unreadable(path, layout, error) from None
+
+
+def count_rows(path: str, layout: str, column: str | int | None) -> int:
+    """Number of captions, nulls included; from the footer of a parquet file, else by reading."""
+    if layout == "parquet":
+        try:
+            with fsspec.open(path, "rb") as file:
+                return int(pq.ParquetFile(file).metadata.num_rows)
+        except UNREADABLE as error:
+            raise unreadable(path, layout, error) from None
+    return sum(len(batch) for batch in read_captions(path, layout, column))
+
+
+def unreadable(path: str, layout: str, error: Exception) -> UserError:
+    """One line that names the shard."""
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path}: no such file")
+    reason = " ".join((str(error) or type(error).__name__).split())[:200]
+    return UserError(f"{path}: not a readable {layout} file ({reason})")
+
+
+def _open(path: str) -> Any:
+    return fsspec.open(path, "rb", compression="infer")
+
+
+def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> str:
+    if isinstance(column, int):
+        raise UserError(f"{path}: captions.column is {column}, expected a column's name in a parquet file")
+    names = [column] if column else [name for known in PARQUET_NAMES for name in schema.names if name.lower() == known]
+    if not names or names[0] not in schema.names:
+        wanted = repr(column) if column else "one named TEXT or caption"
+        raise UserError(f"{path}: found columns {', '.join(schema.names)}; expected {wanted} (captions.column)")
+    kind = schema.field(names[0]).type
+    text = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (
+        pa.types.is_string(text)
+        or pa.types.is_large_string(text)
+        or pa.types.is_string_view(text)
+        or pa.types.is_binary(text)
+        or pa.types.is_large_binary(text)
+    ):
+        raise UserError(f"{path}: column {names[0]!r} holds {kind}, expected text")
+    return names[0]
+
+
+def _read_parquet(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
+    with fsspec.open(path, "rb") as file:
+        parquet = pq.ParquetFile(file, pre_buffer=True)
+        for batch in parquet.iter_batches(batch_size=batch_rows, columns=[column], use_threads=False):
+            yield batch.column(0)
+
+
+def _tsv_column(path: str, rows: list[list[bytes]], column: str | int | None) -> int | str:
+    width = max((len(row) for row in rows), default=1)
+    if isinstance(column, str):
+        names = [name.decode("utf-8", "replace") for name in rows[0]] if rows else []
+        if column not in names:
+            raise UserError(f"{path}: found header {', '.join(names)}; expected {column!r} in it (captions.column)")
+        return column
+    if column is not None:
+        if not 0 <= column < width:
+            raise UserError(f"{path}: found {width} columns; expected one numbered {column} (captions.column)")
+        return column
+    # CC3M has the caption first, CC12M and YFCC15M the address.
+    for candidate in range(width):
+        values = [row[candidate] for row in rows if candidate < len(row)]
+        if sum(value.startswith((b"http://", b"https://")) for value in values) * 2 < max(len(values), 1):
+            return candidate
+    raise UserError(f"{path}: no column of text found; set captions.column")
+
+
+def _read_tsv(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
+    with _open(path) as file:
+        if isinstance(column, str):
+            column = next(file).rstrip(b"\r\n").split(b"\t").index(column.encode())
+        yield from _lines(file, column, batch_rows)
+
+
+def _read_flickr(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
+    with _open(path) as file:
+        yield from _lines(file, 1, batch_rows)
+
+
+def _lines(file: IO[bytes], column: int, batch_rows: int) -> Iterator[pa.Array]:
+    """Quotes are literal in these files; a line without the column is a null caption."""
+    fields = (line.rstrip(b"\r\n").split(b"\t", column + 1) for line in file)
+    captions = (row[column] if column < len(row) else None for row in fields)
+    yield from _batches(captions, batch_rows, pa.binary())
+
+
+def _read_coco(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
+    with _open(path) as file:
+        found = 0
+        for batch in _batches(ijson.items(file, "annotations.item.caption"), batch_rows, pa.string()):
+            found += len(batch)
+            yield batch
+        if not found:
+            raise UserError(f"{path}: found no annotations[].caption, expected COCO's caption layout")
+
+
+def _batches(values: Iterator[Any], batch_rows: int, kind: pa.DataType) -> Iterator[pa.Array]:
+    while batch := list(islice(values, batch_rows)):
+        yield pa.array(batch, kind)

@@ -1,0 +1,133 @@
+"""What is known of each shard: rows, size and checksum; the corpus's manifest is the table of these records."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import fsspec
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from contrastive_concepts.captions.formats import count_rows, detect_format, find_column
+from contrastive_concepts.captions.shards import Shard
+from contrastive_concepts.errors import UserError
+
+
+class ShardRecord(BaseModel):
+    """One row of the manifest. A skipped shard has the reason and no rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shard: str
+    path: str
+    layout: str
+    column: str | int | None
+    rows: int
+    bytes: int
+    modified: str
+    sha256: str | None
+    skipped: str | None
+
+    @classmethod
+    def read(cls, path: str | Path) -> "ShardRecord":
+        return cls.model_validate_json(Path(path).read_bytes())
+
+
+def inspect_shard(
+    shard: Shard,
+    layout: str = "auto",
+    column: str | int | None = None,
+    on_bad_shard: Literal["fail", "skip"] = "fail",
+    checksum: Literal["sha256", "stat"] = "sha256",
+) -> ShardRecord:
+    """Look at one shard. Raises UserError for an unreadable one, or records the reason where `on_bad_shard` is skip."""
+    try:
+        size, modified = _stat(shard)
+        layout = detect_format(shard.path) if layout == "auto" else layout
+        found = find_column(shard.path, layout, column)
+        rows = count_rows(shard.path, layout, found)
+        digest = _sha256(shard.path) if checksum == "sha256" else None
+        return ShardRecord(
+            shard=shard.shard,
+            path=shard.path,
+            layout=layout,
+            column=found,
+            rows=rows,
+            bytes=size,
+            modified=modified,
+            sha256=digest,
+            skipped=None,
+        )
+    except UserError as error:
+        if on_bad_shard == "fail":
+            raise
+        return ShardRecord(
+            shard=shard.shard,
+            path=shard.path,
+            layout=layout,
+            column=None,
+            rows=0,
+            bytes=0,
+            modified="",
+            sha256=None,
+            skipped=str(error),
+        )
+
+
+def check_unchanged(record: ShardRecord) -> None:
+    """Raises UserError where the shard is no longer what was inspected."""
+    size, modified = _stat(Shard(record.shard, record.path))
+    if (size, modified) != (record.bytes, record.modified):
+        raise UserError(
+            f"{record.path}: changed during the run (found {size} bytes of {modified}, "
+            f"expected {record.bytes} bytes of {record.modified})"
+        )
+
+
+def manifest(records: Sequence[ShardRecord]) -> pl.DataFrame:
+    """The corpus's manifest, a row a shard. Raises UserError where no shard is readable."""
+    if all(record.skipped for record in records):
+        raise UserError(f"none of the {len(records)} shards is readable; the first: {records[0].skipped}")
+    rows = [
+        record.model_dump() | {"column": None if record.column is None else str(record.column)} for record in records
+    ]
+    schema = {
+        "shard": pl.String,
+        "path": pl.String,
+        "layout": pl.String,
+        "column": pl.String,
+        "rows": pl.Int64,
+        "bytes": pl.Int64,
+        "modified": pl.String,
+        "sha256": pl.String,
+        "skipped": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _stat(shard: Shard) -> tuple[int, str]:
+    """Size in bytes, and the time of change (or a remote object's tag) as text."""
+    try:
+        if shard.is_local:
+            status = os.stat(shard.path)
+            return status.st_size, str(status.st_mtime_ns)
+        filesystem, path = fsspec.core.url_to_fs(shard.path)
+        info = filesystem.info(path)
+        tag = next((info[key] for key in ("ETag", "etag", "LastModified", "mtime", "created") if info.get(key)), "")
+        return int(info.get("size") or 0), str(tag)
+    except FileNotFoundError:
+        raise UserError(f"{shard.path}: no such file") from None
+    except (OSError, ImportError, ValueError) as error:
+        raise UserError(
+            f"{shard.path}: cannot be reached ({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from None
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with fsspec.open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,71 @@
+"""The shards of a corpus: globs expanded to a stable list, each with an identifier that is safe in a path."""
+
+import glob
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contrastive_concepts.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of captions. `shard` is its identifier, `path` a local path or an fsspec URL."""
+
+    shard: str
+    path: str
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.path
+
+
+def find_shards(patterns: Sequence[str], data_dir: str = ".") -> list[Shard]:
+    """Expand paths, globs and URLs, sorted, each file once. Raises UserError where a pattern finds nothing."""
+    found: dict[str, Shard] = {}
+    for pattern in patterns:
+        remote = "://" in pattern
+        paths = _expand_url(pattern) if remote else _expand_path(pattern, data_dir)
+        if not paths:
+            raise UserError(f"config: captions.shards: {pattern!r} names no file (data_dir is {data_dir!r})")
+        for path in paths:
+            name = (
+                path if remote else Path(path).relative_to(data_dir).as_posix() if _is_below(path, data_dir) else path
+            )
+            found.setdefault(path, Shard(shard_id(name), path))
+    return [found[path] for path in sorted(found)]
+
+
+def shard_id(name: str) -> str:
+    """A file's name made safe for a path, and eight digits that tell apart files of one name in several folders."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).name.split(".")[0]).strip("-")[:48] or "shard"
+    return f"{stem}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def _expand_path(pattern: str, data_dir: str) -> list[str]:
+    path = str(Path(data_dir) / pattern)
+    if Path(path).is_file():
+        return [path]
+    return [match for match in glob.glob(path, recursive=True) if Path(match).is_file()]
+
+
+def _expand_url(pattern: str) -> list[str]:
+    if not any(character in pattern.partition("://")[2] for character in "*?["):
+        return [pattern]
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        return [filesystem.unstrip_protocol(match) for match in filesystem.glob(path)]
+    except (OSError, ImportError, ValueError) as error:
+        raise UserError(f"config: captions.shards: {pattern!r} cannot be listed ({_first_line(error)})") from None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return Path(path).is_relative_to(folder)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

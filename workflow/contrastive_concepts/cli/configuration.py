@@ -1,0 +1,41 @@
+"""`contrastive-concepts config`: check a configuration, write its comments anew, print its schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Configurations of the workflow.", no_args_is_help=True)
+ConfigFile = Annotated[Path, typer.Argument(help="A configuration in YAML.")]
+
+
+@app.command()
+def check(file: ConfigFile) -> None:
+    """Check a configuration; every wrong key is named in a line of its own."""
+    from contrastive_concepts.captions.corpus import check_inputs, corpus_shards
+    from contrastive_concepts.config.load import read_config
+
+    settings = read_config(file)
+    check_inputs(settings)
+    shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
+    print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
+
+
+@app.command()
+def render(
+    file: ConfigFile,
+    complete: Annotated[bool, typer.Option(help="Write every key, also those left at their default.")] = True,
+) -> None:
+    """Print a configuration with the description of each key above it."""
+    from contrastive_concepts.config.load import read_config
+    from contrastive_concepts.config.render import leading_comment, render_config
+
+    print(render_config(read_config(file), leading_comment(file.read_text(encoding="utf-8")), complete), end="")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a configuration."""
+    from contrastive_concepts.config.render import schema_json
+
+    print(schema_json(), end="")

@@ -1,0 +1,21 @@
+"""Entry point: the commands, and one line instead of a traceback for a user's mistake."""
+
+import sys
+
+import typer
+
+from contrastive_concepts.cli import configuration, query
+from contrastive_concepts.errors import UserError
+
+app = typer.Typer(
+    help="Contrastive concepts for open-vocabulary segmentation.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.command("query")(query.query)
+app.add_typer(configuration.app, name="config")
+
+
+def main() -> None:
+    try:
+        app()
+    except UserError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,45 @@
+"""`contrastive-concepts query`: ask a dictionary."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
+
+
+def query(
+    folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    texts: Annotated[list[str], typer.Argument(help="Concepts to segment; any text.")],
+    union: Annotated[bool, typer.Option("--union", help="Take the texts as queries of one image (paper 3.6).")] = False,
+    beta: Annotated[
+        float | None, typer.Option(help="With --union: the similarity to a query above which a concept goes.")
+    ] = None,
+    background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Give the contrastive concepts of each text."""
+    dictionary = ContrastiveConcepts.load(folder, background=background)
+    if union:
+        merged = dictionary.union(texts, dictionary.manifest.thresholds["beta"] if beta is None else beta)
+        print(
+            json.dumps({"queries": texts, "contrastive_concepts": merged}, ensure_ascii=False)
+            if as_json
+            else ", ".join(merged)
+        )
+        return
+    matches = dictionary.lookup(texts)
+    if as_json:
+        print(json.dumps([asdict(match) for match in matches], ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(_describe(match) for match in matches))
+
+
+def _describe(match: Match) -> str:
+    matched = match.query
+    if match.query != match.concept:
+        warning = ", far from every concept" if match.far else ""
+        matched += f" -> {match.concept} (similarity {match.similarity:.2f}{warning})"
+    return f"{matched}\n    {', '.join(match.contrastive_concepts) or '(none)'}"

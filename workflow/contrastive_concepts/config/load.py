@@ -1,0 +1,91 @@
+"""Reading a configuration; whatever is wrong with it is told in one line a key."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.errors import UserError
+
+
+def parse_config(values: Mapping[str, Any]) -> RunSettings:
+    """Validate the values of a configuration. Raises UserError with one line for each wrong key."""
+    try:
+        return RunSettings.model_validate(dict(values))
+    except ValidationError as error:
+        lines = dict.fromkeys(_line(details, values) for details in error.errors(include_url=False))
+        raise UserError("\n".join(lines)) from None
+
+
+def read_config(path: str | Path) -> RunSettings:
+    """Read and validate a YAML file. Raises UserError."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: found {type(values).__name__}, expected keys and values")
+    return parse_config(values)
+
+
+def _line(details: ErrorDetails, values: Mapping[str, Any]) -> str:
+    key = ".".join(_key(details["loc"], values))
+    found, kind = details["input"], details["type"]
+    if kind == "value_error":
+        return f"config: {details['msg'].removeprefix('Value error, ')}"
+    if kind == "missing":
+        return f"config: {key}: missing"
+    if kind == "extra_forbidden":
+        return f"config: {key}: unknown key{_suggestion(details['loc'], key.rpartition('.')[0])}"
+    if kind == "union_tag_not_found":
+        return f"config: {key}: {details['msg'].replace('Unable to extract tag using discriminator', 'missing')}"
+    expected = details["msg"].removeprefix("Input should be ").removeprefix("Input tag ")
+    return f"config: {key}: found {_short(found)}, expected {expected}"
+
+
+def _key(loc: tuple[int | str, ...], values: Any) -> list[str]:
+    """The path of keys as the user wrote them, without pydantic's names of union members."""
+    key: list[str] = []
+    for position, part in enumerate(loc):
+        tagged = position == 1 and loc[0] in ("captions", "vocabulary", "visibility", "similarity")
+        if tagged and (len(loc) > 2 or not _has(values, part)):
+            continue
+        if position == len(loc) - 1 or _has(values, part):
+            key.append(str(part))
+            values = values[part] if _has(values, part) else None
+    if key[:2] == ["selection", "gamma"]:
+        key = [part for part in key if part != "float" and not part.startswith("dict[")]
+    return key
+
+
+def _has(values: Any, part: int | str) -> bool:
+    if isinstance(values, Mapping):
+        return part in values
+    return isinstance(values, list) and isinstance(part, int) and part < len(values)
+
+
+def _suggestion(loc: tuple[int | str, ...], section: str) -> str:
+    known: set[str] = set()
+    schema = RunSettings.model_json_schema()
+    for name, model in {"": schema, **schema["$defs"]}.items():
+        where = schema["properties"] if name == "" else model.get("properties", {})
+        if (section == "" and name == "") or (section and name and _defines(schema, section.split(".")[0], name)):
+            known |= set(where)
+    close = difflib.get_close_matches(str(loc[-1]), sorted(known), n=1)
+    return f", did you mean {close[0]}?" if close else f", expected one of {', '.join(sorted(known))}"
+
+
+def _defines(schema: dict[str, Any], section: str, name: str) -> bool:
+    return f"/{name}'" in str(schema["properties"].get(section, {}))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

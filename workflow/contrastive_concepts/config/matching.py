@@ -1,0 +1,17 @@
+"""Settings of the matching stage: which concepts does a caption mention."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from contrastive_concepts.config.base import Settings
+
+
+class MatchingSettings(Settings):
+    """How a concept of several words is found in a caption."""
+
+    mode: Literal["bag", "phrase"] = Field(
+        "bag",
+        description="bag: all words of the concept, in any order and at any distance (as the paper's index); "
+        "phrase: in order and next to each other.",
+    )

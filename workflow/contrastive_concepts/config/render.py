@@ -1,0 +1,57 @@
+"""The commented YAML of a configuration, and its JSON schema; both come from the models alone."""
+
+import json
+import textwrap
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from contrastive_concepts.config.run import RunSettings
+
+WIDTH = 100
+
+
+def render_config(settings: RunSettings, title: str, complete: bool = True) -> str:
+    """YAML with every key's description above it; without `complete`, only the keys that were set."""
+    return _comment(title, 0) + "\n" + _render(settings, 0, complete)
+
+
+def leading_comment(text: str) -> str:
+    """The title of a configuration: its first lines, as far as they are comments."""
+    lines = text.splitlines()
+    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "\n".join(line.removeprefix("#").strip() for line in lines[:end])
+
+
+def schema_json() -> str:
+    """The JSON schema of a configuration file."""
+    return json.dumps(RunSettings.model_json_schema(), indent=2) + "\n"
+
+
+def _render(model: BaseModel, indent: int, complete: bool) -> str:
+    text = ""
+    for name, field in type(model).model_fields.items():
+        if not complete and name not in model.model_fields_set:
+            continue
+        value = getattr(model, name)
+        text += _comment(field.description or "", indent)
+        if isinstance(value, BaseModel):
+            text += f"{' ' * indent}{name}:\n" + _render(value, indent + 2, complete)
+        else:
+            text += f"{' ' * indent}{name}: {_scalar(value)}\n"
+        if indent == 0:
+            text += "\n"
+    return text if indent else text.rstrip("\n") + "\n"
+
+
+def _comment(text: str, indent: int) -> str:
+    prefix = " " * indent + "# "
+    wrapped = (textwrap.wrap(part, WIDTH, initial_indent=prefix, subsequent_indent=prefix) for part in text.split("\n"))
+    return "".join(f"{line}\n" for lines in wrapped for line in lines)
+
+
+def _scalar(value: Any) -> str:
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
+    )

@@ -1,0 +1,50 @@
+"""The whole configuration of a run, and what must hold between its parts."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from contrastive_concepts.config.base import Settings, Slug
+from contrastive_concepts.config.captions import CaptionsSettings
+from contrastive_concepts.config.matching import MatchingSettings
+from contrastive_concepts.config.selection import SelectionSettings
+from contrastive_concepts.config.similarity import SimilaritySettings
+from contrastive_concepts.config.visibility import VisibilitySettings
+from contrastive_concepts.config.vocabulary import VocabularySettings
+
+
+class RunSettings(Settings):
+    """One run: one corpus in, one dictionary of contrastive concepts out, under `results/<run>/`."""
+
+    run: Slug = Field(description="Name of the run; its results lie in results/<run>/.")
+    data_dir: str = Field(".", description="Folder that the relative paths of input data below are looked up in.")
+    answers: str = Field(
+        "results/answers.duckdb",
+        description="The language model's answers, shared by all runs: nothing is asked twice.",
+    )
+    captions: CaptionsSettings = Field(description="The corpus.")
+    vocabulary: VocabularySettings = Field(description="The concept list T.")
+    matching: MatchingSettings = Field(MatchingSettings(), description="Which concepts does a caption mention.")
+    selection: SelectionSettings = Field(
+        SelectionSettings(), description="Which co-occurring concepts become contrastive concepts (paper 3.4)."
+    )
+    visibility: VisibilitySettings = Field(description="The judge of which concepts can be seen (paper 3.4, 6.3).")
+    similarity: SimilaritySettings = Field(description="The text encoder that similarity is measured with (paper 3.4).")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        gamma = self.selection.gamma
+        if isinstance(gamma, dict) and self.captions.corpus not in gamma:
+            raise ValueError(
+                f"selection.gamma: found corpora {sorted(gamma)}, expected one named {self.captions.corpus!r} (captions.corpus)"
+            )
+        indexed = self.captions.source == "concept_index"
+        if self.vocabulary.source == "mined" and indexed:
+            raise ValueError(
+                "vocabulary.source: found 'mined', expected 'index' or 'given': a concept index has no captions"
+            )
+        if self.vocabulary.source == "index" and not indexed:
+            raise ValueError(
+                "vocabulary.source: found 'index', expected 'given' or 'mined': captions.source is not 'concept_index'"
+            )
+        return self

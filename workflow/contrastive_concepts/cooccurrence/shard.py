@@ -1,0 +1,58 @@
+"""Counting one shard: its captions through the matching kernel."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from contrastive_concepts.captions.formats import read_captions
+from contrastive_concepts.captions.manifest import ShardRecord, check_unchanged
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.counting import CooccurrenceCounter
+from contrastive_concepts.matching.lexicon import Lexicon
+
+Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def count_shard(
+    record: ShardRecord,
+    lexicon: Lexicon,
+    max_caption_bytes: int,
+    duplicates: Rows,
+    on_bad_shard: Literal["fail", "skip"],
+    progress: Callable[[int], None] = lambda rows: None,
+) -> tuple[sparse.csr_array, dict[str, int | str | None]]:
+    """X of one shard, and what was met on the way: rows, null, empty, invalid_utf8, gigantic, duplicates, ...
+
+    `duplicates`: row numbers to leave out, ascending. A shard that breaks midway counts for nothing: it is an error,
+    or, where `on_bad_shard` is skip, reported as skipped. Raises UserError.
+    """
+    counter = CooccurrenceCounter(lexicon, max_caption_bytes)
+    skipped = record.skipped
+    if not skipped:
+        try:
+            check_unchanged(record)
+            first = 0
+            for batch in read_captions(record.path, record.layout, record.column):
+                counter.add(_without(batch, first, duplicates))
+                first += len(batch)
+                progress(first)
+            check_unchanged(record)
+        except UserError as error:
+            if on_bad_shard == "fail":
+                raise
+            skipped, counter = str(error), CooccurrenceCounter(lexicon, max_caption_bytes)
+    statistics = counter.statistics.as_dict()
+    left_out = 0 if skipped else len(duplicates)
+    return counter.matrix(), {"shard": record.shard, **statistics, "duplicates": left_out, "skipped": skipped}
+
+
+def _without(batch: pa.Array, first: int, duplicates: Rows) -> pa.Array:
+    low, high = np.searchsorted(duplicates, [first, first + len(batch)])
+    if low == high:
+        return batch
+    keep = np.ones(len(batch), bool)
+    keep[duplicates[low:high] - first] = False
+    return batch.filter(pa.array(keep))

@@ -1,0 +1,87 @@
+"""From measured candidates to a published dictionary and its manifest."""
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import polars as pl
+
+from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
+from contrastive_concepts.dictionary.publish import publish
+from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
+from contrastive_concepts.provenance import code_sha256, versions
+from contrastive_concepts.similarity.encoders import Embeddings
+
+
+def build_dictionary(
+    folder: Path,
+    settings: RunSettings,
+    concepts: pl.DataFrame,
+    candidates: pl.DataFrame,
+    verdicts: pl.DataFrame,
+    embeddings: Embeddings,
+    encoder: dict[str, Any],
+    shards: pl.DataFrame | None = None,
+    statistics: pl.DataFrame | None = None,
+) -> Manifest:
+    """Select, count what each filter took, and publish `folder`; returns the manifest without its file hashes.
+
+    `concepts` bears `count`; `candidates` are measured (`similarity`, `similar`); `shards` and `statistics` describe a
+    corpus of captions, None for a concept index. Raises UserError where a concept was not judged.
+    """
+    table = describe_concepts(concepts, verdicts, settings.visibility.unparsed)
+    kept, rejected = select(candidates, table)
+    reasons = dict(rejected.group_by("reason").len().iter_rows())
+    selection = settings.selection
+    manifest = Manifest(
+        run=settings.run,
+        corpus=settings.captions.corpus,
+        config=settings.model_dump(),
+        thresholds={
+            "gamma": selection.gamma_for(settings.captions.corpus),
+            "delta": selection.delta,
+            "beta": selection.beta,
+        },
+        encoder=EncoderDescription.model_validate(encoder),
+        judge={
+            name: verdicts[name].unique(maintain_order=True).to_list()
+            for name in ("judge", "model", "revision", "prompt_hash")
+        },
+        shards=[] if shards is None else shards.drop("modified").to_dicts(),
+        captions={} if statistics is None else _totals(statistics),
+        counts={
+            "concepts": table.height,
+            "concepts met in captions": int((table["count"] > 0).sum()),
+            "visible concepts": int(table["visible"].sum()),
+            "unparsed verdicts": int((~table["parsed"]).sum()),
+            "candidates": candidates.height,
+            **{f"rejected: {reason}": reasons.get(reason, 0) for reason in REASONS},
+            "contrastive concepts": kept.height,
+            "concepts without any": table.height - kept["concept"].n_unique(),
+        },
+        typical_nearest_similarity=_typical_nearest_similarity(embeddings),
+        versions=versions(),
+        code_sha256=code_sha256("dictionary"),
+        files={},
+    )
+    publish(folder, table, kept, rejected, embeddings, manifest)
+    return manifest
+
+
+def _totals(statistics: pl.DataFrame) -> dict[str, int]:
+    numbers = statistics.drop("shard", "skipped")
+    return {name: int(numbers[name].sum()) for name in numbers.columns} | {
+        "skipped shards": statistics["skipped"].count()
+    }
+
+
+def _typical_nearest_similarity(embeddings: Embeddings) -> float:
+    """The cosine that 95 % of the concepts exceed to the concept nearest to them."""
+    if len(embeddings) < 2:
+        return 0.0
+    index = faiss.IndexFlatIP(embeddings.shape[1])
+    index.add(embeddings)
+    similarity, _ = index.search(embeddings, 2)
+    return float(np.quantile(similarity[:, 1], 0.05))

@@ -1,0 +1,177 @@
+"""A dictionary of contrastive concepts, loaded and asked (paper 3.4, 3.6)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+
+from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
+from contrastive_concepts.errors import UserError
+
+if TYPE_CHECKING:
+    from contrastive_concepts.similarity.encoders import Embeddings, TextEncoder
+
+BACKGROUND = "background"
+MAX_QUERY_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a query was mapped to. `similarity` is the cosine to the matched concept, 1 for an exact name.
+
+    `far`: less similar to it than 95 % of the dictionary's concepts are to their nearest neighbour.
+    """
+
+    query: str
+    concept: str
+    similarity: float
+    far: bool
+    contrastive_concepts: list[str]
+
+
+class ContrastiveConcepts(Mapping[str, list[str]]):
+    """CC^D: concept -> contrastive concepts, the most frequent first; any other text goes to its nearest concept."""
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, background: bool = True, encoder: "TextEncoder | None" = None
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.background = background
+        self._given_encoder = encoder
+        self._names: list[str] = pq.read_table(folder / "concepts.parquet", columns=["concept"])[0].to_pylist()
+        self._lists: dict[str, list[str]] = {name: [] for name in self._names}
+        pairs = pq.read_table(folder / "contrastive_concepts.parquet", columns=["concept", "contrastive_concept"])
+        for concept, contrastive in zip(pairs[0].to_pylist(), pairs[1].to_pylist(), strict=True):
+            self._lists[concept].append(contrastive)
+        self._ids = {name: number for number, name in enumerate(self._names)}
+        self._by_folded = {_fold(name): name for name in reversed(self._names)}
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, background: bool = True, encoder: "TextEncoder | None" = None, verify: bool = True
+    ) -> "ContrastiveConcepts":
+        """Load a dictionary's folder. Raises UserError where a file is missing, changed, or of another format.
+
+        `background`: put "background" first in every answer (the paper's default). `encoder`: embeds unknown texts
+        instead of the one that the manifest names; it must be the same model.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if verify:
+            check_files(folder, manifest)
+        return cls(folder, manifest, background, encoder)
+
+    def __getitem__(self, concept: str) -> list[str]:
+        """The contrastive concepts of a concept of the vocabulary, by its exact name. Raises KeyError for any other."""
+        return self._answer(self._lists[concept], [concept])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def lookup(self, queries: Sequence[str]) -> list[Match]:
+        """For each query its concept and contrastive concepts; a known name, in any case, needs no encoder.
+
+        Raises UserError for an empty or overlong query, or where the encoder is not the dictionary's.
+        """
+        concepts = self._nearest(queries)
+        return [
+            Match(
+                query,
+                concept,
+                similarity,
+                similarity < self.manifest.typical_nearest_similarity,
+                self._answer(self._lists[concept], [query, concept]),
+            )
+            for query, (concept, similarity) in zip(queries, concepts, strict=True)
+        ]
+
+    def union(self, queries: Sequence[str], beta: float = 0.9) -> list[str]:
+        """The contrastive concepts of several queries at once (paper 3.6).
+
+        The union, in the order of the queries, without those whose cosine to any of the queries is above `beta`.
+        """
+        if not 0 <= beta <= 1:
+            raise UserError(f"beta: found {beta}, expected a number from 0 to 1")
+        concepts = [concept for concept, _ in self._nearest(queries)]
+        merged = list(dict.fromkeys(name for concept in concepts for name in self._lists[concept]))
+        if not merged:
+            return self._answer([], queries)
+        similarity = self._vectors_of(merged) @ self._embed(queries).T
+        return self._answer([name for name, row in zip(merged, similarity, strict=True) if row.max() <= beta], queries)
+
+    @cached_property
+    def index(self) -> faiss.Index:
+        """The FAISS index of the concepts' vectors: exact inner product, a row a concept."""
+        return faiss.read_index(str(self.folder / "concepts.faiss"))
+
+    @cached_property
+    def encoder(self) -> "TextEncoder":
+        """The encoder that made the dictionary's vectors. Raises UserError where another one would be used."""
+        encoder = self._given_encoder
+        if encoder is None:
+            from pydantic import TypeAdapter
+
+            from contrastive_concepts.config.similarity import SimilaritySettings
+            from contrastive_concepts.similarity.encoders import build_encoder
+
+            encoder = build_encoder(TypeAdapter(SimilaritySettings).validate_python(self.manifest.encoder.settings))
+        for what in ("dimension", "weights_sha256"):
+            found, expected = getattr(encoder, what), getattr(self.manifest.encoder, what)
+            if found != expected:
+                raise UserError(f"{self.folder}: encoder {encoder.name}: found {what} {found}, expected {expected}")
+        return encoder
+
+    def _answer(self, contrastive: Sequence[str], queries: Sequence[str]) -> list[str]:
+        asked = {_fold(query) for query in queries}
+        first = [BACKGROUND] if self.background else []
+        listed = [name for name in contrastive if not (self.background and name == BACKGROUND)]
+        return [name for name in first + listed if _fold(name) not in asked]
+
+    def _nearest(self, queries: Sequence[str]) -> list[tuple[str, float]]:
+        known = [self._known(query, number) for number, query in enumerate(queries, 1)]
+        unknown = [query for query, name in zip(queries, known, strict=True) if name is None]
+        if not unknown:
+            return [(name, 1.0) for name in known if name is not None]
+        similarity, rows = self.index.search(self._encode(unknown), 1)
+        nearest = iter(
+            [(self._names[row], float(cosine)) for cosine, row in zip(similarity[:, 0], rows[:, 0], strict=True)]
+        )
+        return [(name, 1.0) if name is not None else next(nearest) for name in known]
+
+    def _known(self, query: str, number: int) -> str | None:
+        if not query.strip():
+            raise UserError(f"query {number}: found an empty text, expected the name of a concept")
+        if len(query) > MAX_QUERY_CHARACTERS:
+            raise UserError(
+                f"query {number}: found {len(query)} characters, "
+                f"expected the name of a concept (at most {MAX_QUERY_CHARACTERS})"
+            )
+        return query if query in self._ids else self._by_folded.get(_fold(query))
+
+    def _embed(self, queries: Sequence[str]) -> "Embeddings":
+        """Unit vectors of the queries themselves; those of known names come from the index."""
+        known = [self._known(query, number) for number, query in enumerate(queries, 1)]
+        unknown = [query for query, name in zip(queries, known, strict=True) if name is None]
+        encoded = iter(self._encode(unknown)) if unknown else iter(())
+        return np.stack([self._vectors_of([name])[0] if name is not None else next(encoded) for name in known])
+
+    def _encode(self, texts: Sequence[str]) -> "Embeddings":
+        from contrastive_concepts.similarity.ensemble import embed
+
+        return embed(texts, self.encoder, self.manifest.encoder.templates)  # type: ignore[arg-type]
+
+    def _vectors_of(self, names: Sequence[str]) -> "Embeddings":
+        return np.stack([self.index.reconstruct(self._ids[name]) for name in names])
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())

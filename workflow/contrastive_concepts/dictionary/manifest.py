@@ -1,0 +1,78 @@
+"""A dictionary's manifest: what it was made from, with what, and a hash of each of its files."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contrastive_concepts.errors import UserError
+
+FORMAT = 1
+NAME = "manifest.json"
+
+
+class EncoderDescription(BaseModel):
+    """The encoder of the concepts' vectors; `settings` rebuild it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    dimension: int
+    weights_sha256: str
+    templates: str
+    settings: dict[str, Any]
+
+
+class Manifest(BaseModel):
+    """Everything a reader may want to know of a dictionary, and needs to trust it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    run: str
+    corpus: str
+    config: dict[str, Any]
+    thresholds: dict[str, float]
+    encoder: EncoderDescription
+    judge: dict[str, Any]
+    shards: list[dict[str, Any]]
+    captions: dict[str, int]
+    counts: dict[str, int]
+    typical_nearest_similarity: float
+    versions: dict[str, str]
+    code_sha256: str
+    files: dict[str, str]
+
+    def save(self, folder: Path) -> None:
+        (folder / NAME).write_text(self.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises UserError for a folder that is no dictionary, or one of another format."""
+    path = folder / NAME
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no {NAME} in it, expected the folder of a dictionary") from None
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path}: not a readable manifest ({' '.join(str(error).split())[:200]})") from None
+    if manifest.format != FORMAT:
+        raise UserError(f"{path}: found format {manifest.format}, expected {FORMAT}")
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Raises UserError where a file is missing or is not the one that the manifest was written for."""
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing, expected by {NAME}")
+        found = file_sha256(path)
+        if found != expected:
+            raise UserError(f"{path}: found sha256 {found[:12]}..., expected {expected[:12]}...: the file was changed")
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,88 @@
+"""Writing a dictionary's folder: complete or not at all."""
+
+import ctypes
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import faiss
+import polars as pl
+
+from contrastive_concepts.dictionary.manifest import Manifest, file_sha256
+from contrastive_concepts.similarity.encoders import Embeddings
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+
+
+def publish(
+    folder: Path,
+    concepts: pl.DataFrame,
+    kept: pl.DataFrame,
+    rejected: pl.DataFrame,
+    embeddings: Embeddings,
+    manifest: Manifest,
+) -> None:
+    """Write the files beside `folder`, then take its place in one step: a killed run leaves the old one or the new one.
+
+    `manifest.files` is filled in here.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        staging.chmod(0o755)
+        concepts.write_parquet(staging / "concepts.parquet")
+        kept.write_parquet(staging / "contrastive_concepts.parquet")
+        rejected.write_parquet(staging / "rejected.parquet")
+        _write_index(staging / "concepts.faiss", embeddings)
+        _write_json(staging / "dictionary.json", concepts, kept)
+        files = {path.name: file_sha256(path) for path in sorted(staging.iterdir())}
+        manifest.model_copy(update={"files": files}).save(staging)
+        for path in staging.iterdir():
+            _sync(path)
+        _sync(staging)
+        _take_place(staging, folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_index(path: Path, embeddings: Embeddings) -> None:
+    index = faiss.IndexFlatIP(embeddings.shape[1])
+    index.add(embeddings)
+    faiss.write_index(index, str(path))
+
+
+def _write_json(path: Path, concepts: pl.DataFrame, kept: pl.DataFrame) -> None:
+    lists: dict[str, list[str]] = {concept: [] for concept in concepts["concept"]}
+    for concept, contrastive in kept.select("concept", "contrastive_concept").iter_rows():
+        lists[concept].append(contrastive)
+    path.write_text(json.dumps(lists, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _take_place(staging: Path, folder: Path) -> None:
+    if not folder.exists():
+        os.rename(staging, folder)
+    elif not _exchange(staging, folder):
+        retired = staging.with_name(staging.name + "-old")
+        os.rename(folder, retired)
+        os.rename(staging, folder)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two folders atomically where the system can (Linux)."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return bool(renameat2(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b), RENAME_EXCHANGE) == 0)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

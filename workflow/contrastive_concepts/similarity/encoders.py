@@ -1,0 +1,149 @@
+"""Text encoders behind one interface: CLIP's text tower through open_clip, or a sentence encoder."""
+
+import hashlib
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, SimilaritySettings
+from contrastive_concepts.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+Embeddings = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+class TextEncoder(Protocol):
+    """Prompts in, vectors out."""
+
+    name: str
+    dimension: int
+    weights_sha256: str
+
+    def encode(self, prompts: Sequence[str]) -> Embeddings:
+        """float32 [n, dimension], not normalised."""
+
+
+class OpenClipText:
+    """CLIP's text tower. Raises UserError for an unknown model, unreadable weights, or the wrong activation."""
+
+    def __init__(self, settings: OpenClipEncoder) -> None:
+        import open_clip
+
+        self.name = f"open_clip:{settings.model}:{_weights_name(settings.pretrained)}"
+        self._device = _device(settings.device)
+        self._batch_size = settings.batch_size
+        if settings.model_config_file:
+            open_clip.add_model_config(Path(settings.model_config_file))
+        if settings.model not in open_clip.list_models():
+            raise UserError(
+                f"config: similarity.model: found {settings.model!r}, expected a model that open_clip lists"
+            )
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message="QuickGELU mismatch")
+                model = open_clip.create_model(settings.model, pretrained=settings.pretrained, device=self._device)
+        except UserWarning as warning:
+            raise UserError(
+                f"config: similarity.model: {settings.model!r} does not fit {settings.pretrained!r}: {warning}"
+            ) from None
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+            raise UserError(
+                f"config: similarity.pretrained: {settings.pretrained!r} cannot be loaded into {settings.model!r} "
+                f"({str(error).splitlines()[0]})"
+            ) from None
+        self._model = model.eval()
+        self._tokenizer = open_clip.get_tokenizer(settings.model)
+        self.weights_sha256 = weights_sha256(self._model)
+        self.dimension = int(self.encode(["a"]).shape[1])
+
+    def encode(self, prompts: Sequence[str]) -> Embeddings:
+        import torch
+
+        with torch.inference_mode():
+            batches = [
+                self._model.encode_text(self._tokenizer(list(batch)).to(self._device)).float().cpu().numpy()
+                for batch in _batches(prompts, self._batch_size)
+            ]
+        return np.concatenate(batches)
+
+
+class SentenceText:
+    """A sentence encoder. Raises UserError where it cannot be loaded."""
+
+    def __init__(self, settings: SentenceTransformersEncoder) -> None:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self.name = f"sentence_transformers:{settings.model}"
+        self._batch_size = settings.batch_size
+        try:
+            self._model = SentenceTransformer(_model_folder(settings.model), device=str(_device(settings.device)))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"config: similarity.model: {settings.model!r} cannot be loaded ({str(error).splitlines()[0]})"
+            ) from None
+        self.weights_sha256 = weights_sha256(self._model)
+        self.dimension = int(self.encode(["a"]).shape[1])
+
+    def encode(self, prompts: Sequence[str]) -> Embeddings:
+        vectors = self._model.encode(
+            list(prompts),
+            batch_size=self._batch_size,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+            normalize_embeddings=False,
+        )
+        return np.asarray(vectors, np.float32)
+
+
+def build_encoder(settings: SimilaritySettings) -> TextEncoder:
+    """The encoder that the settings name."""
+    if isinstance(settings, OpenClipEncoder):
+        return OpenClipText(settings)
+    return SentenceText(settings)
+
+
+def weights_sha256(model: "torch.nn.Module") -> str:
+    """Hash of all tensors of a model, by name; independent of the file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _model_folder(model: str) -> str:
+    if not model.startswith("package:"):
+        return model
+    package = model.removeprefix("package:")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"config: similarity.model: package {package!r} is not installed")
+    folders = [path.parent for path in Path(spec.submodule_search_locations[0]).rglob("modules.json")]
+    if len(folders) != 1:
+        raise UserError(
+            f"config: similarity.model: package {package!r} holds {len(folders)} sentence encoders, expected one"
+        )
+    return str(folders[0])
+
+
+def _weights_name(pretrained: str) -> str:
+    return Path(pretrained).name if Path(pretrained).exists() else pretrained
+
+
+def _device(device: str) -> "torch.device":
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+
+
+def _batches(prompts: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [prompts[start : start + size] for start in range(0, len(prompts), size)]

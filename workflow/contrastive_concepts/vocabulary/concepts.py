@@ -1,0 +1,90 @@
+"""The concept list T: read from a file, cleaned, its duplicates merged and reported."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.vocabulary.lemmas import concept_key
+
+CONCEPTS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "concept_id": pl.Int32,
+    "concept": pl.String,
+    "words": pl.List(pl.String),
+}
+MERGED = {"name": pl.String, "kept": pl.String, "reason": pl.String}
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Concept names as they stand in a text, parquet or JSON file. Raises UserError."""
+    path = Path(path)
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            names: Any = _parquet_names(path)
+        elif path.suffix == ".json":
+            names = json.loads(path.read_text(encoding="utf-8-sig"))
+            names = list(names) if isinstance(names, dict) else names
+        else:
+            names = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file (vocabulary.path)") from None
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{path}: not a readable vocabulary ({str(error).splitlines()[0]})") from None
+    if not isinstance(names, list):
+        raise UserError(f"{path}: found {type(names).__name__}, expected a list of concepts")
+    for row, name in enumerate(names, 1):
+        if not isinstance(name, str):
+            raise UserError(f"{path}: entry {row}: found {name!r}, expected a concept's name")
+    return names
+
+
+def clean_name(name: str) -> str:
+    """A concept's name as it is shown and embedded: `hot_dog` -> `hot dog`; its case is kept."""
+    return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").split())
+
+
+def merge_names(names: Iterable[str], mode: Literal["bag", "phrase"]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Merge names that match the same captions.
+
+    Returns the concepts (concept_id, concept, words: the lemmas that are matched) in order of first appearance, and a
+    report of every name that did not become a concept (name, kept: the concept it was merged into, reason).
+    """
+    first: dict[tuple[str, ...], str] = {}
+    merged: list[tuple[str, str | None, str]] = []
+    for raw in names:
+        name = clean_name(raw)
+        if not name:
+            continue
+        words = concept_key(name)
+        key = tuple(sorted(set(words))) if mode == "bag" else words
+        if not words:
+            merged.append((name, None, "no word in it"))
+        elif key in first:
+            merged.append((name, first[key], "repeated" if first[key] == name else "same words after normalisation"))
+        else:
+            first[key] = name
+    concepts = pl.DataFrame(
+        {"concept_id": range(len(first)), "concept": list(first.values()), "words": [list(key) for key in first]},
+        schema=CONCEPTS,
+    )
+    return concepts, pl.DataFrame(merged, schema=MERGED, orient="row")
+
+
+def merged_into(names: Sequence[str], concepts: pl.DataFrame, mode: Literal["bag", "phrase"]) -> list[int | None]:
+    """For each name the concept_id that it was merged into by `merge_names`, None where it has no word."""
+    ids = {tuple(words): number for number, words in concepts.select("concept_id", "words").iter_rows()}
+    keys = (concept_key(clean_name(name)) for name in names)
+    return [ids.get(tuple(sorted(set(key))) if mode == "bag" else key) for key in keys]
+
+
+def _parquet_names(path: Path) -> list[str]:
+    table = pl.read_parquet(path)
+    text = [name for name, kind in table.schema.items() if kind == pl.String]
+    column = "concept" if "concept" in text else text[0] if len(text) == 1 else None
+    if column is None:
+        raise UserError(f"{path}: found columns {', '.join(table.columns)}; expected a text column named concept")
+    return table[column].drop_nulls().to_list()

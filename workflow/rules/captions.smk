@@ -1,0 +1,91 @@
+if CORPUS.source == "toyworld":
+
+    rule toy_captions:
+        output:
+            [shard.path for shard in SHARDS.values()],
+        log:
+            f"{RESULTS}/logs/toy_captions.log",
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            captions=CORPUS.captions,
+            seed=CORPUS.seed,
+            code=code_sha256("toyworld.captions"),
+        script:
+            "../scripts/toy_captions.py"
+
+
+if INDEXED:
+
+    rule concept_index:
+        input:
+            data_path(SETTINGS, CORPUS.index) if INDEXED else [],
+        output:
+            concepts=f"{RESULTS}/captions/index/concepts.parquet",
+            numbers=f"{RESULTS}/captions/index/numbers.int64",
+        log:
+            f"{RESULTS}/logs/concept_index.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/concept_index.tsv"
+        resources:
+            mem_mb=4000,
+            runtime=240,
+        params:
+            code=code_sha256("captions.concept_index"),
+        script:
+            "../scripts/concept_index.py"
+
+else:
+
+    rule inspect_shard:
+        input:
+            shard_file,
+        output:
+            f"{RESULTS}/captions/shards/{{shard}}.json",
+        log:
+            f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
+        group:
+            "shards"
+        resources:
+            mem_mb=1000,
+            runtime=20,
+        params:
+            path=lambda wildcards: SHARDS[wildcards.shard].path,
+            layout=getattr(CORPUS, "format", "parquet"),
+            column=getattr(CORPUS, "column", None),
+            on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
+            checksum=getattr(CORPUS, "checksum", "sha256"),
+            code=code_sha256("captions.manifest"),
+        script:
+            "../scripts/inspect_shard.py"
+
+    rule manifest:
+        input:
+            RECORDS,
+        output:
+            f"{RESULTS}/captions/manifest.parquet",
+        log:
+            f"{RESULTS}/logs/manifest.log",
+        localrule: True
+        params:
+            code=code_sha256("captions.manifest"),
+        script:
+            "../scripts/manifest.py"
+
+    rule duplicates:
+        input:
+            RECORDS,
+        output:
+            f"{RESULTS}/captions/duplicates.parquet",
+        log:
+            f"{RESULTS}/logs/duplicates.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/duplicates.tsv"
+        resources:
+            mem_mb=4000,
+            runtime=240,
+        params:
+            code=code_sha256("captions.duplicates"),
+        script:
+            "../scripts/duplicates.py"

@@ -1,0 +1,69 @@
+if INDEXED:
+
+    rule cooccurrence:
+        input:
+            index=f"{RESULTS}/captions/index/concepts.parquet",
+            numbers=f"{RESULTS}/captions/index/numbers.int64",
+            concepts=f"{RESULTS}/vocabulary/concepts.parquet",
+        output:
+            matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
+            concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        log:
+            f"{RESULTS}/logs/cooccurrence.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/cooccurrence.tsv"
+        resources:
+            mem_mb=8000,
+            runtime=240,
+        params:
+            mode=SETTINGS.matching.mode,
+            block_captions=CORPUS.block_captions if INDEXED else None,
+            code=code_sha256("cooccurrence.incidence", "cooccurrence.matrix"),
+        script:
+            "../scripts/cooccurrence_index.py"
+
+else:
+
+    rule cooccurrence:
+        input:
+            matrices=expand(
+                f"{RESULTS}/cooccurrence/shards/{{shard}}.npz", shard=SHARDS
+            ),
+            statistics=expand(
+                f"{RESULTS}/cooccurrence/shards/{{shard}}.json", shard=SHARDS
+            ),
+            concepts=f"{RESULTS}/vocabulary/concepts.parquet",
+        output:
+            matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
+            concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+            statistics=f"{RESULTS}/cooccurrence/statistics.parquet",
+        log:
+            f"{RESULTS}/logs/cooccurrence.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/cooccurrence.tsv"
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            code=code_sha256("cooccurrence.matrix"),
+        script:
+            "../scripts/cooccurrence.py"
+
+
+rule candidates:
+    input:
+        matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
+        concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+    output:
+        f"{RESULTS}/cooccurrence/candidates.parquet",
+    log:
+        f"{RESULTS}/logs/candidates.log",
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
+        stoplist=SETTINGS.selection.stoplist,
+        code=code_sha256("cooccurrence.candidates"),
+    script:
+        "../scripts/candidates.py"

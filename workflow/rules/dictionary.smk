@@ -1,0 +1,24 @@
+rule dictionary:
+    input:
+        candidates=f"{RESULTS}/similarity/candidates.parquet",
+        concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        verdicts=VERDICTS,
+        vectors=f"{RESULTS}/similarity/embeddings.npy",
+        encoder=f"{RESULTS}/similarity/encoder.json",
+        manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
+        statistics=[] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet",
+    output:
+        # The folder is replaced in one step by the job itself; the old one must stay until then.
+        update(f"{RESULTS}/dictionary/manifest.json"),
+    log:
+        f"{RESULTS}/logs/dictionary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/dictionary.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=SETTINGS.model_dump(),
+        code=code_sha256("dictionary"),
+    script:
+        "../scripts/dictionary.py"

@@ -1,0 +1,45 @@
+rule lexicon:
+    input:
+        f"{RESULTS}/vocabulary/concepts.parquet",
+    output:
+        f"{RESULTS}/matching/lexicon.npz",
+    log:
+        f"{RESULTS}/logs/lexicon.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        mode=SETTINGS.matching.mode,
+        code=code_sha256("matching.lexicon"),
+    script:
+        "../scripts/lexicon.py"
+
+
+rule match_shard:
+    input:
+        shard=shard_file,
+        record=f"{RESULTS}/captions/shards/{{shard}}.json",
+        lexicon=f"{RESULTS}/matching/lexicon.npz",
+        duplicates=(
+            f"{RESULTS}/captions/duplicates.parquet"
+            if getattr(CORPUS, "deduplicate", False)
+            else []
+        ),
+    output:
+        matrix=f"{RESULTS}/cooccurrence/shards/{{shard}}.npz",
+        statistics=f"{RESULTS}/cooccurrence/shards/{{shard}}.json",
+    log:
+        f"{RESULTS}/logs/match_shard/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/match_shard/{{shard}}.tsv"
+    group:
+        "shards"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        max_caption_bytes=getattr(CORPUS, "max_caption_bytes", 100_000),
+        on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
+        code=code_sha256("cooccurrence.shard", "matching"),
+    script:
+        "../scripts/match_shard.py"

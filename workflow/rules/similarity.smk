@@ -1,0 +1,37 @@
+rule embeddings:
+    input:
+        f"{RESULTS}/vocabulary/concepts.parquet",
+    output:
+        vectors=f"{RESULTS}/similarity/embeddings.npy",
+        encoder=f"{RESULTS}/similarity/encoder.json",
+    log:
+        f"{RESULTS}/logs/embeddings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embeddings.tsv"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=240,
+    params:
+        encoder=SETTINGS.similarity.model_dump(),
+        code=code_sha256("similarity.ensemble", "similarity.store"),
+    script:
+        "../scripts/embeddings.py"
+
+
+rule similarity:
+    input:
+        candidates=f"{RESULTS}/cooccurrence/candidates.parquet",
+        vectors=f"{RESULTS}/similarity/embeddings.npy",
+    output:
+        f"{RESULTS}/similarity/candidates.parquet",
+    log:
+        f"{RESULTS}/logs/similarity.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        delta=SETTINGS.selection.delta,
+        code=code_sha256("similarity.semantic"),
+    script:
+        "../scripts/similarity.py"

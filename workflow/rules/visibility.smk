@@ -1,0 +1,24 @@
+VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
+
+
+rule visibility:
+    input:
+        f"{RESULTS}/vocabulary/concepts.parquet",
+    output:
+        # A mined vocabulary changes with the captions, so its verdicts must be free to follow.
+        VERDICTS if MINED else protected(VERDICTS),
+    log:
+        f"{RESULTS}/logs/visibility.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/visibility.tsv"
+    retries: 1
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        answers=SETTINGS.answers,
+        judge=SETTINGS.visibility.model_dump(),
+        code=code_sha256("visibility.judging"),
+    script:
+        "../scripts/visibility.py"

@@ -1,0 +1,31 @@
+def vocabulary_input(wildcards):
+    """What the concept list is made from: a file, the captions, or the concept index."""
+    source = SETTINGS.vocabulary.source
+    if source == "given":
+        return {"names": data_path(SETTINGS, SETTINGS.vocabulary.path)}
+    if source == "mined":
+        return {"records": RECORDS}
+    return {"index": f"{RESULTS}/captions/index/concepts.parquet"}
+
+
+rule vocabulary:
+    input:
+        unpack(vocabulary_input),
+    output:
+        concepts=f"{RESULTS}/vocabulary/concepts.parquet",
+        merged=f"{RESULTS}/vocabulary/merged.parquet",
+    log:
+        f"{RESULTS}/logs/vocabulary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/vocabulary.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        mode=SETTINGS.matching.mode,
+        mined=SETTINGS.vocabulary.model_dump(exclude={"source"}) if MINED else None,
+        code=code_sha256(
+            "vocabulary.concepts", *(["vocabulary.mining"] if MINED else [])
+        ),
+    script:
+        "../scripts/vocabulary.py"

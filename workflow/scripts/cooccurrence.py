@@ -1,0 +1,24 @@
+import json
+import sys
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from contrastive_concepts.logs import job_log
+
+with job_log(snakemake.log[0]):
+    import polars as pl
+
+    from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, save_matrix
+
+    concepts = pl.read_parquet(snakemake.input.concepts)
+    matrix = merge((load_matrix(path) for path in snakemake.input.matrices), concepts.height)
+    save_matrix(snakemake.output.matrix, matrix)
+    concepts.with_columns(pl.Series("count", matrix.diagonal(), pl.Int64)).write_parquet(snakemake.output.concepts)
+    statistics = pl.DataFrame(
+        [json.loads(Path(path).read_text()) for path in snakemake.input.statistics],
+        schema_overrides={"skipped": pl.String},
+    )
+    for shard, reason in statistics.drop_nulls("skipped").select("shard", "skipped").iter_rows():
+        print(f"Skipped shard {shard}: {reason}", file=sys.stderr)
+    statistics.write_parquet(snakemake.output.statistics)

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from contrastive_concepts.logs import job_log, progress_bar
+
+with job_log(snakemake.log[0]):
+    import polars as pl
+    from contrastive_concepts.config.visibility import VisibilitySettings
+    from contrastive_concepts.visibility.judging import build_judge, judge_concepts
+    from pydantic import TypeAdapter
+
+    settings = TypeAdapter(VisibilitySettings).validate_python(snakemake.params.judge)
+    concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
+    answers = Path(snakemake.params.answers)
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    with build_judge(settings) as judge, progress_bar("judging", len(concepts)) as progress:
+        verdicts = judge_concepts(concepts, judge, answers, progress=progress)
+    print(
+        f"{verdicts['visible'].sum()} of {verdicts.height} concepts are visible, "
+        f"{(~verdicts['parsed']).sum()} answers unparsed"
+    )
+    verdicts.write_parquet(snakemake.output[0])

@@ -1,0 +1,26 @@
+from snakemake.script import snakemake
+
+from contrastive_concepts.logs import job_log
+
+with job_log(snakemake.log[0]):
+    import polars as pl
+
+    from contrastive_concepts.vocabulary.concepts import merge_names, read_names
+
+    source, mined = snakemake.input, snakemake.params.mined
+    if mined:
+        from contrastive_concepts.captions.manifest import ShardRecord
+        from contrastive_concepts.vocabulary.mining import mine_concepts, sample_captions
+
+        records = [ShardRecord.read(path) for path in source.records]
+        names = mine_concepts(sample_captions(records, mined.pop("sample")), **mined)["concept"].to_list()
+    elif "index" in source.keys():  # noqa: SIM118
+        names = pl.read_parquet(source.index)["concept"].to_list()
+    else:
+        names = read_names(source.names)
+    concepts, merged = merge_names(names, snakemake.params.mode)
+    print(f"{concepts.height} concepts from {len(names)} names")
+    for name, kept, reason in merged.iter_rows():
+        print(f"merged: {name!r} -> {kept!r} ({reason})")
+    concepts.write_parquet(snakemake.output.concepts)
+    merged.write_parquet(snakemake.output.merged)

@@ -1,0 +1,173 @@
+"""The lexicon: |T| concepts compiled into flat tables of surface forms, words and concepts for the kernel."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.kernel import GOLDEN, HASH_PRIME, HASH_START, Tables
+from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
+from contrastive_concepts.vocabulary.words import code_points
+
+Mode = Literal["bag", "phrase"]
+LAYOUT = 1
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Concepts in the order given, and the tables by which the kernel finds them.
+
+    bag: a caption mentions a concept if all its words occur in it, in any order and at any distance (as in [62]).
+    phrase: its words occur next to each other, in order, with nothing but white space, hyphens or apostrophes between.
+    Concepts overlap freely: "hot dog" mentions "dog" too. Concepts with the same words are counted each.
+    """
+
+    concepts: tuple[str, ...]
+    mode: Mode
+    arrays: dict[str, npt.NDArray[Any]]
+
+    @classmethod
+    def build(cls, concepts: Sequence[str], mode: Mode = "bag") -> Self:
+        """Compile the concepts. Raises UserError for a concept without a word, or an unknown mode."""
+        if mode not in get_args(Mode):
+            raise UserError(f"matching.mode: found {mode!r}, expected bag or phrase")
+        keys = []
+        for number, concept in enumerate(concepts):
+            key = concept_key(concept)
+            if not key:
+                raise UserError(f"concept {number}: found {concept!r}, expected a name with a letter or a digit")
+            keys.append(tuple(sorted(set(key))) if mode == "bag" else key)
+        word_ids = {word: number for number, word in enumerate(dict.fromkeys(word for key in keys for word in key))}
+        coded = [tuple(word_ids[word] for word in key) for key in keys]
+        return cls(
+            tuple(concepts), mode, _form_arrays(word_ids) | _concept_arrays(coded, len(word_ids)) | _folding_arrays()
+        )
+
+    @cached_property
+    def tables(self) -> Tables:
+        """What the kernel reads."""
+        arrays = dict(self.arrays)
+        points, lengths, folding = (arrays.pop(name) for name in ("points", "folding_lengths", "folding"))
+        classes = np.zeros(0x110000, np.uint8)
+        classes[points] = arrays.pop("point_classes")
+        offsets = np.zeros(0x110001, np.int32)
+        offsets[points + 1] = lengths
+        np.cumsum(offsets, out=offsets)
+        ascii_folding = np.zeros(256, np.uint8)
+        letters = points[(points < 128) & (lengths == 1)]
+        ascii_folding[letters] = folding[offsets[letters]]
+        return Tables(ascii_folding, classes, offsets, folding, **arrays)
+
+    @property
+    def words(self) -> int:
+        """Number of distinct lemmas."""
+        return len(self.arrays["single_concepts"])
+
+    @property
+    def longest_form(self) -> int:
+        """Bytes of the longest surface form."""
+        return int(np.diff(self.arrays["form_offsets"]).max(initial=0))
+
+    def save(self, path: str | Path) -> None:
+        """Write a .npz file without pickled objects."""
+        names = [concept.encode() for concept in self.concepts]
+        content: dict[str, Any] = self.arrays | {
+            "layout": np.int64(LAYOUT),
+            "mode": np.frombuffer(self.mode.encode(), np.uint8),
+            "names": np.frombuffer(b"".join(names), np.uint8),
+            "name_offsets": _offsets(map(len, names)),
+        }
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **content)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote. Raises UserError for any other file."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            layout = int(arrays.pop("layout"))
+            mode, names, offsets = (arrays.pop(name) for name in ("mode", "names", "name_offsets"))
+            concepts = tuple(names[a:b].tobytes().decode() for a, b in pairwise(offsets))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(
+                f"{path}: not a readable lexicon ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            ) from None
+        if layout != LAYOUT:
+            raise UserError(f"{path}: found a lexicon of layout {layout}, expected {LAYOUT}; build it again")
+        return cls(concepts, mode.tobytes().decode(), arrays)
+
+
+def hash_form(form: bytes) -> int:
+    """The kernel's hash of a folded word."""
+    code = int(HASH_START)
+    for byte in form:
+        code = (code ^ byte) * int(HASH_PRIME) & _MASK
+    code = code * int(GOLDEN) & _MASK
+    return code ^ code >> 32
+
+
+def _form_arrays(word_ids: dict[str, int]) -> dict[str, npt.NDArray[Any]]:
+    forms = [(form.encode(), number) for word, number in word_ids.items() for form in surface_forms(word)]
+    capacity = 64
+    while capacity < 3 * len(forms):
+        capacity *= 2
+    slots = [0] * capacity
+    for number, (form, _) in enumerate(forms):
+        code = hash_form(form)
+        place = code % capacity
+        while slots[place]:
+            place = (place + 1) % capacity
+        slots[place] = code >> 32 << 32 | number + 1
+    return {
+        "slots": np.array(slots, np.uint64),
+        "form_offsets": _offsets(len(form) for form, _ in forms),
+        "form_bytes": np.frombuffer(b"".join(form for form, _ in forms), np.uint8).copy(),
+        "form_words": np.array([word for _, word in forms], np.int32),
+    }
+
+
+def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int) -> dict[str, npt.NDArray[Any]]:
+    """Each concept of several words hangs on the one of them that fewest concepts share."""
+    single = np.full(words, -1, np.int32)
+    shared = np.bincount([word for key in keys for word in set(key)], minlength=words)
+    anchored: list[list[tuple[int, int]]] = [[] for _ in range(words)]
+    for concept, key in enumerate(keys):
+        if len(key) == 1 and single[key[0]] < 0:
+            single[key[0]] = concept
+        else:
+            shift = min(range(len(key)), key=lambda place, key=key: shared[key[place]])  # type: ignore[misc]
+            anchored[key[shift]].append((concept, shift))
+    flat = [entry for entries in anchored for entry in entries]
+    return {
+        "single_concepts": single,
+        "anchor_offsets": _offsets(map(len, anchored)),
+        "anchored_concepts": np.array([concept for concept, _ in flat], np.int32),
+        "anchored_shift": np.array([shift for _, shift in flat], np.int32),
+        "anchored_offsets": _offsets(len(keys[concept]) for concept, _ in flat),
+        "anchored_words": np.array([word for concept, _ in flat for word in keys[concept]], np.int32),
+    }
+
+
+@lru_cache(maxsize=1)
+def _folding_arrays() -> dict[str, npt.NDArray[Any]]:
+    points, classes, foldings = zip(*code_points(), strict=True)
+    encoded = [folding.encode() for folding in foldings]
+    return {
+        "points": np.array(points, np.int32),
+        "point_classes": np.array(classes, np.uint8),
+        "folding_lengths": np.array([len(folding) for folding in encoded], np.uint8),
+        "folding": np.frombuffer(b"".join(encoded), np.uint8).copy(),
+    }
+
+
+def _offsets(lengths: Iterable[int]) -> npt.NDArray[np.int32]:
+    return np.concatenate([[0], np.cumsum(np.fromiter(lengths, np.int64))]).astype(np.int32)

@@ -1,0 +1,102 @@
+"""What a word is: the reference semantics that the matching kernel reproduces byte by byte.
+
+Every code point has a class and, if it belongs to words, a folding; `FOLDING` and `character_class` are all there is to
+know about Unicode here, and the kernel's tables are made from them.
+
+- letters and numbers (categories L*, N*) make words; case, compatibility forms and accents are folded away
+- combining marks (M*) and invisible format characters (Cf) are skipped, as if they were not in the text
+- an apostrophe between two word characters joins them (don't -> dont), except that a closing 's is dropped (dog's ->
+  dog); any other apostrophe separates words
+- white space, hyphens, dashes and underscores separate words; a phrase may run across them, as across an apostrophe
+- any other character separates words and breaks a phrase
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from enum import IntEnum
+
+
+class CharacterClass(IntEnum):
+    """What a code point does to the words around it."""
+
+    BREAK = 0
+    SPACE = 1
+    WORD = 2
+    APOSTROPHE = 3
+    IGNORED = 4
+
+
+APOSTROPHES = frozenset("'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u2018\u2019\u201b\u2032\uff07")
+"""Read as an apostrophe, whatever their category; among them modifier letters and the prime that stand in for it."""
+
+_ZERO_WIDTH_SPACE = "\u200b"
+_MINUS = "\u2212"
+
+
+def character_class(character: str) -> CharacterClass:
+    """The class of one code point."""
+    if character in APOSTROPHES:
+        return CharacterClass.APOSTROPHE
+    category = unicodedata.category(character)
+    if category[0] in "LN":
+        return CharacterClass.WORD if fold_character(character) else CharacterClass.IGNORED
+    if category in ("Zs", "Pd", "Pc") or character.isspace() or character in (_ZERO_WIDTH_SPACE, _MINUS):
+        return CharacterClass.SPACE
+    return CharacterClass.IGNORED if category[0] == "M" or category == "Cf" else CharacterClass.BREAK
+
+
+def fold_character(character: str) -> str:
+    """Case, compatibility form and accents of one letter or number folded away: É -> e, ß -> ss, ﬁ -> fi, ² -> 2."""
+    decomposed = unicodedata.normalize("NFKD", character.casefold()).casefold()
+    return "".join(c for c in decomposed if unicodedata.category(c)[0] in "LN" and c not in APOSTROPHES)
+
+
+def runs(text: str | bytes) -> list[list[str]]:
+    """The folded words of a text in order, as one list for each stretch that a phrase may not leave.
+
+    Bytes are read as UTF-8. What is not UTF-8 in them breaks a phrase, exactly as `bytes.decode(errors="replace")`
+    would have it: each maximal ill-formed piece acts as one U+FFFD, and everything else keeps its meaning. A lone
+    surrogate in a `str` breaks a phrase too.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", errors="replace")
+    visible: list[tuple[CharacterClass, str]] = [
+        (kind, c) for c in text if (kind := character_class(c)) is not CharacterClass.IGNORED
+    ]
+    found: list[list[str]] = [[]]
+    word: list[str] = []
+    possessive = -1
+    for position, (kind, character) in enumerate(visible):
+        if kind is CharacterClass.WORD:
+            if position != possessive:
+                word.append(fold_character(character))
+            continue
+        if kind is CharacterClass.APOSTROPHE and word and _is_word(visible, position + 1):
+            if fold_character(visible[position + 1][1]) != "s" or _is_word(visible, position + 2):
+                continue
+            possessive = position + 1
+        if word:
+            found[-1].append("".join(word))
+            word = []
+        if kind is CharacterClass.BREAK and found[-1]:
+            found.append([])
+    if word:
+        found[-1].append("".join(word))
+    return found if found[-1] else found[:-1]
+
+
+def words(text: str | bytes) -> list[str]:
+    """The folded words of a text, in order: "Dogs' & cat's Café" -> ["dogs", "cat", "cafe"]."""
+    return [word for run in runs(text) for word in run]
+
+
+def code_points() -> Iterator[tuple[int, CharacterClass, str]]:
+    """Every code point that is not a BREAK, ascending, with its class and the folding of a WORD ("" for the others)."""
+    for number in range(0x110000):
+        character = chr(number)
+        if (kind := character_class(character)) is not CharacterClass.BREAK:
+            yield number, kind, fold_character(character) if kind is CharacterClass.WORD else ""
+
+
+def _is_word(visible: list[tuple[CharacterClass, str]], position: int) -> bool:
+    return position < len(visible) and visible[position][0] is CharacterClass.WORD

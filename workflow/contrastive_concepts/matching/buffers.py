@@ -23,8 +23,8 @@ _VIEWS = (pa.string_view(), pa.binary_view())
 def caption_places(captions: pa.Array | pa.ChunkedArray) -> Iterator[Places]:
     """For each chunk the bytes (n,) uint8, and where each caption starts and stops in them, (rows,) int64.
 
-    A null starts at -1. Takes string, large_string, string_view, their binary kin, dictionaries of these, sliced or
-    not; only a view's bytes are gathered into one buffer first. Raises UserError for any other type.
+    A null starts and stops at -1. Takes string, large_string, string_view, their binary kin, dictionaries of these,
+    sliced or not; only a view's bytes are gathered into one buffer first. Raises UserError for any other type.
     """
     chunks = captions.chunks if isinstance(captions, pa.ChunkedArray) else [captions]
     for chunk in chunks:
@@ -38,7 +38,7 @@ def _places(array: pa.Array) -> Places:
         rows = np.where(valid, array.indices.fill_null(0).to_numpy(zero_copy_only=False), 0).astype(np.int64)
         if not len(starts):
             return data, np.full(len(array), -1, np.int64), np.full(len(array), -1, np.int64)
-        return data, np.where(valid, starts[rows], -1), stops[rows]
+        return data, np.where(valid, starts[rows], -1), np.where(valid, stops[rows], -1)
     if array.type in _VIEWS:
         array = array.cast(pa.large_binary())
     if pa.types.is_null(array.type):
@@ -52,7 +52,7 @@ def _places(array: pa.Array) -> Places:
     offsets = _frozen(offsets_buffer, _WITH_OFFSETS[array.type])[array.offset : array.offset + len(array) + 1]
     starts, stops = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
     if array.null_count:
-        starts[~_valid(array)] = -1
+        starts[~_valid(array)] = stops[~_valid(array)] = -1
     return data, starts, stops
 
 

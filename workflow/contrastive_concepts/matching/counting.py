@@ -106,14 +106,15 @@ def mentions(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Which concepts each caption mentions, as in a CSR matrix: indptr (rows + 1,) and ascending concept ids."""
     scratch = _scratch(lexicon)
-    indptr, found = [np.zeros(1, np.int64)], [np.empty(0, np.int32)]
+    indptr, found, total = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], 0
     for data, starts, stops in caption_places(captions):
         scratch = _with_room(scratch, int((stops - starts).max(initial=0)))
         ends = np.empty(len(starts), np.int64)
         listed = kernel.list_concepts(data, starts, stops, lexicon.mode == "phrase", lexicon.tables, scratch, ends)
         rows = np.repeat(np.arange(len(starts)), np.diff(ends, prepend=0))
         found.append(listed[np.lexsort((listed, rows))])
-        indptr.append(ends + indptr[-1][-1])
+        indptr.append(ends + total)
+        total += len(listed)
     return np.concatenate(indptr), np.concatenate(found)
 
 

@@ -14,6 +14,7 @@ know about Unicode here, and the kernel's tables are made from them.
 import unicodedata
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 
 
 class CharacterClass(IntEnum):
@@ -33,6 +34,7 @@ _ZERO_WIDTH_SPACE = "\u200b"
 _MINUS = "\u2212"
 
 
+@lru_cache(maxsize=4096)
 def character_class(character: str) -> CharacterClass:
     """The class of one code point."""
     if character in APOSTROPHES:
@@ -45,6 +47,7 @@ def character_class(character: str) -> CharacterClass:
     return CharacterClass.IGNORED if category[0] == "M" or category == "Cf" else CharacterClass.BREAK
 
 
+@lru_cache(maxsize=4096)
 def fold_character(character: str) -> str:
     """Case, compatibility form and accents of one letter or number folded away: É -> e, ß -> ss, ﬁ -> fi, ² -> 2."""
     decomposed = unicodedata.normalize("NFKD", character.casefold()).casefold()

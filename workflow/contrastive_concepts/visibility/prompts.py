@@ -1,0 +1,61 @@
+"""The prompts, kept as files so that they can be read, changed and hashed (paper 6.3.2, 6.4)."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from contrastive_concepts.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+FOLDERS = (PACKAGE / "_resources" / "prompts", PACKAGE.parents[1] / "resources" / "prompts")
+"""Where an installed wheel and where the repository carry the prompts."""
+
+SLOT = "{q}"
+
+PromptName = Literal["visible", "contrastive", "parts", "mixtral_template"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text with one slot `{q}`."""
+
+    name: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.text.count(SLOT) != 1:
+            raise UserError(f"prompt {self.name}: found {self.text.count(SLOT)} slots {SLOT}, expected one")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the text, 64 hexadecimal digits."""
+        return text_sha256(self.text)
+
+    def fill(self, query: str) -> str:
+        """The text with the query in its slot; nothing in the query is interpreted."""
+        return self.text.replace(SLOT, query)
+
+    def within(self, template: "Prompt") -> "Prompt":
+        """This prompt inside a model's raw template, for endpoints that apply none."""
+        return Prompt(f"{self.name} in {template.name}", template.fill(self.text))
+
+
+@cache
+def load_prompt(name: PromptName) -> Prompt:
+    """One of the paper's prompts, or the raw instruction template of Mixtral (its BOS is left to the tokeniser)."""
+    return Prompt(name, resource(f"{name}.txt"))
+
+
+def resource(file: str) -> str:
+    """The text of a file among the prompts, without surrounding white space. Raises UserError where it is absent."""
+    for folder in FOLDERS:
+        if (folder / file).is_file():
+            return (folder / file).read_text(encoding="utf-8").strip()
+    raise UserError(f"{FOLDERS[-1] / file}: not found, expected a prompt file")
+
+
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text's UTF-8 bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

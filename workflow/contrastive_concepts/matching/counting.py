@@ -60,25 +60,30 @@ class CooccurrenceCounter:
         for data, starts, stops in caption_places(captions):
             longest = min(int((stops - starts).max(initial=0)), self.max_caption_bytes)
             self._scratch = _with_room(self._scratch, longest)
-            self._pairs, self._used = kernel.count_captions(
-                data,
-                starts,
-                stops,
-                self.max_caption_bytes,
-                self.lexicon.mode == "phrase",
-                self.lexicon.tables,
-                self._scratch,
-                self._captions,
-                self._pairs,
-                self._used,
-                self._statistics,
-            )
+            row = 0
+            while row < len(starts):
+                row, self._used, wanted = kernel.count_captions(
+                    data,
+                    starts,
+                    stops,
+                    row,
+                    self.max_caption_bytes,
+                    self.lexicon.mode == "phrase",
+                    self.lexicon.tables,
+                    self._scratch,
+                    self._captions,
+                    self._pairs,
+                    self._used,
+                    self._statistics,
+                )
+                self._make_room(wanted)
 
     def merge(self, other: "CooccurrenceCounter") -> None:
         """Add the counts of another counter over the same concepts."""
         if other.lexicon.concepts != self.lexicon.concepts or other.lexicon.mode != self.lexicon.mode:
             raise ValueError("counters of different lexicons cannot be merged")
-        self._pairs, self._used = kernel.add_pairs(self._pairs, self._used, other._pairs)
+        self._make_room(self._used + other._used)
+        self._used += kernel.add_pairs(self._pairs, other._pairs)
         self._captions += other._captions
         self._statistics += other._statistics
 
@@ -100,6 +105,17 @@ class CooccurrenceCounter:
         """What was met so far."""
         return CaptionStatistics(*map(int, self._statistics))
 
+    def _make_room(self, pairs: int) -> None:
+        """A table of so many pairs keeps a third of its places free."""
+        capacity = len(self._pairs) // 2
+        if pairs <= capacity * 2 // 3:
+            return
+        while pairs > capacity * 2 // 3:
+            capacity *= 2
+        larger = np.zeros(2 * capacity, np.int64)
+        kernel.add_pairs(larger, self._pairs)
+        self._pairs = larger
+
 
 def mentions(
     captions: pa.Array | pa.ChunkedArray, lexicon: Lexicon
@@ -110,7 +126,14 @@ def mentions(
     for data, starts, stops in caption_places(captions):
         scratch = _with_room(scratch, int((stops - starts).max(initial=0)))
         ends = np.empty(len(starts), np.int64)
-        listed = kernel.list_concepts(data, starts, stops, lexicon.mode == "phrase", lexicon.tables, scratch, ends)
+        listed, row, size = np.empty(1024, np.int32), 0, 0
+        while row < len(starts):
+            row, size = kernel.list_concepts(
+                data, starts, stops, row, lexicon.mode == "phrase", lexicon.tables, scratch, ends, listed, size
+            )
+            if row < len(starts):
+                listed = np.concatenate([listed, np.empty(len(listed) + len(lexicon.concepts), np.int32)])
+        listed = listed[:size]
         rows = np.repeat(np.arange(len(starts)), np.diff(ends, prepend=0))
         found.append(listed[np.lexsort((listed, rows))])
         indptr.append(ends + total)

@@ -1,0 +1,111 @@
+"""The toy CLIP in open_clip's own architecture: its configuration, its tokenizer, its loading."""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.toyworld.captions import FUNCTION_WORDS
+from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, SCENES, STUFFS, THINGS, UNINFORMATIVE
+
+if TYPE_CHECKING:
+    from open_clip.model import CLIP
+    from open_clip.tokenizer import HFTokenizer
+
+NAME = "toyworld-clip"
+CONTEXT = 16
+PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[START]", "[END]"
+CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
+
+RESOURCES = Path(__file__).resolve().parents[3] / "resources" / "toyworld"
+CLIP_FOLDER = RESOURCES / "clip"
+"""The frozen checkpoint."""
+
+
+def vocabulary() -> list[str]:
+    """Token strings in the order of their ids: padding, unknown, start, words, end.
+
+    The end token has the highest id, because CLIP's text tower pools where the id is largest.
+    """
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    said = (word for kind in (*THINGS.values(), *STUFFS.values(), *SCENES.values()) for word in kind.words)
+    prompts = (word for template in OPENAI_IMAGENET_TEMPLATES for word in _words(template("")))
+    words = {*said, *prompts, *ABSTRACT, *ADJECTIVES, *UNINFORMATIVE, *FUNCTION_WORDS, "background", ".", ","}
+    return [PAD, UNKNOWN, START, *sorted(words), END]
+
+
+def model_config() -> dict[str, Any]:
+    """open_clip's model configuration: 64-pixel images, patches of 8 pixels, width 128, 2 + 2 layers."""
+    return {
+        "embed_dim": 128,
+        "vision_cfg": {
+            "image_size": 64, "patch_size": 8, "width": 128, "head_width": 64, "layers": 2, "patch_dropout": 0.5,
+        },
+        "text_cfg": {
+            "context_length": CONTEXT, "vocab_size": len(vocabulary()), "width": 128, "heads": 2, "layers": 2,
+            "hf_tokenizer_name": "resources/toyworld/clip",
+        },
+    }  # fmt: skip
+
+
+def write_architecture(folder: Path) -> None:
+    """Write open_clip's configuration and the tokenizer's files, all that a checkpoint folder needs but weights."""
+    from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.normalizers import Lowercase
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    folder.mkdir(parents=True, exist_ok=True)
+    preprocess = {"size": [64, 64], "mean": list(OPENAI_DATASET_MEAN), "std": list(OPENAI_DATASET_STD)}
+    config = {"model_cfg": model_config(), "preprocess_cfg": preprocess}
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    ids = {token: index for index, token in enumerate(vocabulary())}
+    tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=[(START, ids[START]), (END, ids[END])]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, bos_token=START, eos_token=END
+    ).save_pretrained(folder)
+
+
+def load_toy_clip(folder: Path = CLIP_FOLDER) -> tuple["CLIP", "HFTokenizer"]:
+    """Register the architecture with open_clip as NAME and load the weights through open_clip's own loader.
+
+    Returns the model (fp32, eval mode) and its tokenizer (texts -> int64 [n, 16]). Raises UserError where a file is
+    missing.
+    """
+    import open_clip
+
+    for file in (CONFIG_FILE, WEIGHTS_FILE, "tokenizer.json"):
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / file}: not found, expected a toy CLIP folder")
+    register(folder)
+    model = open_clip.create_model(NAME, pretrained=str(folder / WEIGHTS_FILE))
+    return model.eval(), open_clip.get_tokenizer(NAME)
+
+
+def register(folder: Path = CLIP_FOLDER) -> None:
+    """Make `open_clip.create_model(NAME)` and `open_clip.get_tokenizer(NAME)` work from any working directory."""
+    import open_clip
+
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]
+    config["text_cfg"]["hf_tokenizer_name"] = str(folder.resolve())
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / f"{NAME}.json"
+        file.write_text(json.dumps(config), encoding="utf-8")
+        open_clip.add_model_config(file)
+
+
+def _words(text: str) -> Iterable[str]:
+    return re.findall(r"\w+|[^\w\s]+", text.lower())

@@ -1,0 +1,111 @@
+"""From a layout to pixels and to the mask of its classes."""
+
+import numpy as np
+
+from contrastive_concepts.toyworld.draws import Stream, generator
+from contrastive_concepts.toyworld.grammar import CLASSES, STUFFS
+from contrastive_concepts.toyworld.layout import Band, Layout, Placed, compose
+from contrastive_concepts.toyworld.shapes import SHAPES, Ellipse, Part
+
+SIZE = 64
+NOISE = 9
+"""Pixel noise: uniform in -NOISE..NOISE, out of 255."""
+
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+_INDEX = {name: index for index, name in enumerate(CLASSES, start=1)}
+
+
+def draw_image(seed: int, image: int) -> tuple[Bytes, Bytes]:
+    """Image number `image`: RGB uint8 [64, 64, 3] and class indices uint8 [64, 64], 0 = background."""
+    return render(compose(seed, image), generator(seed, image, Stream.PIXELS))
+
+
+def render(layout: Layout, noise: np.random.Generator) -> tuple[Bytes, Bytes]:
+    """Paint the layout, far to near. Same shapes as `draw_image`."""
+    left, top, side = layout.view
+    steps = (np.arange(SIZE) + 0.5) / SIZE * side
+    x, y = (left + steps)[None, :], (top + steps)[:, None]
+    canvas = np.empty((SIZE, SIZE, 3))
+    canvas[:] = layout.backdrop
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    for band in layout.bands:
+        _paint_band(canvas, labels, band, x, y)
+    for thing in layout.things:
+        _paint_thing(canvas, labels, thing, x, y)
+    canvas += noise.integers(-NOISE, NOISE, size=canvas.shape, endpoint=True)
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), labels
+
+
+def _paint_band(canvas: Floats, labels: Bytes, band: Band, x: Floats, y: Floats) -> None:
+    edge = band.top + band.amplitude * (np.sin(17 * x + band.phase) + 0.6 * np.sin(41 * x + 2 * band.phase))
+    first = int(np.searchsorted(y[:, 0], float(edge.min())))
+    if first == SIZE:
+        return
+    inside = y[first:] >= edge
+    light = texture(STUFFS[band.name].texture, x, y[first:], band.phase)
+    colours = np.asarray(band.colour, np.float64) + light[:, :, None]
+    canvas[first:][inside] = colours[inside]
+    labels[first:][inside] = _INDEX[band.name]
+
+
+def texture(name: str, x: Floats, y: Floats, phase: float) -> Floats:
+    """Change of lightness over scene coordinates: x [1, w], y [h, 1] -> [h, w]."""
+    if name == "clouds":
+        return 16 * np.maximum(0, np.sin(9 * x + phase) * np.sin(23 * y + 5 * x + phase)) - 14 * (y - 0.2)
+    if name == "waves":
+        return 24 * np.sin(130 * y + 1.5 * np.sin(28 * x + phase))
+    if name == "speckle":
+        return 11 * np.sin(197 * x + 61 * y) * np.sin(173 * y - 83 * x + phase)
+    if name == "tufts":
+        return 24 * np.sign(np.sin(150 * x + 9 * np.sin(37 * y + phase))) * np.abs(np.sin(47 * y + phase))
+    if name == "dashes":
+        line = (np.abs(np.mod(y + 0.015 * phase, 0.16) - 0.08) < 0.014) & (np.mod(x, 0.26) < 0.15)
+        return 130.0 * line
+    if name == "bricks":
+        row = np.floor(y / 0.06)
+        mortar = (np.mod(y, 0.06) < 0.014) | (np.mod(x + 0.065 * np.mod(row, 2), 0.13) < 0.016)
+        return 70.0 * mortar
+    if name == "planks":
+        return np.broadcast_to(
+            -44.0 * (np.mod(y, 0.09) < 0.016) + 9 * np.sin(60 * y + 4 * np.sin(11 * x)), (len(y), x.shape[1])
+        )
+    if name == "tiles":
+        return -34.0 * ((np.mod(y, 0.11) < 0.018) | (np.mod(x, 0.11) < 0.018))
+    if name == "leaves":
+        return 30 * np.sin(74 * x + phase) * np.sin(66 * y + 3 * np.sin(31 * x)) + 10 * np.sin(151 * x + 99 * y)
+    if name == "furrows":
+        return 22 * np.sin(95 * y + 60 * x + phase)
+    return np.zeros((len(y), x.shape[1])) + 4 * np.sin(5 * x + phase)
+
+
+def _paint_thing(canvas: Floats, labels: Bytes, thing: Placed, x: Floats, y: Floats) -> None:
+    u, v = (x[0] - thing.left) / thing.width, (y[:, 0] - thing.top) / thing.height
+    rows, columns = _within(v), _within(u)
+    if rows.start == rows.stop or columns.start == columns.stop:
+        return
+    across = u[columns][None, :]
+    across, down = (1 - across if thing.flip else across), v[rows][:, None]
+    picture, mask = canvas[rows, columns], labels[rows, columns]
+    for part in SHAPES[thing.name]:
+        inside = _cover(part, across, down)
+        picture[inside] = thing.colour if part.tint is None else part.tint
+        mask[inside] = _INDEX[thing.name]
+
+
+def _within(unit: Floats) -> slice:
+    return slice(int(np.searchsorted(unit, -0.05)), int(np.searchsorted(unit, 1.05)))
+
+
+def _cover(part: Part, u: Floats, v: Floats) -> Bools:
+    """Which points of the grid u [1, w], v [h, 1] lie in the part: bool [h, w]."""
+    if isinstance(part, Ellipse):
+        return ((u - part.cx) / part.rx) ** 2 + ((v - part.cy) / part.ry) ** 2 <= 1
+    xs, ys = part.points[::2], part.points[1::2]
+    inside = np.zeros((len(v), u.shape[1]), np.bool_)
+    for x0, y0, x1, y1 in zip(xs, ys, (*xs[1:], xs[0]), (*ys[1:], ys[0]), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > v) != (y1 > v)) & (u < x0 + (v - y0) * ((x1 - x0) / (y1 - y0)))
+    return inside

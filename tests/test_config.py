@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from contrastive_concepts.config.load import parse_config, read_config
+from contrastive_concepts.config.reference import reference
 from contrastive_concepts.config.render import leading_comment, render_config, schema_json
 from contrastive_concepts.errors import UserError
 
@@ -55,6 +56,10 @@ def test_the_papers_setting() -> None:
         "templates": "imagenet",
     }
     assert settings.visibility.model_dump()["model"] == "mistralai/Mixtral-8x7B-Instruct-v0.1"
+
+
+def test_the_reference_is_what_the_models_say() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from contrastive_concepts.matching.lexicon import Lexicon
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -18,6 +17,7 @@ from contrastive_concepts.cooccurrence.candidates import find_candidates
 from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, save_matrix
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.concepts import merge_names, read_names
 from contrastive_concepts.vocabulary.lemmas import lemma
 from contrastive_concepts.vocabulary.words import words

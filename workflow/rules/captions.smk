@@ -11,7 +11,7 @@ if CORPUS.source == "toyworld":
         params:
             captions=CORPUS.captions,
             seed=CORPUS.seed,
-            code=code_sha256("toyworld.captions"),
+            code=code_sha256("toyworld.corpus"),
         script:
             "../scripts/toy_captions.py"
 

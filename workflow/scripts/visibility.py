@@ -14,8 +14,8 @@ with job_log(snakemake.log[0]):
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
     answers = Path(snakemake.params.answers)
     answers.parent.mkdir(parents=True, exist_ok=True)
-    with build_judge(settings) as judge, progress_bar("judging", len(concepts)) as progress:
-        verdicts = judge_concepts(concepts, judge, answers, progress=progress)
+    with progress_bar("judging", len(concepts)) as progress:
+        verdicts = judge_concepts(concepts, build_judge(settings), answers, settings.threshold, progress)
     print(
         f"{verdicts['visible'].sum()} of {verdicts.height} concepts are visible, "
         f"{(~verdicts['parsed']).sum()} answers unparsed"

@@ -39,3 +39,11 @@ def schema() -> None:
     from contrastive_concepts.config.render import schema_json
 
     print(schema_json(), end="")
+
+
+@app.command()
+def reference() -> None:
+    """Print the reference of every key in Markdown."""
+    from contrastive_concepts.config.reference import reference as page
+
+    print(page(), end="")

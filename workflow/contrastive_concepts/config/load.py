@@ -18,7 +18,7 @@ def parse_config(values: Mapping[str, Any]) -> RunSettings:
     try:
         return RunSettings.model_validate(dict(values))
     except ValidationError as error:
-        lines = dict.fromkeys(_line(details, values) for details in error.errors(include_url=False))
+        lines = dict.fromkeys(_line(found, values) for found in error.errors(include_url=False) if not _other_form(found))
         raise UserError("\n".join(lines)) from None
 
 
@@ -33,6 +33,14 @@ def read_config(path: str | Path) -> RunSettings:
     if not isinstance(values, dict):
         raise UserError(f"{path}: found {type(values).__name__}, expected keys and values")
     return parse_config(values)
+
+
+def _other_form(details: ErrorDetails) -> bool:
+    """A number was given where numbers by corpus may stand too, or the other way round: only one complaint is meant."""
+    given_by_corpus = isinstance(details["input"], Mapping)
+    return details["loc"][:2] == ("selection", "gamma") and (
+        details["type"] == ("float_type" if given_by_corpus else "dict_type")
+    )
 
 
 def _line(details: ErrorDetails, values: Mapping[str, Any]) -> str:
@@ -61,7 +69,7 @@ def _key(loc: tuple[int | str, ...], values: Any) -> list[str]:
             key.append(str(part))
             values = values[part] if _has(values, part) else None
     if key[:2] == ["selection", "gamma"]:
-        key = [part for part in key if part != "float" and not part.startswith("dict[")]
+        key = [part for part in key if part not in ("float", "constrained-float") and not part.startswith("dict[")]
     return key
 
 

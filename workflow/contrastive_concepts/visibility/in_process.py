@@ -25,7 +25,9 @@ class InProcessJudge:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.__dict__.pop("_loaded", None)
 
     @cached_property
@@ -39,12 +41,17 @@ class InProcessJudge:
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         for batch in self._batches(words):
             scores = self.scores(batch)
-            yield [Answer(word, probability(value), f"{value:.4f}", True) for word, value in zip(batch, scores, strict=True)]
+            yield [
+                Answer(word, probability(value), f"{value:.4f}", True)
+                for word, value in zip(batch, scores, strict=True)
+            ]
 
     def scores(self, words: Sequence[str]) -> list[float]:
         """The likelihood score of words that have equally many tokens."""
         tokens = [self._tokens(word) for word in words]
-        columns = [(self._log_likelihood(c.seen, tokens), self._log_likelihood(c.unseen, tokens)) for c in load_contrasts()]
+        columns = [
+            (self._log_likelihood(c.seen, tokens), self._log_likelihood(c.unseen, tokens)) for c in load_contrasts()
+        ]
         return [score([(seen[row], unseen[row]) for seen, unseen in columns]) for row in range(len(words))]
 
     def _batches(self, words: Sequence[str]) -> Iterator[list[str]]:
@@ -121,7 +128,11 @@ def _packaged_gguf(model: str) -> Path | None:
         return None
     package = model.removeprefix("package:")
     spec = find_spec(package)
-    files = [file for folder in (spec.submodule_search_locations or []) for file in Path(folder).glob("*.gguf")] if spec else []
+    files = (
+        [file for folder in (spec.submodule_search_locations or []) for file in Path(folder).glob("*.gguf")]
+        if spec
+        else []
+    )
     if len(files) != 1:
         raise UserError(f"config: visibility.model: package {package!r} holds {len(files)} GGUF files, expected one")
     return files[0]

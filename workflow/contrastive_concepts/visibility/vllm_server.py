@@ -1,0 +1,201 @@
+"""A vLLM server of our own: started for the words to ask, stopped whatever happens."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from contrastive_concepts.config.visibility import VllmJudge
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility.answers import Answer, Question
+from contrastive_concepts.visibility.client import Client
+from contrastive_concepts.visibility.endpoint import EndpointJudge, question_of
+
+TERM_S = 10.0
+POLL_S = 0.3
+LAST_LINES = 8
+PORT_TRIES = 3
+WATCHDOG = """
+import os, signal, sys, time
+sys.stdin.buffer.read()
+for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 0)):
+    try:
+        os.killpg(int(sys.argv[1]), number)
+    except ProcessLookupError:
+        break
+    time.sleep(seconds)
+"""
+"""Outlives us: when our end of its pipe closes, however we die, it ends the server's process group."""
+
+
+class ServedJudge:
+    """Starts the server when the first word is asked."""
+
+    def __init__(self, settings: VllmJudge) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held between calls of `ask`."""
+
+    @property
+    def question(self) -> Question:
+        """What the answers depend on besides the word."""
+        return question_of(self._settings, "vllm")
+
+    def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
+        """Answers as they come in; the server lives as long as this iteration. Raises UserError where it dies."""
+        if not words:
+            return
+        settings = self._settings
+        with VllmServer(settings) as server:
+            client = Client(
+                server.url,
+                timeout_s=settings.request_timeout_s,
+                attempts=settings.attempts,
+                concurrency=settings.concurrency,
+                check=server.check,
+            )
+            with closing(client):
+                yield from EndpointJudge(settings, "vllm", client).ask(words)
+
+
+class VllmServer:
+    """vLLM's OpenAI server on a free loopback port, in a process group of its own; use as a context manager."""
+
+    def __init__(self, settings: VllmJudge) -> None:
+        self._settings = settings
+        self._weights = settings.served_model or settings.model
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        for remaining in reversed(range(PORT_TRIES)):
+            try:
+                self._start()
+                return self
+            except UserError as error:
+                self.stop()
+                # Another process may take the free port before the server does.
+                if not remaining or "ddress already in use" not in str(error):
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raises UserError with the server's last lines where it has exited; code 0 is no better than another."""
+        code = self._process.poll()
+        if code is not None:
+            raise UserError(
+                f"vLLM server for {self._weights!r}: exited with code {code}; its last lines: {self._tail()}"
+            )
+
+    def stop(self) -> None:
+        """TERM, then KILL, to the whole group: the engine and its workers outlive the server otherwise."""
+        if not hasattr(self, "_process"):
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(TERM_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._watchdog.stdin:
+            self._watchdog.stdin.close()
+        self._watchdog.wait()
+        self._log.close()
+        del self._process
+
+    def _start(self) -> None:
+        settings = self._settings
+        python = shutil.which(os.path.expanduser(settings.python))
+        if python is None:
+            raise UserError(
+                f"config: visibility.python: {settings.python!r} not found, expected the Python of vLLM's environment"
+            )
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}/v1"
+        command = [python, "-m", "vllm.entrypoints.openai.api_server"]
+        command += [
+            "--model",
+            self._weights,
+            "--served-model-name",
+            settings.model,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        if settings.revision and settings.served_model is None:
+            command += ["--revision", settings.revision]
+        self._log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [*command, *settings.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings.environment},
+            start_new_session=True,
+        )
+        self._watchdog = subprocess.Popen(
+            [sys.executable, "-S", "-c", WATCHDOG, str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._wait_until_ready(port)
+
+    def _wait_until_ready(self, port: int) -> None:
+        deadline = time.monotonic() + self._settings.start_timeout_s
+        with httpx.Client(timeout=5.0) as http:
+            while time.monotonic() < deadline:
+                self.check()
+                with suppress(httpx.HTTPError):
+                    if http.get(f"http://127.0.0.1:{port}/health").is_success:
+                        self._check_model(http.get(f"{self.url}/models").json()["data"][0])
+                        return
+                time.sleep(POLL_S)
+        raise UserError(
+            f"vLLM server for {self._weights!r}: not ready after {self._settings.start_timeout_s:g} s;"
+            f" its last lines: {self._tail()}"
+        )
+
+    def _check_model(self, found: dict[str, str]) -> None:
+        """Somebody else's server may answer on the port that ours failed to take."""
+        if (found["id"], found.get("root")) != (self._settings.model, self._weights):
+            raise UserError(
+                f"{self.url}: found a server of {found.get('root')!r} as {found['id']!r},"
+                f" expected {self._weights!r} as {self._settings.model!r}: address already in use"
+            )
+
+    def _tail(self) -> str:
+        lines = Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:]) or "none"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,14 +1,15 @@
 """What is said of an image: like alt-text, about 1.2 of the classes that it shows."""
 
 from contrastive_concepts.toyworld.draws import Draws, Stream
-from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, SCENES, STUFFS, THINGS, UNINFORMATIVE
+from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, KINDS, SCENES, STUFFS, THINGS, UNINFORMATIVE
 from contrastive_concepts.toyworld.layout import Layout, compose
 
 SECOND_MENTION, SYNONYM, BOTH_WORDS = 0.25, 0.30, 0.16
 UNINFORMED, ABSTRACTED, PLACED, DESCRIBED = 0.35, 0.16, 0.22, 0.18
 BACKGROUND_STUDIO, BACKGROUND_ELSEWHERE = 0.30, 0.085
 FUNCTION_WORDS = (
-    "a", "the", "of", "and", "with", "near", "on", "by", "in", "at", "for", "as", "concept", "white", "plain", "isolated",
+    "a", "the", "of", "and", "with", "near", "on", "by", "in", "at", "for", "as",
+    "concept", "white", "plain", "isolated",
 )  # fmt: skip
 """Words of captions that are not in the grammar."""
 
@@ -51,7 +52,7 @@ def mention(layout: Layout, draws: Draws) -> tuple[str, ...]:
 
 
 def _phrase(draws: Draws, name: str) -> str:
-    words = (THINGS.get(name) or STUFFS[name]).words
+    words = KINDS[name].words
     noun = draws.pick(words[1:]) if len(words) > 1 and draws.chance(SYNONYM) else words[0]
     if len(words) > 1 and draws.chance(BOTH_WORDS):
         noun = f"{noun} {draws.pick([word for word in words if word != noun])}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.toyworld.captions import FUNCTION_WORDS
-from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, SCENES, STUFFS, THINGS, UNINFORMATIVE
+from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, SCENES, UNINFORMATIVE, WORDS
 
 if TYPE_CHECKING:
     from open_clip.model import CLIP
@@ -32,7 +32,7 @@ def vocabulary() -> list[str]:
     """
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
-    said = (word for kind in (*THINGS.values(), *STUFFS.values(), *SCENES.values()) for word in kind.words)
+    said = (*WORDS, *(word for scene in SCENES.values() for word in scene.words))
     prompts = (word for template in OPENAI_IMAGENET_TEMPLATES for word in _words(template("")))
     words = {*said, *prompts, *ABSTRACT, *ADJECTIVES, *UNINFORMATIVE, *FUNCTION_WORDS, "background", ".", ","}
     return [PAD, UNKNOWN, START, *sorted(words), END]
@@ -74,7 +74,7 @@ def write_architecture(folder: Path) -> None:
     tokenizer.post_processor = TemplateProcessing(
         single=f"{START} $A {END}", special_tokens=[(START, ids[START]), (END, ids[END])]
     )
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, bos_token=START, eos_token=END
     ).save_pretrained(folder)
 

@@ -285,7 +285,8 @@ SCENES: dict[str, Scene] = {
 }
 
 ABSTRACT: tuple[str, ...] = (
-    "freedom", "holiday", "love", "summer", "travel", "design", "business", "idea", "quality", "adventure", "peace", "health", "history", "success",
+    "freedom", "holiday", "love", "summer", "travel", "design", "business",
+    "idea", "quality", "adventure", "peace", "health", "history", "success",
 )  # fmt: skip
 """Said in captions, never drawn."""
 
@@ -305,10 +306,11 @@ ADJECTIVES: tuple[str, ...] = (
     "modern",
 )
 
+KINDS: dict[str, Thing | Stuff] = {**THINGS, **STUFFS}
 WORDS: dict[str, frozenset[str]] = {
-    word: frozenset(name for name, kind in {**THINGS, **STUFFS}.items() if word in kind.words)
-    for kind in (*THINGS.values(), *STUFFS.values())
-    for word in kind.words
+    word: frozenset(name for name, kind in KINDS.items() if word in kind.words)
+    for kinds in KINDS.values()
+    for word in kinds.words
 }
 """Every noun that names a drawn class -> the classes that it may name."""
 

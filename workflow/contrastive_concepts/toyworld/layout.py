@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contrastive_concepts.toyworld.draws import Draws, Stream
-from contrastive_concepts.toyworld.grammar import SCENES, STUFFS, THINGS, Scene
+from contrastive_concepts.toyworld.grammar import KINDS, SCENES, STUFFS, THINGS, Scene
 from contrastive_concepts.toyworld.shapes import RGB
 
 Kind = Literal["scene", "studio", "texture"]
@@ -153,7 +153,7 @@ def _window(draws: Draws, most: float) -> tuple[float, float, float]:
 
 
 def _tint(draws: Draws, name: str) -> RGB:
-    return _jitter(draws, draws.pick((THINGS.get(name) or STUFFS[name]).colours))
+    return _jitter(draws, draws.pick(KINDS[name].colours))
 
 
 def _jitter(draws: Draws, colour: RGB) -> RGB:

@@ -1,5 +1,7 @@
 """From a layout to pixels and to the mask of its classes."""
 
+from typing import Any
+
 import numpy as np
 
 from contrastive_concepts.toyworld.draws import Stream, generator
@@ -11,7 +13,7 @@ SIZE = 64
 NOISE = 9
 """Pixel noise: uniform in -NOISE..NOISE, out of 255."""
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -53,32 +55,33 @@ def _paint_band(canvas: Floats, labels: Bytes, band: Band, x: Floats, y: Floats)
 
 def texture(name: str, x: Floats, y: Floats, phase: float) -> Floats:
     """Change of lightness over scene coordinates: x [1, w], y [h, 1] -> [h, w]."""
+    light: Floats = np.zeros((len(y), x.shape[1])) + 4 * np.sin(5 * x + phase)
     if name == "clouds":
-        return 16 * np.maximum(0, np.sin(9 * x + phase) * np.sin(23 * y + 5 * x + phase)) - 14 * (y - 0.2)
-    if name == "waves":
-        return 24 * np.sin(130 * y + 1.5 * np.sin(28 * x + phase))
-    if name == "speckle":
-        return 11 * np.sin(197 * x + 61 * y) * np.sin(173 * y - 83 * x + phase)
-    if name == "tufts":
-        return 24 * np.sign(np.sin(150 * x + 9 * np.sin(37 * y + phase))) * np.abs(np.sin(47 * y + phase))
-    if name == "dashes":
+        light = 16 * np.maximum(0, np.sin(9 * x + phase) * np.sin(23 * y + 5 * x + phase)) - 14 * (y - 0.2)
+    elif name == "waves":
+        light = 24 * np.sin(130 * y + 1.5 * np.sin(28 * x + phase))
+    elif name == "speckle":
+        light = 11 * np.sin(197 * x + 61 * y) * np.sin(173 * y - 83 * x + phase)
+    elif name == "tufts":
+        light = 24 * np.sign(np.sin(150 * x + 9 * np.sin(37 * y + phase))) * np.abs(np.sin(47 * y + phase))
+    elif name == "dashes":
         line = (np.abs(np.mod(y + 0.015 * phase, 0.16) - 0.08) < 0.014) & (np.mod(x, 0.26) < 0.15)
-        return 130.0 * line
-    if name == "bricks":
+        light = 130.0 * line
+    elif name == "bricks":
         row = np.floor(y / 0.06)
         mortar = (np.mod(y, 0.06) < 0.014) | (np.mod(x + 0.065 * np.mod(row, 2), 0.13) < 0.016)
-        return 70.0 * mortar
-    if name == "planks":
-        return np.broadcast_to(
+        light = 70.0 * mortar
+    elif name == "planks":
+        light = np.broadcast_to(
             -44.0 * (np.mod(y, 0.09) < 0.016) + 9 * np.sin(60 * y + 4 * np.sin(11 * x)), (len(y), x.shape[1])
         )
-    if name == "tiles":
-        return -34.0 * ((np.mod(y, 0.11) < 0.018) | (np.mod(x, 0.11) < 0.018))
-    if name == "leaves":
-        return 30 * np.sin(74 * x + phase) * np.sin(66 * y + 3 * np.sin(31 * x)) + 10 * np.sin(151 * x + 99 * y)
-    if name == "furrows":
-        return 22 * np.sin(95 * y + 60 * x + phase)
-    return np.zeros((len(y), x.shape[1])) + 4 * np.sin(5 * x + phase)
+    elif name == "tiles":
+        light = -34.0 * ((np.mod(y, 0.11) < 0.018) | (np.mod(x, 0.11) < 0.018))
+    elif name == "leaves":
+        light = 30 * np.sin(74 * x + phase) * np.sin(66 * y + 3 * np.sin(31 * x)) + 10 * np.sin(151 * x + 99 * y)
+    elif name == "furrows":
+        light = 22 * np.sin(95 * y + 60 * x + phase)
+    return light
 
 
 def _paint_thing(canvas: Floats, labels: Bytes, thing: Placed, x: Floats, y: Floats) -> None:

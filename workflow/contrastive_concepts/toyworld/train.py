@@ -50,7 +50,7 @@ def train(settings: ToyTraining, folder: Path) -> None:
             group["lr"] = learning_rate(settings, step)
         loss = contrastive_loss(model, images[chosen], torch.from_numpy(tokens[which, chosen]))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
@@ -120,7 +120,9 @@ def learning_rate(settings: ToyTraining, step: int) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _tokens(settings: ToyTraining, tokenizer: "HFTokenizer", which: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _tokens(
+    settings: ToyTraining, tokenizer: "HFTokenizer", which: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Tokens of one caption per image, some in ImageNet prompts, some words unknown: both must mean something later."""
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
@@ -135,7 +137,7 @@ def _tokens(settings: ToyTraining, tokenizer: "HFTokenizer", which: int) -> np.n
     return tokens
 
 
-def _batch(settings: ToyTraining, step: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _batch(settings: ToyTraining, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Images and caption numbers of a step: every image once an epoch, in an order that the step alone decides."""
     per_epoch = settings.images // settings.batch_size
     epoch, position = divmod(step, per_epoch)
@@ -156,7 +158,9 @@ def _optimizer(model: "CLIP", settings: ToyTraining) -> "torch.optim.AdamW":
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
-def _checkpoint(folder: Path, settings: ToyTraining, model: "CLIP", optimizer: "torch.optim.Optimizer", step: int) -> None:
+def _checkpoint(
+    folder: Path, settings: ToyTraining, model: "CLIP", optimizer: "torch.optim.Optimizer", step: int
+) -> None:
     import torch
 
     state = {

@@ -212,9 +212,10 @@ def test_a_place_without_a_writable_cache_still_compiles(tmp_path: Path) -> None
     program = (
         "import numba.core.caching as c\n"
         "c.CacheImpl._locator_classes = []\n"
-        "from contrastive_concepts.matching.kernel import add_count\n"
+        "from contrastive_concepts.matching.kernel import run_lengths\n"
         "import numpy as np\n"
-        "assert add_count(np.zeros(8, np.int64), 5, 1) == 1\n"
+        "a = np.array([3, 3, 5])\n"
+        "assert run_lengths(a, a, np.zeros(3, np.int64)) == 2\n"
     )
     source = Path(kernel.__file__).parents[2]
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": str(source), "HOME": str(tmp_path)})

@@ -12,7 +12,7 @@ from contrastive_concepts.matching import kernel
 from contrastive_concepts.matching.buffers import caption_places
 from contrastive_concepts.matching.lexicon import Lexicon
 
-FIRST_CAPACITY = 1 << 12
+PAIRS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class CaptionStatistics:
 class CooccurrenceCounter:
     """Counts the captions that mention each concept and each pair of concepts; memory does not grow with the rows.
 
+    Pairs are listed as they come; a full list is sorted and merged into the sorted counts, so that memory is read in
+    order, whatever the size of the vocabulary.
+
     `add` runs without the interpreter lock. One counter belongs to one thread; several are brought together by `merge`,
     in any order, to the same result.
     """
@@ -51,8 +54,8 @@ class CooccurrenceCounter:
         self.max_caption_bytes = max_caption_bytes
         self._scratch = _scratch(lexicon)
         self._captions = np.zeros(len(lexicon.concepts), np.int64)
-        self._pairs = np.zeros(2 * FIRST_CAPACITY, np.int64)
-        self._used = 0
+        self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._pairs, self._listed = np.empty(PAIRS_AT_ONCE, np.int64), 0
         self._statistics = np.zeros(7, np.int64)
 
     def add(self, captions: pa.Array | pa.ChunkedArray) -> None:
@@ -62,7 +65,7 @@ class CooccurrenceCounter:
             self._scratch = _with_room(self._scratch, longest)
             row = 0
             while row < len(starts):
-                row, self._used, wanted = kernel.count_captions(
+                row, self._listed, wanted = kernel.count_captions(
                     data,
                     starts,
                     stops,
@@ -73,29 +76,29 @@ class CooccurrenceCounter:
                     self._scratch,
                     self._captions,
                     self._pairs,
-                    self._used,
+                    self._listed,
                     self._statistics,
                 )
-                self._make_room(wanted)
+                if row < len(starts):
+                    self._settle(wanted)
 
     def merge(self, other: "CooccurrenceCounter") -> None:
         """Add the counts of another counter over the same concepts."""
         if other.lexicon.concepts != self.lexicon.concepts or other.lexicon.mode != self.lexicon.mode:
             raise ValueError("counters of different lexicons cannot be merged")
-        self._make_room(self._used + other._used)
-        self._used += kernel.add_pairs(self._pairs, other._pairs)
+        other._settle()
+        self._add_pairs(other._keys, other._counts)
         self._captions += other._captions
         self._statistics += other._statistics
 
     def matrix(self) -> sparse.csr_array:
         """X (T, T) int64, symmetric, canonical: X[i, j] captions mention both i and j, X[i, i] mention i."""
+        self._settle()
         total = len(self._captions)
-        table = self._pairs.reshape(-1, 2)
-        table = table[table[:, 0] > 0]
-        i, j = np.divmod(table[:, 0] - 1, max(total, 1))
+        i, j = np.divmod(self._keys, max(total, 1))
         concepts = np.flatnonzero(self._captions)
         rows, columns = np.concatenate([i, j, concepts]), np.concatenate([j, i, concepts])
-        counts = np.concatenate([table[:, 1], table[:, 1], self._captions[concepts]])
+        counts = np.concatenate([self._counts, self._counts, self._captions[concepts]])
         matrix = sparse.csr_array(sparse.coo_array((counts, (rows, columns)), shape=(total, total)))
         matrix.sort_indices()
         return matrix
@@ -105,16 +108,23 @@ class CooccurrenceCounter:
         """What was met so far."""
         return CaptionStatistics(*map(int, self._statistics))
 
-    def _make_room(self, pairs: int) -> None:
-        """A table of so many pairs keeps a third of its places free."""
-        capacity = len(self._pairs) // 2
-        if pairs <= capacity * 2 // 3:
-            return
-        while pairs > capacity * 2 // 3:
-            capacity *= 2
-        larger = np.zeros(2 * capacity, np.int64)
-        kernel.add_pairs(larger, self._pairs)
-        self._pairs = larger
+    def _settle(self, wanted: int = 0) -> None:
+        """Move the listed pairs into the counts; afterwards there is room to list `wanted` pairs."""
+        pairs = self._pairs[: self._listed]
+        pairs.sort()
+        counts = np.empty(len(pairs), np.int64)
+        distinct = kernel.run_lengths(pairs, pairs, counts)
+        self._add_pairs(pairs[:distinct], counts[:distinct])
+        self._listed = 0
+        room = max(len(self._keys), wanted)  # as long as the counts, or merging would take more than sorting
+        if room > len(self._pairs):
+            self._pairs = np.empty(room, np.int64)
+
+    def _add_pairs(self, keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> None:
+        room = len(self._keys) + len(keys)
+        merged, sums = np.empty(room, np.int64), np.empty(room, np.int64)
+        size = kernel.merge_counts(self._keys, self._counts, keys, counts, merged, sums)
+        self._keys, self._counts = merged[:size].copy(), sums[:size].copy()
 
 
 def mentions(

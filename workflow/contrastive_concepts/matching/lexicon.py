@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.kernel import GOLDEN, HASH_PRIME, HASH_START, Tables
+from contrastive_concepts.matching.noun_table import non_nouns
 from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 from contrastive_concepts.vocabulary.words import code_points
 
 Mode = Literal["bag", "phrase"]
+Nouns = Literal["all", "filtered"]
 LAYOUT = 1
 _MASK = (1 << 64) - 1
 
@@ -35,8 +37,12 @@ class Lexicon:
     arrays: dict[str, npt.NDArray[Any]]
 
     @classmethod
-    def build(cls, concepts: Sequence[str], mode: Mode = "bag") -> Self:
-        """Compile the concepts. Raises UserError for a concept without a word, or an unknown mode."""
+    def build(cls, concepts: Sequence[str], mode: Mode = "bag", nouns: Nouns = "all") -> Self:
+        """Compile the concepts. Raises UserError for a concept without a word, or an unknown mode.
+
+        `nouns="filtered"` leaves out surface forms that are mostly no nouns (`noun_table`); a concept all of whose
+        forms are (up) is then never found.
+        """
         if mode not in get_args(Mode):
             raise UserError(f"matching.mode: found {mode!r}, expected bag or phrase")
         keys = []
@@ -47,9 +53,10 @@ class Lexicon:
             keys.append(tuple(sorted(set(key))) if mode == "bag" else key)
         word_ids = {word: number for number, word in enumerate(dict.fromkeys(word for key in keys for word in key))}
         coded = [tuple(word_ids[word] for word in key) for key in keys]
-        return cls(
-            tuple(concepts), mode, _form_arrays(word_ids) | _concept_arrays(coded, len(word_ids)) | _folding_arrays()
-        )
+        if nouns not in get_args(Nouns):
+            raise UserError(f"matching.nouns: found {nouns!r}, expected all or filtered")
+        forms = _form_arrays(word_ids, non_nouns() if nouns == "filtered" else frozenset())
+        return cls(tuple(concepts), mode, forms | _concept_arrays(coded, len(word_ids)) | _folding_arrays())
 
     @cached_property
     def tables(self) -> Tables:
@@ -115,8 +122,13 @@ def hash_form(form: bytes) -> int:
     return code ^ code >> 32
 
 
-def _form_arrays(word_ids: dict[str, int]) -> dict[str, npt.NDArray[Any]]:
-    forms = [(form.encode(), number) for word, number in word_ids.items() for form in surface_forms(word)]
+def _form_arrays(word_ids: dict[str, int], dropped: frozenset[str]) -> dict[str, npt.NDArray[Any]]:
+    forms = [
+        (form.encode(), number)
+        for word, number in word_ids.items()
+        for form in surface_forms(word)
+        if form not in dropped
+    ]
     capacity = 64
     while capacity < 3 * len(forms):
         capacity *= 2

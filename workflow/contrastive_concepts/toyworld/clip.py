@@ -38,8 +38,11 @@ def vocabulary() -> list[str]:
     return [PAD, UNKNOWN, START, *sorted(words), END]
 
 
-def model_config() -> dict[str, Any]:
-    """open_clip's model configuration: 64-pixel images, patches of 8 pixels, width 128, 2 + 2 layers."""
+def model_config(tokenizer: str) -> dict[str, Any]:
+    """open_clip's model configuration: 64-pixel images, patches of 8 pixels, width 128, 2 + 2 layers.
+
+    `tokenizer` is the folder of the tokenizer's files.
+    """
     return {
         "embed_dim": 128,
         "vision_cfg": {
@@ -47,13 +50,17 @@ def model_config() -> dict[str, Any]:
         },
         "text_cfg": {
             "context_length": CONTEXT, "vocab_size": len(vocabulary()), "width": 128, "heads": 2, "layers": 2,
-            "hf_tokenizer_name": "resources/toyworld/clip",
+            "hf_tokenizer_name": tokenizer,
         },
     }  # fmt: skip
 
 
 def write_architecture(folder: Path) -> None:
-    """Write open_clip's configuration and the tokenizer's files, all that a checkpoint folder needs but weights."""
+    """Write open_clip's configuration and the tokenizer's files, all that a checkpoint folder needs but weights.
+
+    The configuration is there twice: as `local-dir:FOLDER` wants it, and under NAME for `open_clip.add_model_config`,
+    where the tokenizer's path is the folder as it was given.
+    """
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -64,8 +71,10 @@ def write_architecture(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     preprocess = {"size": [64, 64], "mean": list(OPENAI_DATASET_MEAN), "std": list(OPENAI_DATASET_STD)}
-    config = {"model_cfg": model_config(), "preprocess_cfg": preprocess}
+    config = {"model_cfg": model_config("."), "preprocess_cfg": preprocess}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    named = json.dumps(model_config(folder.as_posix()), indent=2)
+    (folder / f"{NAME}.json").write_text(named + "\n", encoding="utf-8")
 
     ids = {token: index for index, token in enumerate(vocabulary())}
     tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))

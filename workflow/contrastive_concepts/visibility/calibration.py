@@ -86,7 +86,7 @@ def auc(scores: Floats, seen: Bools) -> float:
 
 
 def agreement(scores: Floats, ratings: Floats) -> Agreement:
-    """AUC on clear-cut words, AUC of all words split at the middle, and rank correlation; unrated words are left out."""
+    """AUC on clear-cut words, AUC of all split at the middle, and rank correlation; unrated words are left out."""
     rated = ~np.isnan(ratings)
     scores, ratings = scores[rated], ratings[rated]
     clear = (ratings >= HIGH) | (ratings <= LOW)

@@ -58,7 +58,7 @@ class EndpointJudge:
         return question_of(self._settings, self._name)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers as they come in. When a request fails for good, those under way are still yielded before it raises."""
+        """Answers as they come in; when a request fails for good, those under way are yielded before it raises."""
         if self._settings.form == "likelihood":
             size, task = WORDS_PER_ECHO, self._by_likelihood
             if words:
@@ -67,6 +67,19 @@ class EndpointJudge:
             size, task = 1, self._by_question
         chunks = iter([words[start : start + size] for start in range(0, len(words), size)])
         yield from _concurrently(task, chunks, self._settings.concurrency, self._client.stop)
+
+    def generate(self, prompt: str, max_tokens: int = 256) -> str:
+        """The model's answer to one instruction at temperature 0."""
+        payload: Json = {"model": self._served_model, "temperature": 0, "max_tokens": max_tokens}
+        if self._settings.api == "chat":
+            payload["messages"] = [{"role": "user", "content": prompt}]
+            text: str = self._client.post("chat/completions", payload, _finished_chat)["choices"][0]["message"][
+                "content"
+            ]
+        else:
+            payload["prompt"] = load_prompt("mixtral_template").fill(prompt)
+            text = self._client.post("completions", payload, _finished_completion)["choices"][0]["text"]
+        return text
 
     def _by_question(self, words: Sequence[str]) -> list[Answer]:
         return [self._yes_or_no(word) for word in words]
@@ -128,7 +141,8 @@ def yes_no_prompt(settings: Endpoint) -> Prompt:
 def question_of(settings: Endpoint, name: str) -> Question:
     """What the answers of a server with these settings depend on besides the word."""
     if settings.form == "likelihood":
-        prompt_hash, parameters = contrasts_sha256(), {"score": "likelihood"}
+        prompt_hash = contrasts_sha256()
+        parameters: Json = {"score": "likelihood"}
     else:
         prompt_hash = yes_no_prompt(settings).sha256
         parameters = {

@@ -54,6 +54,20 @@ class InProcessJudge:
         ]
         return [score([(seen[row], unseen[row]) for seen, unseen in columns]) for row in range(len(words))]
 
+    def generate(self, prompt: str, max_tokens: int = 256) -> str:
+        """The model's greedy answer to one instruction, in its own chat template."""
+        import torch
+
+        model, tokenizer = self._loaded
+        messages = [{"role": "user", "content": prompt}]
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        with torch.no_grad():
+            output = model.generate(**inputs.to(model.device), max_new_tokens=max_tokens, do_sample=False)
+        text: str = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return text
+
     def _batches(self, words: Sequence[str]) -> Iterator[list[str]]:
         """Words of equal length in tokens together: no padding, so a batch cannot change a score."""
         by_length: dict[int, list[str]] = {}
@@ -106,7 +120,7 @@ class InProcessJudge:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()
         where: dict[str, Any] = {"pretrained_model_name_or_path": self._settings.model}
         options: dict[str, Any] = {}
         if self._gguf:
@@ -114,7 +128,7 @@ class InProcessJudge:
             options = {"quantization_config": GgufConfig(dequantize=True)}
         try:
             tokenizer = AutoTokenizer.from_pretrained(**where)  # type: ignore[no-untyped-call]
-            model = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=torch.float32)
+            model: Any = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=torch.float32)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise UserError(
                 f"config: visibility.model: {self._settings.model!r} cannot be loaded ({str(error).splitlines()[0]})"

@@ -1,0 +1,104 @@
+"""Verdicts as a table: order, kept answers, unparsed words, and a judge that fails half-way."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+import pytest
+
+from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VllmJudge
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility.answers import Answer, Question
+from contrastive_concepts.visibility.endpoint import question_of
+from contrastive_concepts.visibility.judging import build_judge, judge_concepts
+
+
+@dataclass
+class Scripted:
+    """Says of a word what `says` holds; fails after `limit` words."""
+
+    says: dict[str, float | None]
+    limit: int = 10**9
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def question(self) -> Question:
+        return Question("scripted", "m", "r", "h", "{}")
+
+    def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
+        for word in reversed(words):
+            if len(self.asked) == self.limit:
+                raise UserError("the model is gone")
+            self.asked.append(word)
+            p = self.says[word]
+            yield [Answer(word, p, "maybe" if p is None else "yes", p is not None)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Holds nothing."""
+
+
+def test_rows_follow_the_concepts_and_the_threshold_is_inclusive(tmp_path: Path) -> None:
+    judge = Scripted({"boat": 0.9, "liberty": 0.499, "fog": 0.5, "ehm": None})
+    done: list[int] = []
+    table = judge_concepts(["boat", "liberty", "ehm", "fog", "boat"], judge, tmp_path / "a.duckdb", 0.5, done.append)
+    assert table["concept"].to_list() == ["boat", "liberty", "ehm", "fog", "boat"]
+    assert table["p_visible"].to_list() == [0.9, 0.499, None, 0.5, 0.9]
+    assert table["visible"].to_list() == [True, False, False, True, True]
+    assert table["parsed"].to_list() == [True, True, False, True, True]
+    assert table.schema["p_visible"] == pl.Float64
+    assert set(table["judge"]) == {"scripted"}
+    assert sorted(judge.asked) == ["boat", "ehm", "fog", "liberty"]
+    assert done == [0, 1, 2, 3, 4]
+
+
+def test_a_run_that_died_asks_only_the_rest_and_another_threshold_asks_nothing(tmp_path: Path) -> None:
+    words = [f"w{i}" for i in range(400)]
+    says: dict[str, float | None] = {word: i / 400 for i, word in enumerate(words)}
+    with pytest.raises(UserError, match="the model is gone"):
+        judge_concepts(words, Scripted(says, limit=300), tmp_path / "a.duckdb", 0.5)
+    rest = Scripted(says)
+    resumed = judge_concepts(words, rest, tmp_path / "a.duckdb", 0.5)
+    assert len(rest.asked) == 100
+    assert resumed.equals(judge_concepts(words, Scripted(says), tmp_path / "b.duckdb", 0.5))
+    nobody = Scripted({})
+    assert judge_concepts(words, nobody, tmp_path / "a.duckdb", 0.75)["visible"].sum() == 100
+    assert nobody.asked == []
+
+
+def test_no_concepts_give_an_empty_table_of_the_same_columns(tmp_path: Path) -> None:
+    assert judge_concepts([], Scripted({}), tmp_path / "a.duckdb", 0.5).schema["visible"] == pl.Boolean
+
+
+def test_building_a_judge_starts_nothing() -> None:
+    assert build_judge(VllmJudge(judge="vllm", python="no-such-python")).question.model.startswith(
+        "mistralai/Mixtral-8x7B"
+    )
+    assert build_judge(OpenAIJudge(judge="openai", url="http://127.0.0.1:9/v1")).question.judge == "openai"
+
+
+def test_every_setting_that_changes_an_answer_changes_the_question() -> None:
+    settings = [
+        {},
+        {"form": "likelihood"},
+        {"api": "completion"},
+        {"structured": False},
+        {"revision": "b"},
+        {"model": "other"},
+    ]
+    questions = {question_of(VllmJudge(judge="vllm", **changed), "vllm") for changed in settings}  # type: ignore[arg-type]
+    assert len(questions) == len(settings)
+    same = question_of(VllmJudge(judge="vllm", concurrency=3, threshold=0.3), "vllm")
+    assert same == question_of(VllmJudge(judge="vllm"), "vllm")
+
+
+def test_a_package_without_a_model_is_named() -> None:
+    with pytest.raises(UserError, match="'yaml' holds 0 GGUF files, expected one"):
+        build_judge(TransformersJudge(judge="transformers", model="package:yaml"))

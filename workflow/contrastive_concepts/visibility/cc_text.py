@@ -1,0 +1,35 @@
+"""The authors' text format of contrastive concepts: one line a class, names joined by ", ", the first usually `background`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from contrastive_concepts.errors import UserError
+
+SEPARATOR = ", "
+
+
+def read_cc_text(path: str | Path) -> list[list[str]]:
+    """The names of each line, in order and as they stand; an empty line is a class without any.
+
+    Empty names, which a doubled or final comma leaves, are dropped. Raises UserError where the file cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8, expected a text of one class a line") from None
+    return [[name for part in line.split(",") if (name := part.strip())] for line in text.splitlines()]
+
+
+def write_cc_text(path: str | Path, classes: Iterable[Sequence[str]]) -> None:
+    """Write one line a class. Raises UserError for a name that the format cannot hold."""
+    lines = []
+    for row, names in enumerate(classes, start=1):
+        for name in names:
+            if not name.strip() or name != name.strip() or "," in name or len(name.splitlines()) != 1:
+                raise UserError(
+                    f"{path}: line {row}: found the name {name!r}, expected one without commas and outer spaces"
+                )
+        lines.append(SEPARATOR.join(names) + "\n")
+    Path(path).write_text("".join(lines), encoding="utf-8")

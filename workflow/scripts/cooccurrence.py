@@ -2,8 +2,6 @@ import json
 import sys
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from contrastive_concepts.logs import job_log
 
 with job_log(snakemake.log[0]):

@@ -1,8 +1,6 @@
 import tempfile
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from contrastive_concepts.logs import job_log
 
 with job_log(snakemake.log[0]):

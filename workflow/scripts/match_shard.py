@@ -1,18 +1,16 @@
 import json
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from contrastive_concepts.logs import job_log, progress_bar
 
 with job_log(snakemake.log[0]):
     import numpy as np
     import polars as pl
-    from contrastive_concepts.matching.lexicon import Lexicon
 
     from contrastive_concepts.captions.manifest import ShardRecord
     from contrastive_concepts.cooccurrence.matrix import save_matrix
     from contrastive_concepts.cooccurrence.shard import count_shard
+    from contrastive_concepts.matching.lexicon import Lexicon
 
     record = ShardRecord.read(snakemake.input.record)
     duplicates = np.empty(0, np.int64)

@@ -1,14 +1,13 @@
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from contrastive_concepts.logs import job_log, progress_bar
 
 with job_log(snakemake.log[0]):
     import polars as pl
+    from pydantic import TypeAdapter
+
     from contrastive_concepts.config.visibility import VisibilitySettings
     from contrastive_concepts.visibility.judging import build_judge, judge_concepts
-    from pydantic import TypeAdapter
 
     settings = TypeAdapter(VisibilitySettings).validate_python(snakemake.params.judge)
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()

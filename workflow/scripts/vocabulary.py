@@ -1,5 +1,3 @@
-from snakemake.script import snakemake
-
 from contrastive_concepts.logs import job_log
 
 with job_log(snakemake.log[0]):

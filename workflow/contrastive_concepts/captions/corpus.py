@@ -19,7 +19,7 @@ def corpus_shards(settings: RunSettings, folder: str) -> list[Shard]:
         return find_shards(captions.shards, settings.data_dir)
     if captions.source == "toyworld":
         names = [f"part-{number:05d}" for number in range(captions.shards)]
-        return [Shard(name, f"{folder}/{name}.parquet") for name in names]
+        return [Shard(name, f"{folder}/{name}.snappy.parquet") for name in names]
     return []
 
 

@@ -18,7 +18,7 @@ from contrastive_concepts.similarity.ensemble import embed
 from contrastive_concepts.similarity.semantic import measure_candidates
 from contrastive_concepts.similarity.store import describe_encoder
 
-ANGLES = {"boat": 0.0, "ship": 10.0, "water": 60.0, "freedom": 80.0, "photo": 100.0, "dog": 120.0, "background": 150.0}
+ANGLES = {"boat": 0.0, "ship": 10.0, "water": 60.0, "freedom": 80.0, "photo": 100.0, "dog": 120.0, "background": 170.0}
 NAMES = list(ANGLES)
 SETTINGS = parse_config(
     {
@@ -88,7 +88,7 @@ def candidates_table() -> pl.DataFrame:
 
 @pytest.fixture
 def built(tmp_path: Path, plane_encoder: Any) -> tuple[Path, Any]:
-    encoder = plane_encoder({**ANGLES, "vessel": 4.0, "puppy": 118.0, "???": 200.0, "swimmer": 57.0})
+    encoder = plane_encoder({**ANGLES, "vessel": 4.0, "puppy": 118.0, "???": 250.0, "swimmer": 57.0})
     folder = tmp_path / "dictionary"
     build(folder, encoder)
     return folder, encoder

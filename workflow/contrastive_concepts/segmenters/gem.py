@@ -1,0 +1,83 @@
+"""GEM: self-self attention (queries, keys, values each with themselves) beside the ordinary stream."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.segmenters.segmenter import Features, Segmenter
+from contrastive_concepts.segmenters.tower import normalise_pixels, to_map
+
+
+class Gem(Segmenter):
+    """Scores are 100 cos at patch resolution.
+
+    depth: the last depth - 1 blocks are changed, as in the original (7: six blocks); by default 7 or, in a shallower
+    tower, as many as there are. temperature: None adapts it to each image. threshold: below this softmax probability
+    a pixel is background. minmax: scores scaled to [0, 1] for each text and window, as for heat maps."""
+
+    name = "gem"
+    background_is = "channel"
+
+    def __init__(
+        self,
+        clip_model: Any,
+        depth: int | None = None,
+        iterations: int = 1,
+        temperature: float | None = None,
+        threshold: float = 0.85,
+        minmax: bool = False,
+    ) -> None:
+        super().__init__(clip_model)
+        layers = len(self.tower.blocks)
+        self.depth = min(7, layers) if depth is None else depth
+        if not 1 < self.depth <= layers + 1:
+            raise UserError(f"segmenter gem: depth: found {depth}, expected 2..{layers + 1} for {layers} blocks")
+        self.iterations, self.temperature, self.threshold, self.minmax = iterations, temperature, threshold, minmax
+
+    def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        ordinary, grid = self.tower.tokens(normalise_pixels(images / 255), antialias=True)
+        changed = self.depth - 1
+        for block in self.tower.blocks[:-changed]:
+            ordinary = block(ordinary)
+        stream = ordinary
+        for block in self.tower.blocks[-changed:]:
+            stream = stream + self._residual(block, ordinary)
+            ordinary = block(ordinary)
+        return to_map(self.tower.project(stream), grid), {}
+
+    def _residual(self, block: Any, tokens: Tensor) -> Tensor:
+        attention = block.attn
+        inner = block.ln_1(tokens)
+        heads = F.linear(inner, attention.in_proj_weight, attention.in_proj_bias)
+        batch, length, width = inner.shape
+        query, key, value = heads.view(batch, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+        if self.temperature is None:
+            # One scalar an image; 64 in CLIP, where a head is 64 wide.
+            scale = inner.norm(dim=-1).mean(dim=1).view(-1, 1, 1, 1) * value.shape[-1] ** -0.5
+        else:
+            scale = torch.as_tensor(self.temperature, device=inner.device)
+        mean = sum(self._attend(source, value, scale) for source in (value, key, query)) / 3
+        return attention.out_proj(mean.transpose(1, 2).reshape(batch, length, width))  # type: ignore[no-any-return, union-attr]
+
+    def _attend(self, source: Tensor, value: Tensor, scale: Tensor) -> Tensor:
+        for _ in range(self.iterations):
+            source = F.normalize(source, dim=-1)
+            source = torch.softmax(scale * source @ source.transpose(-2, -1), dim=-1) @ source
+        source = F.normalize(source, dim=-1)
+        return torch.softmax(scale * source @ source.transpose(-2, -1), dim=-1) @ value
+
+    def _combine(self, features: Features, similarities: Tensor, background: bool) -> Tensor:
+        if not self.minmax:
+            return 100 * similarities
+        low, high = similarities.amin((2, 3), keepdim=True), similarities.amax((2, 3), keepdim=True)
+        return (similarities - low) / (high - low)
+
+    def finish(self, scores: Tensor, background: bool = False) -> Tensor:
+        if not background:
+            return scores
+        # max softmax < threshold  <=>  max score < log(threshold) + logsumexp
+        floor = torch.logsumexp(scores, dim=0, keepdim=True) + torch.tensor(self.threshold).log()
+        return torch.cat([floor, scores])

@@ -1,0 +1,95 @@
+"""What the four segmenters share: an image goes through the encoder once, any set of texts is scored afterwards."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.segmenters.tower import Tower
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is kept of B images: `dense` [B, D, h, w] to be compared with texts, and what a method adds to it.
+
+    `single`: made from one image, whose scores then come without the leading B. `size`: H, W in pixels."""
+
+    dense: Tensor
+    size: tuple[int, int]
+    single: bool
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Segmenter(ABC):
+    """A training-free reading of CLIP's patches (paper 4.1).
+
+    `similarities` gives one map for each text, whatever the others are; `combine` does what depends on the set of
+    texts. Texts are therefore compared once per image, however many sets they belong to."""
+
+    name: ClassVar[str]
+    background_is: ClassVar[str | None] = None
+    """Own background handling: None; "text" (text 0 must be "background"); "channel" (index 0 is added)."""
+
+    def __init__(self, clip_model: Any) -> None:
+        self.tower = Tower(clip_model)
+
+    @torch.inference_mode()
+    def encode_image(self, image: Pixels | Tensor) -> Features:
+        """uint8 RGB [H, W, 3], or [B, H, W, 3] of one size. Raises UserError for any other array."""
+        pixels = torch.as_tensor(image)
+        if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3 or 0 in pixels.shape:
+            found = f"{pixels.dtype} {tuple(pixels.shape)}"
+            raise UserError(f"image: found {found}, expected uint8 RGB [H, W, 3] or [B, H, W, 3]")
+        batch = pixels.reshape(-1, *pixels.shape[-3:]).to(self.tower.device).permute(0, 3, 1, 2).float()
+        dense, extra = self._encode(batch)
+        return Features(dense, (int(batch.shape[-2]), int(batch.shape[-1])), pixels.ndim == 3, extra)
+
+    @torch.inference_mode()
+    def similarities(self, features: Features, texts: Tensor) -> Tensor:
+        """Texts float32 [T, D] -> [B, T, h, w], each map independent of the other texts."""
+        return cosine(features.dense, texts.to(features.dense))
+
+    @torch.inference_mode()
+    def scores(
+        self, features: Features, text_embeddings: Tensor | np.ndarray[Any, Any], background: bool = False
+    ) -> Tensor:
+        """Scores of one set of texts, [C, h, w] ([B, C, h, w] for a batch): what is averaged over windows.
+
+        background: the method's own background handling (paper 6.1.1), see `background_is`."""
+        texts = torch.as_tensor(text_embeddings).to(features.dense)
+        if texts.ndim != 2 or texts.shape[1] != self.tower.embed or len(texts) == 0:
+            raise UserError(f"texts: found {tuple(texts.shape)}, expected [C, {self.tower.embed}] with C > 0")
+        scores = self.combine(features, self.similarities(features, texts), background)
+        return scores[0] if features.single else scores
+
+    @torch.inference_mode()
+    def combine(self, features: Features, similarities: Tensor, background: bool = False) -> Tensor:
+        """[B, C, h, w] as `similarities` gave it for one set -> its scores [B, C (+ 1), h, w]."""
+        if background and self.background_is is None:
+            raise UserError(
+                f"segmenter {self.name}: it has no background handling of its own, expected background=False"
+            )
+        return self._combine(features, similarities, background)
+
+    def finish(self, scores: Tensor, background: bool = False) -> Tensor:
+        """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax."""
+        return scores
+
+    @abstractmethod
+    def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """float32 RGB [B, 3, H, W] in 0..255 -> dense [B, D, h, w] and the extras."""
+
+    @abstractmethod
+    def _combine(self, features: Features, similarities: Tensor, background: bool) -> Tensor: ...
+
+
+def cosine(dense: Tensor, texts: Tensor) -> Tensor:
+    """[B, D, h, w] and [T, D] -> [B, T, h, w]; the texts are taken as they are (unit vectors)."""
+    return torch.einsum("bdhw,td->bthw", F.normalize(dense, dim=1), texts)

@@ -50,7 +50,8 @@ def test_names_are_clean_whatever_the_answer(text: str, query: str) -> None:
 
 def test_prompts_are_the_papers_and_a_query_cannot_reach_into_them() -> None:
     assert load_prompt("visible").fill("a {q} {0}") == (
-        "Please specify whether a {q} {0} is something that one can see. Reply with 'yes' or 'no' only. No explanation. Answer:"
+        "Please specify whether a {q} {0} is something that one can see."
+        " Reply with 'yes' or 'no' only. No explanation. Answer:"
     )
     assert (
         "Generate a list of objects surrounding the input object sea without any synonym nor parts, nor content of it."
@@ -103,7 +104,7 @@ def test_a_name_that_the_format_cannot_hold_is_refused(tmp_path: Path, name: str
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"background, caf\xe9\n")
-    with pytest.raises(UserError, match="latin.txt: byte 15 is not UTF-8"):
+    with pytest.raises(UserError, match=r"latin.txt: byte 15 is not UTF-8"):
         read_cc_text(tmp_path / "latin.txt")
-    with pytest.raises(UserError, match="none.txt: cannot be read"):
+    with pytest.raises(UserError, match=r"none.txt: cannot be read"):
         read_cc_text(tmp_path / "none.txt")

@@ -39,16 +39,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(weights: Path, **changed: object) -> VllmJudge:
-    arguments = (
-        ["--dtype", "float32", "--max-model-len", "512", "--enforce-eager", "--gpu-memory-utilization", "0.3", "--max-logprobs", "20"]
-    )
+    arguments = "--dtype float32 --max-model-len 512 --enforce-eager --gpu-memory-utilization 0.3 --max-logprobs 20"
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     values = {
         "judge": "vllm",
         "model": "smollm2",
         "served_model": str(weights),
         "python": str(PYTHON),
-        "arguments": arguments,
+        "arguments": arguments.split(),
         "environment": environment,
         "start_timeout_s": 300,
         "concurrency": 4,
@@ -88,7 +86,7 @@ def test_yes_or_no_comes_with_its_probability_and_no_process_is_left(weights: Pa
 
 def test_a_model_that_is_not_there_is_one_line_with_the_servers_last_words(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(UserError, match="exited with code 1; its last lines: .+") as caught:
+    with pytest.raises(UserError, match=r"exited with code 1; its last lines: .+") as caught:
         list(ServedJudge(settings(tmp_path / "none")).ask(["cat"]))
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 180

@@ -1,4 +1,7 @@
-"""The authors' text format of contrastive concepts: one line a class, names joined by ", ", the first usually `background`."""
+"""The authors' text format of contrastive concepts: one line a class, names joined by ", ".
+
+The first name is usually `background`.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

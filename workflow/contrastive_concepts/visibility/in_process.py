@@ -120,14 +120,14 @@ class InProcessJudge:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         where: dict[str, Any] = {"pretrained_model_name_or_path": self._settings.model}
         options: dict[str, Any] = {}
         if self._gguf:
             where = {"pretrained_model_name_or_path": str(self._gguf.parent), "gguf_file": self._gguf.name}
             options = {"quantization_config": GgufConfig(dequantize=True)}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(**where)  # type: ignore[no-untyped-call]
+            tokenizer = AutoTokenizer.from_pretrained(**where)
             model: Any = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=torch.float32)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise UserError(

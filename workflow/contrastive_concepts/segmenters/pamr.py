@@ -16,7 +16,7 @@ def pamr(image: Tensor, masks: Tensor, iterations: int = 10, dilations: tuple[in
     affinity = -(centre - around).abs() / (1e-8 + 0.1 * spread)
     weights = torch.softmax(affinity.mean(dim=1), dim=1)
     # Text by text: the 48 shifted copies of every mask at once would not fit in memory for long lists.
-    return torch.cat([_refine(mask, weights, iterations, dilations) for mask in masks.split(1, dim=1)], dim=1)
+    return torch.cat([_refine(mask, weights, iterations, dilations) for mask in torch.split(masks, 1, dim=1)], dim=1)
 
 
 def _refine(mask: Tensor, weights: Tensor, iterations: int, dilations: tuple[int, ...]) -> Tensor:

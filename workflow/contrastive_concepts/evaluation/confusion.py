@@ -1,0 +1,86 @@
+"""Classic mIoU as mmsegmentation 0.27 counts it: intersections and unions summed over the data set."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Labels = np.ndarray[Any, np.dtype[Any]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+Ratios = np.ndarray[Any, np.dtype[np.float64]]
+IGNORED = 255
+
+
+def reduce_zero_label(labels: Labels) -> Labels:
+    """uint8 labels, 0 -> 255 (ignored), the others one less; 255 stays."""
+    labels = labels.astype(np.uint8)
+    return np.where((labels == 0) | (labels == IGNORED), IGNORED, labels - 1).astype(np.uint8)
+
+
+@dataclass
+class Confusion:
+    """Per image and class: pixels in both, predicted, labelled; int64 [n, C] each."""
+
+    classes: int
+
+    def __post_init__(self) -> None:
+        self._rows: list[tuple[Counts, Counts, Counts]] = []
+
+    def add(self, predicted: Labels, labels: Labels) -> None:
+        """One image, both [H, W]; pixels labelled 255 are left out. A label outside 0..C-1 is still a false positive
+        of what was predicted there."""
+        kept = labels != IGNORED
+        predicted, labels = predicted[kept], labels[kept]
+        both = predicted[predicted == labels]
+        self._rows.append(tuple(self._histogram(part) for part in (both, predicted, labels)))  # type: ignore[arg-type]
+
+    def _histogram(self, values: Labels) -> Counts:
+        values = values[(values >= 0) & (values < self.classes)]
+        return np.bincount(values.astype(np.int64).ravel(), minlength=self.classes).astype(np.int64)
+
+    @property
+    def intersection(self) -> Counts:
+        return self._stack(0)
+
+    @property
+    def predicted(self) -> Counts:
+        return self._stack(1)
+
+    @property
+    def labelled(self) -> Counts:
+        return self._stack(2)
+
+    @property
+    def union(self) -> Counts:
+        """int64 [n, C]"""
+        return self.predicted + self.labelled - self.intersection
+
+    def _stack(self, part: int) -> Counts:
+        return np.array([row[part] for row in self._rows], np.int64).reshape(-1, self.classes)
+
+    def iou(self) -> Ratios:
+        """float64 [C] in 0..1; NaN for a class that occurs nowhere."""
+        return ratio(self.intersection.sum(0), self.union.sum(0))
+
+    def accuracy(self) -> Ratios:
+        """Share of a class's pixels that were found, float64 [C]."""
+        return ratio(self.intersection.sum(0), self.labelled.sum(0))
+
+    def pixel_accuracy(self) -> float:
+        """aAcc: share of all labelled pixels that were found."""
+        return float(ratio(self.intersection.sum()[None], self.labelled.sum()[None])[0])
+
+    def miou(self) -> float:
+        """Mean over the classes that occur, in 0..1."""
+        return mean(self.iou())
+
+
+def ratio(part: Counts, whole: Counts) -> Ratios:
+    """part / whole, NaN where whole is 0."""
+    return np.asarray(np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0))
+
+
+def mean(values: Ratios) -> float:
+    """Mean of what is no NaN; NaN of nothing."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,182 @@
+"""The paper's data sets in their official folder layouts (spec 6.4); a further one is one more `Layout`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.confusion import IGNORED, Labels, reduce_zero_label
+from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
+from contrastive_concepts.evaluation.reading import read_image, read_labels, read_lines
+from contrastive_concepts.segmenters.segmenter import Pixels
+
+Lookup = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def _coco_stuff() -> Lookup:
+    """Pixel map (0-based COCO ids, 11 gaps among the things) -> 0..170."""
+    gaps = {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}
+    table = np.full(256, IGNORED, np.uint8)
+    kept = [label for label in range(182) if label not in gaps]
+    table[kept] = np.arange(len(kept))
+    return table
+
+
+def _coco_object() -> Lookup:
+    """Pixel map -> 1..80 for things, 0 for all else: unlabelled pixels too are background, not ignored."""
+    stuff = _coco_stuff()
+    return np.where(stuff < 80, stuff + 1, 0).astype(np.uint8)
+
+
+def _cityscapes() -> Lookup:
+    table = np.full(256, IGNORED, np.uint8)
+    table[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = np.arange(19)
+    return table
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a data set's files lie below its root; {split} is filled in.
+
+    masks: suffixes of label files, the first that exists is read through its table. listing: file of names; without
+    one the image folder is searched. classes: None takes any number. zero: label 0 is ignored, the others shift."""
+
+    images: str
+    image_suffix: str
+    labels: str
+    masks: tuple[tuple[str, Lookup | None], ...]
+    classes: int | None
+    split: str
+    listing: str | None = None
+    zero: bool = False
+    background: bool = False
+
+
+def _voc(labels: str, listing: str, classes: int | None, zero: bool) -> Layout:
+    listing = f"ImageSets/{listing}/{{split}}.txt"
+    return Layout("JPEGImages", ".jpg", labels, ((".png", None),), classes, "val", listing, zero, background=not zero)
+
+
+def _coco(own: str, table: Lookup, classes: int, background: bool) -> Layout:
+    masks = ((own, None), (".png", table))
+    return Layout("images/{split}", ".jpg", "annotations/{split}", masks, classes, "val2017", background=background)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "voc": _voc("SegmentationClass", "Segmentation", None, zero=False),
+    "voc21": _voc("SegmentationClass", "Segmentation", 21, zero=False),
+    "voc20": _voc("SegmentationClass", "Segmentation", 20, zero=True),
+    "context60": _voc("SegmentationClassContext", "SegmentationContext", 60, zero=False),
+    "context59": _voc("SegmentationClassContext", "SegmentationContext", 59, zero=True),
+    "coco_stuff": _coco("_labelTrainIds.png", _coco_stuff(), 171, background=False),
+    "coco_object": _coco("_instanceTrainIds.png", _coco_object(), 81, background=True),
+    "cityscapes": Layout(
+        "leftImg8bit/{split}", "_leftImg8bit.png", "gtFine/{split}",
+        (("_gtFine_labelTrainIds.png", None), ("_gtFine_labelIds.png", _cityscapes())), 19, "val",
+    ),
+    "ade20k": Layout(
+        "images/{split}", ".jpg", "annotations/{split}", ((".png", None),), 150, "validation", zero=True
+    ),
+}  # fmt: skip
+"""`voc` is VOC's layout with any class list, as the toy world writes it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: uint8 RGB [H, W, 3] and its labels uint8 [H, W], class numbers with 255 ignored."""
+
+    name: str
+    image: Pixels
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images of one split, read one at a time. Raises UserError for a wrong class list, an empty or missing list.
+
+    classes: names by label (after the shift of zero-label data sets), "background" first where the layout has it."""
+
+    kind: str
+    root: Path
+    classes: Sequence[str]
+    split: str = ""
+    names: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in LAYOUTS:
+            raise UserError(f"data set: found {self.kind!r}, expected one of {', '.join(LAYOUTS)}")
+        expected = self.layout.classes
+        if len(self.classes) != (expected or max(len(self.classes), 1)):
+            raise UserError(f"data set {self.kind}: class list: found {len(self.classes)} names, expected {expected}")
+        if len(set(self.classes)) != len(self.classes) or not all(self.classes):
+            raise UserError(
+                f"data set {self.kind}: class list: found an empty or repeated name, expected distinct names"
+            )
+        if self.layout.background and self.classes[0] != BACKGROUND:
+            raise UserError(f"data set {self.kind}: class 0: found {self.classes[0]!r}, expected {BACKGROUND!r}")
+        if not self.names:
+            object.__setattr__(self, "names", tuple(self._listed()))
+
+    @property
+    def layout(self) -> Layout:
+        return LAYOUTS[self.kind]
+
+    @property
+    def has_background(self) -> bool:
+        return self.layout.background
+
+    @property
+    def queries(self) -> list[int]:
+        """Labels that are asked for: all but the background."""
+        return list(range(int(self.has_background), len(self.classes)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self.read(name) for name in self.names)
+
+    def _folder(self, pattern: str) -> Path:
+        return Path(self.root) / pattern.format(split=self.split or self.layout.split)
+
+    def _listed(self) -> list[str]:
+        if self.layout.listing is not None:
+            return read_lines(self._folder(self.layout.listing))
+        folder, suffix = self._folder(self.layout.images), self.layout.image_suffix
+        if not folder.is_dir():
+            raise UserError(f"{folder}: not found, expected the images of {self.kind}")
+        names = sorted(path.relative_to(folder).as_posix().removesuffix(suffix) for path in folder.rglob(f"*{suffix}"))
+        if not names:
+            raise UserError(f"{folder}: found no *{suffix}, expected the images of {self.kind}")
+        return names
+
+    def read(self, name: str) -> Sample:
+        """Raises UserError for a missing or broken file, a mask of another size, a label outside the class list."""
+        image = read_image(self._folder(self.layout.images) / f"{name}{self.layout.image_suffix}")
+        path, table = self._mask(name)
+        stored = read_labels(path, (image.shape[0], image.shape[1]))
+        if int(stored.max()) > IGNORED or int(stored.min()) < 0:
+            raise UserError(f"{path}: found label {int(stored.max())}, expected 0..{IGNORED}")
+        labels = stored.astype(np.uint8) if table is None else table[stored]
+        labels = reduce_zero_label(labels) if self.layout.zero else labels
+        known = labels[labels != IGNORED]
+        if known.size and int(known.max()) >= len(self.classes):
+            raise UserError(
+                f"{path}: found class number {int(known.max())}, expected 0..{len(self.classes) - 1} or 255"
+            )
+        return Sample(name, image, labels)
+
+    def _mask(self, name: str) -> tuple[Path, Lookup | None]:
+        folder = self._folder(self.layout.labels)
+        for suffix, table in self.layout.masks:
+            if (folder / f"{name}{suffix}").is_file():
+                return folder / f"{name}{suffix}", table
+        raise UserError(f"{folder / name}{self.layout.masks[0][0]}: not found, expected the labels of {name!r}")
+
+
+def open_dataset(kind: str, root: Path, class_list: Path, split: str = "") -> Dataset:
+    """A data set whose class names stand in a text file, one a line in label order."""
+    return Dataset(kind, root, read_lines(class_list), split)

@@ -1,0 +1,161 @@
+"""IoU-single (paper 4.1, 6.1.2): each class that an image shows is asked for alone."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.confusion import IGNORED, Counts, Labels, Ratios, mean, ratio
+from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
+from contrastive_concepts.evaluation.datasets import Sample
+from contrastive_concepts.evaluation.protocol import EncodedImage, encode, label_map, similarities
+from contrastive_concepts.segmenters.segmenter import Segmenter
+from contrastive_concepts.similarity.encoders import Embeddings
+
+Embed = Callable[[Sequence[str]], Embeddings]
+"""Texts -> unit vectors float32 [n, D]."""
+
+
+@dataclass
+class SingleScores:
+    """Sums by image and class, int64 [n, C]; zero where the image does not show the class."""
+
+    name: str
+    classes: tuple[str, ...]
+    images: list[str] = field(default_factory=list)
+    taken: dict[str, Counter[str]] = field(default_factory=dict)
+    """Class -> contrastive text -> pixels it took (ignored ones not counted), over all images that show the class."""
+
+    def __post_init__(self) -> None:
+        self._intersection: list[Counts] = []
+        self._union: list[Counts] = []
+
+    def start(self, image: str) -> None:
+        self.images.append(image)
+        self._intersection.append(np.zeros(len(self.classes), np.int64))
+        self._union.append(np.zeros(len(self.classes), np.int64))
+
+    def add(self, label: int, found: Labels, labels: Labels) -> None:
+        """One query of the image that was started last: found bool [H, W]."""
+        kept = labels != IGNORED
+        truth = labels == label
+        self._intersection[-1][label] += int((found & truth).sum())
+        self._union[-1][label] += int(((found | truth) & kept).sum())
+
+    @property
+    def intersection(self) -> Counts:
+        return np.array(self._intersection, np.int64).reshape(-1, len(self.classes))
+
+    @property
+    def union(self) -> Counts:
+        return np.array(self._union, np.int64).reshape(-1, len(self.classes))
+
+    def per_class(self) -> Ratios:
+        """A: IoU of each class over the data set, float64 [C]; NaN where it never occurs."""
+        return ratio(self.intersection.sum(0), self.union.sum(0))
+
+    def iou_single(self) -> float:
+        """A, the primary one: mean over the classes that occur."""
+        return mean(self.per_class())
+
+    def pair_mean(self) -> float:
+        """B: mean over all (image, class) pairs."""
+        return mean(ratio(self.intersection, self.union).ravel())
+
+    def image_mean(self) -> float:
+        """C: mean over classes of the mean IoU over the images that show the class."""
+        by_pair = ratio(self.intersection, self.union)
+        shown = (~np.isnan(by_pair)).sum(0)
+        sums = np.nansum(by_pair, axis=0)
+        return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Distinct texts and their embeddings, each computed once."""
+
+    row: Mapping[str, int]
+    matrix: Tensor
+
+    def select(self, texts: Sequence[str]) -> Tensor:
+        return self.matrix[[self.row[text] for text in texts]]
+
+
+def embed_once(texts: Iterable[str], embed: Embed) -> TextRows:
+    distinct = list(dict.fromkeys(texts))
+    vectors = torch.from_numpy(np.ascontiguousarray(embed(distinct), np.float32))
+    return TextRows({text: row for row, text in enumerate(distinct)}, vectors)
+
+
+def query_texts(segmenter: Segmenter, chosen: ContrastiveSet, query: str, present: Sequence[str]) -> tuple[str, ...]:
+    """Texts of one query: the query first, unless the background handling wants "background" there."""
+    negatives = chosen.negatives(query, present)
+    if chosen.original and segmenter.background_is == "text":
+        return (BACKGROUND, query, *(text for text in negatives if text != BACKGROUND))
+    return (query, *negatives)
+
+
+def evaluate_single(
+    segmenter: Segmenter,
+    samples: Iterable[Sample],
+    classes: Sequence[str],
+    queries: Sequence[int],
+    sets: Sequence[ContrastiveSet],
+    embed: Embed,
+    protocol: Protocol,
+) -> list[SingleScores]:
+    """Scores of each contrastive set, in one pass over the images.
+
+    An image is encoded once, a text embedded once, all texts of an image compared in one product; memory does not grow
+    with the data set but for the sums. queries: labels that are asked for. Raises UserError for no images."""
+    names = [classes[label] for label in queries]
+    all_texts = (text for each in sets for name in names for text in query_texts(segmenter, each, name, names))
+    texts = embed_once(all_texts, embed)
+    results = [SingleScores(each.name, tuple(classes)) for each in sets]
+    for sample in samples:
+        encoded = encode(segmenter, sample.image, protocol)
+        score_image(segmenter, encoded, sample, classes, queries, sets, texts, results)
+    if not any(result.images for result in results):
+        raise UserError("IoU-single: found 0 images, expected at least one")
+    return results
+
+
+def score_image(
+    segmenter: Segmenter,
+    encoded: EncodedImage,
+    sample: Sample,
+    classes: Sequence[str],
+    queries: Sequence[int],
+    sets: Sequence[ContrastiveSet],
+    texts: TextRows,
+    results: Sequence[SingleScores],
+) -> None:
+    """All queries of one encoded image under all sets, added to the results."""
+    shown = sorted(set(np.unique(sample.labels).tolist()) & set(queries))
+    present = [classes[label] for label in shown]
+    asked = [[query_texts(segmenter, each, query, present) for query in present] for each in sets]
+    needed = list(dict.fromkeys(text for of_set in asked for of_query in of_set for text in of_query))
+    position = {text: index for index, text in enumerate(needed)}
+    compared = similarities(segmenter, encoded, texts.select(needed)) if needed else []
+    # A set of texts may belong to several contrastive sets: it is segmented once.
+    maps: dict[tuple[tuple[str, ...], bool], Labels] = {}
+    for each, result, of_set in zip(sets, results, asked, strict=True):
+        result.start(sample.name)
+        shift = int(each.original and segmenter.background_is == "channel")
+        for label, query, chosen in zip(shown, present, of_set, strict=True):
+            key = (chosen, each.original)
+            if key not in maps:
+                rows = [position[text] for text in chosen]
+                maps[key] = label_map(segmenter, encoded, compared, rows, each.original).cpu().numpy()
+            found = maps[key]
+            result.add(label, found == chosen.index(query) + shift, sample.labels)
+            pixels = np.bincount(found[sample.labels != IGNORED], minlength=len(chosen) + shift)
+            taken = {
+                text: int(pixels[k + shift]) for k, text in enumerate(chosen) if text != query and pixels[k + shift]
+            }
+            result.taken.setdefault(query, Counter()).update(taken)

@@ -1,0 +1,91 @@
+"""How much caching saves: IoU-single both ways on the same images, in one run."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
+from contrastive_concepts.evaluation.datasets import Sample
+from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
+from contrastive_concepts.evaluation.single import (
+    Embed,
+    SingleScores,
+    embed_once,
+    evaluate_single,
+    query_texts,
+)
+from contrastive_concepts.segmenters.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of both ways; `queries` is the number of (image, class, set) triples."""
+
+    cached: float
+    straightforward: float
+    images: int
+    queries: int
+
+    @property
+    def ratio(self) -> float:
+        return self.straightforward / self.cached
+
+    def __str__(self) -> str:
+        both = f"cached {self.cached:.2f} s, straightforward {self.straightforward:.2f} s"
+        return f"{self.images} images, {self.queries} queries: {both}, ratio {self.ratio:.1f}"
+
+
+def evaluate_straightforward(
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    queries: Sequence[int],
+    sets: Sequence[ContrastiveSet],
+    embed: Embed,
+    protocol: Protocol,
+) -> list[SingleScores]:
+    """One full forward for each image, class and set, as public implementations do; texts are embedded once here too,
+    so that only the image side is compared."""
+    names = [classes[label] for label in queries]
+    texts = embed_once((t for each in sets for n in names for t in query_texts(segmenter, each, n, names)), embed)
+    results = [SingleScores(each.name, tuple(classes)) for each in sets]
+    for sample in samples:
+        shown = sorted(set(np.unique(sample.labels).tolist()) & set(queries))
+        present = [classes[label] for label in shown]
+        for each, result in zip(sets, results, strict=True):
+            result.start(sample.name)
+            shift = int(each.original and segmenter.background_is == "channel")
+            for label in shown:
+                chosen = query_texts(segmenter, each, classes[label], present)
+                encoded = encode(segmenter, sample.image, protocol)
+                compared = similarities(segmenter, encoded, texts.select(chosen))
+                found = label_map(segmenter, encoded, compared, range(len(chosen)), each.original).cpu().numpy()
+                result.add(label, found == chosen.index(classes[label]) + shift, sample.labels)
+    return results
+
+
+def compare(
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    queries: Sequence[int],
+    sets: Sequence[ContrastiveSet],
+    embed: Embed,
+    protocol: Protocol,
+    tolerance: float = 1e-3,
+) -> Timing:
+    """Time both ways. Raises UserError where an IoU differs by more than `tolerance` (ties aside, none does)."""
+    started = time.perf_counter()
+    cached = evaluate_single(segmenter, samples, classes, queries, sets, embed, protocol)
+    middle = time.perf_counter()
+    plain = evaluate_straightforward(segmenter, samples, classes, queries, sets, embed, protocol)
+    ended = time.perf_counter()
+    for first, second in zip(cached, plain, strict=True):
+        if not np.allclose(first.per_class(), second.per_class(), atol=tolerance, equal_nan=True):
+            raise UserError(f"benchmark: set {first.name!r}: cached and straightforward scores differ")
+    asked = sum(int((each.union > 0).sum()) for each in plain)
+    return Timing(middle - started, ended - middle, len(samples), asked)

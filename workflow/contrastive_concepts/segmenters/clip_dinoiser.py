@@ -62,8 +62,8 @@ class ClipDinoiser(Segmenter):
         """[B, width, h, w] -> cosines between patches [B, N, N]."""
         padded = F.pad(guide, (1, 1, 1, 1), mode="replicate")
         projected = F.conv2d(padded, self.heads["obj_proj.weight"], self.heads["obj_proj.bias"]).flatten(2)
-        projected = projected / projected.norm(dim=1, keepdim=True)
-        return projected.transpose(1, 2) @ projected
+        projected = projected / torch.linalg.vector_norm(projected, dim=1, keepdim=True)
+        return torch.matmul(projected.transpose(1, 2), projected)
 
     def _pool(self, dense: Tensor, correlations: Tensor) -> Tensor:
         weights = correlations.masked_fill(correlations < self.gamma, 0)

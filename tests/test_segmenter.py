@@ -1,0 +1,148 @@
+"""The segmenters' interface on tiny towers, their background handling, and checkpoints that are not what they should be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.segmenters import build
+from contrastive_concepts.segmenters.segmenter import Segmenter
+from tests.synthetic_clip import clip_model, draw, masker
+
+HEADS = {
+    name: draw(name, shape, 1)
+    for name, shape in {
+        "obj_proj.weight": (256, 128, 3, 3),
+        "obj_proj.bias": (256,),
+        "bkg_decoder.weight": (1, 128, 1, 1),
+        "bkg_decoder.bias": (1,),
+    }.items()
+}
+NAMES = ("maskclip", "gem", "tcl", "clip_dinoiser")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return clip_model(layers=2, patch=8, size=64)
+
+
+def made(name: str, model: Any, **options: Any) -> Segmenter:
+    heads = {"tcl": masker(layers=2), "clip_dinoiser": HEADS}
+    return build(name, model, **({"checkpoint": heads[name]} if name in heads else {}), **options)
+
+
+def image(height: int = 64, width: int = 64, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def texts(count: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(draw("texts", (count, 64), 3), dim=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(64, 64), (40, 96), (61, 67), (5, 64)])
+def test_one_image_and_a_batch_agree(name: str, size: tuple[int, int], model: Any) -> None:
+    segmenter = made(name, model)
+    images = [image(*size, seed=seed) for seed in range(2)]
+    together = segmenter.scores(segmenter.encode_image(np.stack(images)), texts(3))
+    for alone, scores in zip(images, together, strict=True):
+        found = segmenter.scores(segmenter.encode_image(alone), texts(3))
+        assert found.shape == scores.shape
+        assert found.shape[0] == 3
+        assert torch.allclose(found, scores, atol=1e-4)
+        assert torch.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_encoder_runs_once_for_many_sets(name: str, model: Any) -> None:
+    segmenter = made(name, model)
+    calls: list[int] = []
+    handle = segmenter.tower.visual.conv1.register_forward_hook(lambda *_: calls.append(1))
+    features = segmenter.encode_image(image())
+    for count in (1, 2, 5):
+        segmenter.scores(features, texts(count))
+    handle.remove()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_is_compared_whatever_the_others_are(name: str, model: Any) -> None:
+    segmenter = made(name, model)
+    features = segmenter.encode_image(image())
+    every = segmenter.similarities(features, texts(5))
+    assert torch.allclose(every[:, [3, 1]], segmenter.similarities(features, texts(5)[[3, 1]]), atol=1e-5)
+
+
+def test_own_background_handling(model: Any) -> None:
+    segmenter = made("maskclip", model)
+    features = segmenter.encode_image(image())
+    with pytest.raises(UserError, match="no background handling"):
+        segmenter.scores(features, texts(2), background=True)
+    tcl = made("tcl", model, threshold=0.25)
+    scores = tcl.scores(tcl.encode_image(image()), texts(2), background=True)
+    assert scores.shape == (3, 64, 64)
+    assert (scores[0] == 0.25).all()
+    gem = made("gem", model, threshold=0.6)
+    logits = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = gem.finish(logits, background=True).argmax(0)
+    best, index = logits.softmax(0).max(0)
+    assert torch.equal(labels, torch.where(best < 0.6, 0, index + 1))
+    assert len(labels.unique()) > 1
+
+
+def test_wrong_use_is_one_line(model: Any) -> None:
+    for name, options, message in (
+        ("clip", {}, "found 'clip', expected one of"),
+        ("gem", {"dept": 3}, "option 'dept' is unknown"),
+        ("gem", {"depth": 9}, "found 9, expected 2..3 for 2 blocks"),
+        ("tcl", {}, "checkpoint is missing"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build(name, model, **options)
+    segmenter = made("maskclip", model)
+    for wrong in (image().astype(np.float32), image()[..., :2], np.zeros((0, 4, 3), np.uint8), image()[..., 0]):
+        with pytest.raises(UserError, match="expected uint8 RGB"):
+            segmenter.encode_image(wrong)
+    with pytest.raises(UserError, match="expected an open_clip ViT"):
+        build("maskclip", torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("name", ["tcl", "clip_dinoiser"])
+def test_official_files(name: str, model: Any, tmp_path: Path) -> None:
+    heads, wrapper = {"tcl": (masker(layers=2), "model"), "clip_dinoiser": (HEADS, "model_state_dict")}[name]
+    tower = "clip_image_encoder.clip_visual." if name == "tcl" else "clip_backbone.backbone.visual."
+    expected = made(name, model).scores(made(name, model).encode_image(image()), texts(2))
+    path = tmp_path / "heads.pt"
+    for content in (
+        {wrapper: heads, "epoch": 3},
+        heads,
+        {wrapper: heads | {f"{tower}class_embedding": torch.ones(128)}},
+    ):
+        torch.save(content, path)
+        segmenter = build(name, model, checkpoint=path)
+        assert torch.equal(segmenter.scores(segmenter.encode_image(image()), texts(2)), expected)
+
+    first = next(iter(heads))
+    without = {key: value for key, value in heads.items() if key != first}
+    wrong = [
+        (without, "is missing"),
+        (heads | {first: torch.zeros(3)}, r"found shape \(3,\)"),
+        (heads | {first: torch.full_like(heads[first], torch.nan)}, "not finite"),
+        (heads | {"surprise.weight": torch.zeros(1)}, "unknown key 'surprise.weight'"),
+        ({}, "no state dict"),
+    ]
+    for state, message in wrong:
+        torch.save({wrapper: state}, path)
+        with pytest.raises(UserError, match=message):
+            build(name, model, checkpoint=path)
+    torch.save({wrapper: heads}, path)
+    intact = path.read_bytes()
+    for broken in (intact[: len(intact) // 2], b"", b"<html>"):
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match=r"heads\.pt: cannot be read"):
+            build(name, model, checkpoint=path)
+    with pytest.raises(UserError, match="not found"):
+        build(name, model, checkpoint=tmp_path / "absent.pt")

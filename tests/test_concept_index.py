@@ -7,14 +7,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from contrastive_concepts.matching.counting import CooccurrenceCounter
-from contrastive_concepts.matching.lexicon import Lexicon
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contrastive_concepts.captions.concept_index import import_index, read_index, stream_index
 from contrastive_concepts.cooccurrence.incidence import count_index
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.counting import CooccurrenceCounter
+from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.concepts import merge_names
 
 CAPTIONS = [

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -43,6 +44,12 @@ def content_sha256(paths: Iterable[Path]) -> str:
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def hand_on_to_jobs(library: str) -> None:
+    """Let the jobs that this process starts import the library from where this process did."""
+    paths = [library, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,8 @@ if CORPUS.source == "toyworld":
             [shard.path for shard in SHARDS.values()],
         log:
             f"{RESULTS}/logs/toy_captions.log",
+        conda:
+            "../../envs/mining.yaml"
         resources:
             mem_mb=1000,
             runtime=10,
@@ -28,6 +30,8 @@ if INDEXED:
             f"{RESULTS}/logs/concept_index.log",
         benchmark:
             f"{RESULTS}/benchmarks/concept_index.tsv"
+        conda:
+            "../../envs/mining.yaml"
         resources:
             mem_mb=4000,
             runtime=240,
@@ -47,6 +51,8 @@ else:
             f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
         group:
             "shards"
+        conda:
+            "../../envs/mining.yaml"
         resources:
             mem_mb=1000,
             runtime=20,
@@ -68,6 +74,8 @@ else:
         log:
             f"{RESULTS}/logs/manifest.log",
         localrule: True
+        conda:
+            "../../envs/mining.yaml"
         params:
             code=code_sha256("captions.manifest"),
         script:
@@ -82,6 +90,8 @@ else:
             f"{RESULTS}/logs/duplicates.log",
         benchmark:
             f"{RESULTS}/benchmarks/duplicates.tsv"
+        conda:
+            "../../envs/mining.yaml"
         resources:
             mem_mb=4000,
             runtime=240,

@@ -12,6 +12,8 @@ if INDEXED:
             f"{RESULTS}/logs/cooccurrence.log",
         benchmark:
             f"{RESULTS}/benchmarks/cooccurrence.tsv"
+        conda:
+            "../../envs/mining.yaml"
         resources:
             mem_mb=8000,
             runtime=240,
@@ -41,6 +43,8 @@ else:
             f"{RESULTS}/logs/cooccurrence.log",
         benchmark:
             f"{RESULTS}/benchmarks/cooccurrence.tsv"
+        conda:
+            "../../envs/mining.yaml"
         resources:
             mem_mb=4000,
             runtime=60,
@@ -58,6 +62,8 @@ rule candidates:
         f"{RESULTS}/cooccurrence/candidates.parquet",
     log:
         f"{RESULTS}/logs/candidates.log",
+    conda:
+        "../../envs/mining.yaml"
     resources:
         mem_mb=4000,
         runtime=20,

@@ -14,6 +14,8 @@ rule dictionary:
         f"{RESULTS}/logs/dictionary.log",
     benchmark:
         f"{RESULTS}/benchmarks/dictionary.tsv"
+    conda:
+        "../../envs/encoders.yaml"
     resources:
         mem_mb=2000,
         runtime=20,

@@ -5,6 +5,8 @@ rule lexicon:
         f"{RESULTS}/matching/lexicon.npz",
     log:
         f"{RESULTS}/logs/lexicon.log",
+    conda:
+        "../../envs/mining.yaml"
     resources:
         mem_mb=2000,
         runtime=20,
@@ -34,6 +36,8 @@ rule match_shard:
         f"{RESULTS}/benchmarks/match_shard/{{shard}}.tsv"
     group:
         "shards"
+    conda:
+        "../../envs/mining.yaml"
     resources:
         mem_mb=1500,
         runtime=60,

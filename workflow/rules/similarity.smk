@@ -8,6 +8,8 @@ rule embeddings:
         f"{RESULTS}/logs/embeddings.log",
     benchmark:
         f"{RESULTS}/benchmarks/embeddings.tsv"
+    conda:
+        "../../envs/encoders.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -27,6 +29,8 @@ rule similarity:
         f"{RESULTS}/similarity/candidates.parquet",
     log:
         f"{RESULTS}/logs/similarity.log",
+    conda:
+        "../../envs/encoders.yaml"
     resources:
         mem_mb=2000,
         runtime=20,

@@ -12,6 +12,8 @@ rule visibility:
     benchmark:
         f"{RESULTS}/benchmarks/visibility.tsv"
     retries: 1
+    conda:
+        "../../envs/judge.yaml"
     threads: 2
     resources:
         mem_mb=4000,

@@ -1,13 +1,3 @@
-def vocabulary_input(wildcards):
-    """What the concept list is made from: a file, the captions, or the concept index."""
-    source = SETTINGS.vocabulary.source
-    if source == "given":
-        return {"names": data_path(SETTINGS, SETTINGS.vocabulary.path)}
-    if source == "mined":
-        return {"records": RECORDS}
-    return {"index": f"{RESULTS}/captions/index/concepts.parquet"}
-
-
 rule vocabulary:
     input:
         unpack(vocabulary_input),
@@ -18,6 +8,8 @@ rule vocabulary:
         f"{RESULTS}/logs/vocabulary.log",
     benchmark:
         f"{RESULTS}/benchmarks/vocabulary.tsv"
+    conda:
+        "../../envs/mining.yaml"
     resources:
         mem_mb=4000,
         runtime=60,

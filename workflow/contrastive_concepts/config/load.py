@@ -18,7 +18,8 @@ def parse_config(values: Mapping[str, Any]) -> RunSettings:
     try:
         return RunSettings.model_validate(dict(values))
     except ValidationError as error:
-        lines = dict.fromkeys(_line(found, values) for found in error.errors(include_url=False) if not _other_form(found))
+        problems = (found for found in error.errors(include_url=False) if not _other_form(found))
+        lines = dict.fromkeys(_line(found, values) for found in problems)
         raise UserError("\n".join(lines)) from None
 
 

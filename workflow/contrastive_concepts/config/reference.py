@@ -12,9 +12,11 @@ from contrastive_concepts.config.run import RunSettings
 INTRODUCTION = """\
 # Configuration reference
 
-Written by `contrastive-concepts config reference` from the models in `workflow/contrastive_concepts/config`; a test fails
-when this page and the models drift apart. A key that is not listed here is an error.
+Written by `contrastive-concepts config reference` from the models in `workflow/contrastive_concepts/config`; a test
+fails when this page and the models drift apart. A key that is not listed here is an error.
 """
+
+NAMES = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
 
 
 def reference() -> str:
@@ -23,10 +25,11 @@ def reference() -> str:
 
 
 def _section(path: str, model: type[Settings]) -> Iterator[str]:
-    yield f"\n## {path or 'Top level'}{_choice(model)}\n\n{_summary(model)}\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
+    yield f"\n## {path or 'Top level'}{_choice(model)}\n\n{_summary(model)}\n\n"
+    yield "| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
     below: list[tuple[str, type[Settings]]] = []
     for name, field in model.model_fields.items():
-        members = [member for member in _models(field.annotation)]
+        members = _models(field.annotation)
         key = f"{path}.{name}" if path else name
         below += [(key, member) for member in members]
         kind = "section" if members else _type(field.annotation)
@@ -61,7 +64,7 @@ def _type(annotation: Any) -> str:
     if annotation is type(None):
         return "null"
     if isinstance(annotation, type) and not get_args(annotation):
-        return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(annotation.__name__, annotation.__name__)
+        return NAMES.get(annotation.__name__, annotation.__name__)
     origin, arguments = get_origin(annotation), [_type(argument) for argument in get_args(annotation)]
     if origin is list:
         return f"list of {arguments[0]}"

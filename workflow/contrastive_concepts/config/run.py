@@ -36,7 +36,8 @@ class RunSettings(Settings):
         gamma = self.selection.gamma
         if isinstance(gamma, dict) and self.captions.corpus not in gamma:
             raise ValueError(
-                f"selection.gamma: found corpora {sorted(gamma)}, expected one named {self.captions.corpus!r} (captions.corpus)"
+                f"selection.gamma: found corpora {sorted(gamma)}, "
+                f"expected one named {self.captions.corpus!r} (captions.corpus)"
             )
         indexed = self.captions.source == "concept_index"
         if self.vocabulary.source == "mined" and indexed:

@@ -26,15 +26,15 @@ class Endpoint(Judging):
     revision: str = Field("", description="The model's revision; part of the key under which answers are kept.")
     form: Literal["yes_no", "likelihood"] = Field(
         "yes_no",
-        description="yes_no: the paper's prompt; likelihood: the contexts of likelihood.txt, for models too small to follow it.",
+        description="yes_no: the paper's prompt; likelihood: likelihood.txt's contexts, for models too small for it.",
     )
     api: Literal["chat", "completion"] = Field(
         "chat",
-        description="chat: the server applies the model's own template; completion: the raw template of Mixtral is sent.",
+        description="chat: the server applies the model's own template; completion: Mixtral's raw template is sent.",
     )
     structured: bool = Field(
         True,
-        description="Constrain the answer to yes or no (vLLM's structured_outputs); other servers may refuse the field.",
+        description="Constrain the answer to yes or no (vLLM's structured_outputs); other servers may refuse it.",
     )
     concurrency: int = Field(64, ge=1, le=1024, description="Requests under way at once.")
     request_timeout_s: float = Field(

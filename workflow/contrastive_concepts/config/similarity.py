@@ -6,7 +6,11 @@ from pydantic import Field
 
 from contrastive_concepts.config.base import Settings
 
-Templates = Literal["imagenet", "none"]
+TEMPLATES = (
+    "imagenet: each concept is averaged over the 80 ImageNet prompts; photo: the one prompt `a photo of a ...`; "
+    "none: the bare concept."
+)
+Templates = Literal["imagenet", "photo", "none"]
 
 
 class OpenClipEncoder(Settings):
@@ -24,7 +28,7 @@ class OpenClipEncoder(Settings):
     )
     templates: Templates = Field(
         "imagenet",
-        description="imagenet: each concept is averaged over the 80 ImageNet prompts; none: the bare concept.",
+        description=TEMPLATES,
     )
     batch_size: int = Field(256, ge=1, description="Prompts encoded at a time.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")
@@ -37,9 +41,7 @@ class SentenceTransformersEncoder(Settings):
     model: str = Field(
         description="A folder, a hub name, or `package:NAME` for a model folder inside an installed package."
     )
-    templates: Templates = Field(
-        "none", description="imagenet: each concept is averaged over the 80 ImageNet prompts; none: the bare concept."
-    )
+    templates: Templates = Field("none", description=TEMPLATES)
     batch_size: int = Field(256, ge=1, description="Prompts encoded at a time.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")
 

@@ -11,9 +11,11 @@ TEXTS_AT_A_TIME = 64
 
 
 def load_templates(name: Templates) -> list[Callable[[str], str]]:
-    """open_clip's 80 ImageNet prompts, or the bare text."""
+    """open_clip's 80 ImageNet prompts, CLIP's single one, or the bare text."""
     if name == "none":
         return [str]
+    if name == "photo":
+        return ["a photo of a {}.".format]
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
     return list(OPENAI_IMAGENET_TEMPLATES)

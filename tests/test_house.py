@@ -23,7 +23,11 @@ ENVIRONMENTS = {
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_conda_environments_ask_for_what_the_project_asks_for(name: str) -> None:
     extras, models = ENVIRONMENTS[name]
-    wanted = {*PROJECT["dependencies"], *models, *(d for extra in extras for d in PROJECT["optional-dependencies"][extra])}
+    wanted = {
+        *PROJECT["dependencies"],
+        *models,
+        *(d for extra in extras for d in PROJECT["optional-dependencies"][extra]),
+    }
     environment = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())
     assert set(environment["dependencies"][-1]["pip"]) == wanted
 
@@ -45,7 +49,9 @@ def test_reading_the_snakefile_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'transformers', 'polars', 'pyarrow', 'numba', 'scipy', 'spacy', 'open_clip', 'faiss', 'duckdb'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_the_hash_of_a_stage_follows_its_own_imports() -> None:
@@ -61,7 +67,10 @@ def test_the_hash_of_a_stage_follows_its_own_imports() -> None:
         original = provenance.PACKAGE
         try:
             provenance.PACKAGE = copy
-            before = {name: code_sha256(name) for name in ("cooccurrence.candidates", "similarity.semantic", "matching", "vocabulary.mining")}
+            before = {
+                name: code_sha256(name)
+                for name in ("cooccurrence.candidates", "similarity.semantic", "matching", "vocabulary.mining")
+            }
             assert before["matching"] == code_sha256("matching")
             lemmas = copy / "vocabulary" / "lemmas.py"
             lemmas.write_text(lemmas.read_text() + "\n# changed\n")

@@ -10,7 +10,11 @@ from snakemake.exceptions import WorkflowError
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.provenance import code_sha256, hand_on_to_jobs
+from contrastive_concepts.provenance import (
+    code_sha256,
+    content_sha256,
+    hand_on_to_jobs,
+)
 
 hand_on_to_jobs(LIBRARY)
 
@@ -27,6 +31,7 @@ except UserError as error:
 
 CORPUS = SETTINGS.captions
 INDEXED = CORPUS.source == "concept_index"
+RESOURCES = Path(LIBRARY).parent / "resources"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
 

@@ -12,6 +12,8 @@ rule lexicon:
         runtime=20,
     params:
         mode=SETTINGS.matching.mode,
+        nouns=SETTINGS.matching.nouns,
+        table=content_sha256([RESOURCES / "nouns" / "noun_table.tsv"]),
         code=code_sha256("matching.lexicon"),
     script:
         "../scripts/lexicon.py"

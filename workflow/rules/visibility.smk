@@ -21,6 +21,7 @@ rule visibility:
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
+        prompts=content_sha256(sorted(RESOURCES.glob("prompts/*.txt"))),
         code=code_sha256("visibility.judging"),
     script:
         "../scripts/visibility.py"

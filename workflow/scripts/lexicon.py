@@ -6,4 +6,4 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.matching.lexicon import Lexicon
 
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
-    Lexicon.build(concepts, snakemake.params.mode).save(snakemake.output[0])
+    Lexicon.build(concepts, snakemake.params.mode, snakemake.params.nouns).save(snakemake.output[0])

@@ -15,3 +15,8 @@ class MatchingSettings(Settings):
         description="bag: all words of the concept, in any order and at any distance (as the paper's index); "
         "phrase: in order and next to each other.",
     )
+    nouns: Literal["all", "filtered"] = Field(
+        "all",
+        description="all: every form of a concept's words counts; filtered: forms that are mostly no nouns "
+        "(can, saw, up) do not, by a table learned from a tagger on lower-case captions.",
+    )

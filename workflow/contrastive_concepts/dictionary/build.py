@@ -78,10 +78,10 @@ def _totals(statistics: pl.DataFrame) -> dict[str, int]:
 
 
 def _typical_nearest_similarity(embeddings: Embeddings) -> float:
-    """The cosine that 95 % of the concepts exceed to the concept nearest to them."""
+    """The cosine that three quarters of the concepts exceed to the concept nearest to them."""
     if len(embeddings) < 2:
         return 0.0
     index = faiss.IndexFlatIP(embeddings.shape[1])
     index.add(embeddings)
     similarity, _ = index.search(embeddings, 2)
-    return float(np.quantile(similarity[:, 1], 0.05))
+    return float(np.quantile(similarity[:, 1], 0.25))

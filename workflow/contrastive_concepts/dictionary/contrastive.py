@@ -24,7 +24,7 @@ MAX_QUERY_CHARACTERS = 300
 class Match:
     """What a query was mapped to. `similarity` is the cosine to the matched concept, 1 for an exact name.
 
-    `far`: less similar to it than 95 % of the dictionary's concepts are to their nearest neighbour.
+    `far`: less similar to it than three quarters of the dictionary's concepts are to their nearest neighbour.
     """
 
     query: str

@@ -76,7 +76,7 @@ def test_the_reference_is_what_the_models_say() -> None:
             0,
             "config: captions.max_caption_bytes: found 0, expected greater than or equal to 1",
         ),
-        ("captions.deduplicate", "yes", "config: captions.deduplicate: found 'yes', expected a valid boolean"),
+        ("captions.deduplicate", "maybe", "config: captions.deduplicate: found 'maybe', expected a valid boolean"),
         ("visibilty", {}, "config: visibilty: unknown key, did you mean visibility?"),
         ("run", "../x", "config: run: found '../x', expected"),
         (
@@ -105,6 +105,12 @@ def test_a_missing_key_is_named() -> None:
     without = {key: value for key, value in VALID.items() if key != "captions"}
     with pytest.raises(UserError, match="config: captions: missing"):
         parse_config(without)
+
+
+def test_numbers_given_as_text_on_the_command_line_are_numbers() -> None:
+    settings = parse_config(changed("selection.gamma", "0.02"))
+    assert settings.selection.gamma == 0.02
+    assert parse_config(changed("captions.deduplicate", "true")).captions.model_dump()["deduplicate"] is True
 
 
 def test_gamma_may_be_given_for_each_corpus() -> None:

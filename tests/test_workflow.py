@@ -134,7 +134,7 @@ def test_a_changed_shard_redoes_itself_and_what_follows(project: Project) -> Non
 
 
 def test_another_delta_redoes_neither_matching_nor_the_judge(project: Project) -> None:
-    project.config["selection"] = {"delta": 0.3}
+    project.config["selection"] = {"delta": 0.5}
     planned = project.planned()
     assert set(planned) == {"similarity", "dictionary", "all"}
     project.snakemake()
@@ -168,7 +168,7 @@ def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) ->
         (["--config", "selection={gama: 0.5}"], "config: selection.gama: unknown key, did you mean gamma?"),
         (
             ["--config", "selection={gamma: 1.5}"],
-            "config: selection.gamma: found 1.5, expected less than or equal to 1",
+            "config: selection.gamma: found '1.5', expected less than or equal to 1",
         ),
         (["--config", "data_dir=nowhere"], "config: vocabulary.path: no file 'nowhere/concepts.txt'"),
         (

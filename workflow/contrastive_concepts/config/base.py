@@ -11,4 +11,5 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,6
 class Settings(BaseModel):
     """Base of all settings models; a typo in a key is an error that names the key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, strict=True)
+    # Not strict: `snakemake --config 'selection={gamma: 0.02}'` hands nested values on as text.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

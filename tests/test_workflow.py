@@ -1,5 +1,6 @@
 """The workflow itself, on a small corpus: what runs, what runs again, and what a mistake in the config says."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,10 +8,14 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 import yaml
 
 from contrastive_concepts import ContrastiveConcepts
+from contrastive_concepts.cooccurrence.matrix import load_matrix
+from contrastive_concepts.matching.counting import mentions
+from contrastive_concepts.matching.lexicon import Lexicon
 
 from .conftest import ROOT
 
@@ -161,6 +166,36 @@ def test_a_new_shard_costs_one_shard(project: Project) -> None:
 
 def test_both_entry_points_run_the_same(project: Project) -> None:
     assert "Nothing to be done" in project.snakemake("--dry-run", snakefile="workflow/Snakefile")
+
+
+def test_the_papers_own_source_gives_the_same_matrix(project: Project) -> None:
+    numbers: dict[str, list[int]] = {concept: [] for concept in CONCEPTS}
+    captions = [caption for shard in range(3) for caption in CAPTIONS * (shard + 1)]
+    lexicon = Lexicon.build(CONCEPTS)
+    starts, met = mentions(pa.array(captions, pa.string()), lexicon)
+    for caption in range(len(captions)):
+        for concept in met[starts[caption] : starts[caption + 1]]:
+            numbers[CONCEPTS[concept]].append(caption)
+    # The public files name the first caption of each concept twice.
+    index = {concept: captions[:1] + captions for concept, captions in numbers.items()}
+    (project.folder / "data" / "index.json").write_text(json.dumps(index))
+    from_captions = project.config
+    project.config = from_captions | {
+        "run": "indexed",
+        "captions": {"source": "concept_index", "index": "index.json"},
+        "vocabulary": {"source": "index"},
+    }
+    try:
+        project.snakemake()
+    finally:
+        project.config = from_captions
+    results = project.folder / "results"
+    matrices = [
+        load_matrix(results / run / "cooccurrence" / "cooccurrence.npz").toarray() for run in ("small", "indexed")
+    ]
+    assert (matrices[0] == matrices[1]).all()
+    lists = [json.loads((results / run / "dictionary" / "dictionary.json").read_text()) for run in ("small", "indexed")]
+    assert lists[0] == lists[1]
 
 
 def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) -> None:

@@ -102,6 +102,15 @@ def test_models_that_cannot_be_loaded_are_named(tiny_clip: OpenClipEncoder, tmp_
         assert "\n" not in str(caught.value)
 
 
+def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    settings = SentenceTransformersEncoder(encoder="sentence_transformers", model="any")
+    with pytest.raises(UserError, match=r"install contrastive-concepts\[clip\]"):
+        build_encoder(settings)
+
+
 def test_weights_of_another_activation_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import open_clip.factory
 

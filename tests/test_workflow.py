@@ -168,6 +168,7 @@ def test_both_entry_points_run_the_same(project: Project) -> None:
     assert "Nothing to be done" in project.snakemake("--dry-run", snakefile="workflow/Snakefile")
 
 
+@pytest.mark.slow
 def test_the_papers_own_source_gives_the_same_matrix(project: Project) -> None:
     numbers: dict[str, list[int]] = {concept: [] for concept in CONCEPTS}
     captions = [caption for shard in range(3) for caption in CAPTIONS * (shard + 1)]

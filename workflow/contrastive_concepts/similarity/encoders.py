@@ -105,10 +105,13 @@ class SentenceText:
 
 
 def build_encoder(settings: SimilaritySettings) -> TextEncoder:
-    """The encoder that the settings name."""
-    if isinstance(settings, OpenClipEncoder):
-        return OpenClipText(settings)
-    return SentenceText(settings)
+    """The encoder that the settings name. Raises UserError where it, or its library, is not there."""
+    try:
+        return OpenClipText(settings) if isinstance(settings, OpenClipEncoder) else SentenceText(settings)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed, expected it for the text encoder: install contrastive-concepts[clip]"
+        ) from None
 
 
 def weights_sha256(model: "torch.nn.Module") -> str:

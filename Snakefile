@@ -3,8 +3,8 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# A run names itself; without a config file on the command line the embedded default runs.
-if "run" not in config:
+# Without a whole configuration on the command line the embedded default runs, single keys changed.
+if not {"run", "captions"} <= set(config):
 
     configfile: "config/config.yaml"
 

@@ -165,6 +165,14 @@ def test_shards_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> Non
     assert shards[0].shard == shard_id("x/part 0;$(id).parquet")
 
 
+def test_the_data_folder_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus [v1]*"
+    folder.mkdir()
+    path = write_parquet(folder / "a.parquet", TEXTS)
+    assert [shard.path for shard in find_shards(["*.parquet"], str(folder))] == [str(path)]
+    assert [shard.path for shard in find_shards([str(tmp_path / "*" / "*.parquet")], "elsewhere")] == [str(path)]
+
+
 def test_a_pattern_that_finds_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"captions\.shards: 'nothing/\*' names no file"):
         find_shards(["nothing/*"], str(tmp_path))

@@ -84,6 +84,7 @@ def test_the_reference_is_what_the_models_say() -> None:
             {"other": 0.1},
             "config: selection.gamma: found corpora ['other'], expected one named 'corpus'",
         ),
+        ("selection.gamma", {"corpus": {}}, "config: selection.gamma.corpus: found {}, expected a valid number"),
         ("vocabulary", {"source": "index"}, "config: vocabulary.source: found 'index'"),
         ("vocabulary", {"source": "magic"}, "config: vocabulary: found"),
         (

@@ -11,7 +11,6 @@ import pytest
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.dictionary.build import build_dictionary
-from contrastive_concepts.dictionary.publish import publish
 from contrastive_concepts.dictionary.selection import describe_concepts, select
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.ensemble import embed
@@ -322,4 +321,3 @@ def test_selection_against_the_rule_by_sets_and_loops() -> None:
         name: sorted(group) for name, group in expected.items()
     }
     assert rejected.height > 0
-    assert publish is not None

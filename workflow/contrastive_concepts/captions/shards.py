@@ -45,10 +45,10 @@ def shard_id(name: str) -> str:
 
 
 def _expand_path(pattern: str, data_dir: str) -> list[str]:
-    path = str(Path(data_dir) / pattern)
-    if Path(path).is_file():
-        return [path]
-    return [match for match in glob.glob(path, recursive=True) if Path(match).is_file()]
+    if (Path(data_dir) / pattern).is_file():
+        return [str(Path(data_dir) / pattern)]
+    found = (Path(data_dir) / match for match in glob.glob(pattern, root_dir=data_dir, recursive=True))
+    return [str(path) for path in found if path.is_file()]
 
 
 def _expand_url(pattern: str) -> list[str]:

@@ -39,9 +39,8 @@ def read_config(path: str | Path) -> RunSettings:
 def _other_form(details: ErrorDetails) -> bool:
     """A number was given where numbers by corpus may stand too, or the other way round: only one complaint is meant."""
     given_by_corpus = isinstance(details["input"], Mapping)
-    return details["loc"][:2] == ("selection", "gamma") and (
-        details["type"] == ("float_type" if given_by_corpus else "dict_type")
-    )
+    whole = len(details["loc"]) == 3 and details["loc"][:2] == ("selection", "gamma")
+    return whole and details["type"] == ("float_type" if given_by_corpus else "dict_type")
 
 
 def _line(details: ErrorDetails, values: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ else:
         log:
             f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
         group:
-            "shards"
+            "inspection"
         conda:
             "../../envs/mining.yaml"
         resources:

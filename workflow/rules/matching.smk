@@ -37,7 +37,7 @@ rule match_shard:
     benchmark:
         f"{RESULTS}/benchmarks/match_shard/{{shard}}.tsv"
     group:
-        "shards"
+        "matching"
     conda:
         "../../envs/mining.yaml"
     resources:

@@ -9,6 +9,7 @@ from contrastive_concepts.config.captions import CaptionsSettings
 from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
 from contrastive_concepts.config.similarity import SimilaritySettings
+from contrastive_concepts.config.toyworld import ToyTraining
 from contrastive_concepts.config.visibility import VisibilitySettings
 from contrastive_concepts.config.vocabulary import VocabularySettings
 
@@ -30,6 +31,7 @@ class RunSettings(Settings):
     )
     visibility: VisibilitySettings = Field(description="The judge of which concepts can be seen (paper 3.4, 6.3).")
     similarity: SimilaritySettings = Field(description="The text encoder that similarity is measured with (paper 3.4).")
+    toy_clip: ToyTraining = Field(ToyTraining(), description="How `snakemake train_toy_clip` trains the toy CLIP.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

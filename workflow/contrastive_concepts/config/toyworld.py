@@ -1,4 +1,4 @@
-"""Settings of the toy world: how much of it is written, and how its CLIP is trained."""
+"""Settings of the toy world: how its CLIP is trained."""
 
 from pydantic import Field
 
@@ -20,13 +20,3 @@ class ToyTraining(Settings):
     unknown: float = Field(0.02, ge=0, le=1, description="Share of words replaced by the unknown word.")
     threads: int = Field(1, ge=1, description="CPU threads; results are repeatable for an equal number.")
     log_every: int = Field(250, ge=1, description="Steps between log rows and checkpoints.")
-
-
-class ToyWorld(Settings):
-    """The embedded world."""
-
-    seed: int = Field(1000, ge=0, description="Seed of the corpus and of the evaluation images; not a training seed.")
-    captions: int = Field(200_000, ge=1, description="Captions of the corpus.")
-    shards: int = Field(4, ge=1, description="Parquet files of the corpus.")
-    images: int = Field(500, ge=1, description="Evaluation images with masks.")
-    training: ToyTraining = Field(default_factory=ToyTraining, description="Training of the CLIP.")

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +37,12 @@ def train(settings: ToyTraining, folder: Path) -> None:
     torch.manual_seed(settings.seed)
     model, tokenizer = open_clip.create_model(NAME), open_clip.get_tokenizer(NAME)
     optimizer = _optimizer(model, settings)
-    first = _resume(folder, settings, model, optimizer)
+    first, rows = _resume(folder, settings, model, optimizer)
 
     held_out = render_images(HELD_OUT_SEED, HELD_OUT), tokenizer(caption_texts(HELD_OUT_SEED, HELD_OUT, 0))
     images = render_images(settings.seed, settings.images)
     tokens = np.stack([_tokens(settings, tokenizer, which) for which in range(settings.captions)])
-    rows, losses = _logged(folder, first), []
+    losses = []
     for step in range(first, settings.steps):
         chosen, which = _batch(settings, step)
         for group in optimizer.param_groups:
@@ -61,7 +60,7 @@ def train(settings: ToyTraining, folder: Path) -> None:
             losses.clear()
             print("toy CLIP: step {}, loss {:.4f}, held-out retrieval {:.3f}".format(*rows[-1]), flush=True)
             _write_log(folder, rows)
-            _checkpoint(folder, settings, model, optimizer, done)
+            _checkpoint(folder, settings, model, optimizer, rows)
     half = {name: tensor.detach().half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(half, folder / WEIGHTS_FILE)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -159,31 +158,37 @@ def _optimizer(model: "CLIP", settings: ToyTraining) -> "torch.optim.AdamW":
 
 
 def _checkpoint(
-    folder: Path, settings: ToyTraining, model: "CLIP", optimizer: "torch.optim.Optimizer", step: int
+    folder: Path,
+    settings: ToyTraining,
+    model: "CLIP",
+    optimizer: "torch.optim.Optimizer",
+    rows: list[tuple[int, float, float]],
 ) -> None:
     import torch
 
     state = {
-        "step": step, "settings": settings.model_dump_json(), "model": model.state_dict(),
+        "rows": rows, "settings": settings.model_dump_json(), "model": model.state_dict(),
         "optimizer": optimizer.state_dict(), "random": torch.get_rng_state(),
     }  # fmt: skip
     torch.save(state, folder / f"{CHECKPOINT_FILE}.part")
     (folder / f"{CHECKPOINT_FILE}.part").replace(folder / CHECKPOINT_FILE)
 
 
-def _resume(folder: Path, settings: ToyTraining, model: "CLIP", optimizer: "torch.optim.Optimizer") -> int:
-    """The step to go on from: 0 without a checkpoint of the same settings."""
+def _resume(
+    folder: Path, settings: ToyTraining, model: "CLIP", optimizer: "torch.optim.Optimizer"
+) -> tuple[int, list[tuple[int, float, float]]]:
+    """The step to go on from and the log so far: 0 and none without a checkpoint of the same settings."""
     import torch
 
     if not (folder / CHECKPOINT_FILE).is_file():
-        return 0
+        return 0, []
     state = torch.load(folder / CHECKPOINT_FILE, weights_only=True)
     if state["settings"] != settings.model_dump_json():
-        return 0
+        return 0, []
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
-    return int(state["step"])
+    return state["rows"][-1][0], state["rows"]
 
 
 def _write_log(folder: Path, rows: list[tuple[int, float, float]]) -> None:
@@ -191,15 +196,3 @@ def _write_log(folder: Path, rows: list[tuple[int, float, float]]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("step", "loss", "retrieval_top5_of_512"))
         writer.writerows((step, f"{loss:.5f}", f"{accuracy:.4f}") for step, loss, accuracy in rows)
-
-
-def _logged(folder: Path, first: int) -> list[tuple[int, float, float]]:
-    """Rows of an interrupted run, up to the step that it resumes from."""
-    return list(_read_log(folder / LOG_FILE, first)) if first else []
-
-
-def _read_log(file: Path, last: int) -> Iterator[tuple[int, float, float]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if int(row["step"]) <= last:
-                yield int(row["step"]), float(row["loss"]), float(row["retrieval_top5_of_512"])

@@ -1,0 +1,26 @@
+rule train_toy_clip:
+    output:
+        multiext(
+            f"{RESULTS}/toyworld/clip/",
+            "open_clip_config.json",
+            "toyworld-clip.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "open_clip_model.safetensors",
+            "training.csv",
+        ),
+    log:
+        f"{RESULTS}/logs/train_toy_clip.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_toy_clip.tsv"
+    conda:
+        "../../envs/encoders.yaml"
+    threads: SETTINGS.toy_clip.threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        settings=SETTINGS.toy_clip.model_dump(),
+        code=code_sha256("toyworld.train"),
+    script:
+        "../scripts/train_toy_clip.py"

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
 from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.config.visibility import gpus_of
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import (
     code_sha256,

@@ -18,6 +18,7 @@ rule visibility:
     resources:
         mem_mb=4000,
         runtime=720,
+        gpu=gpus_of(SETTINGS.visibility),
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),

@@ -51,9 +51,15 @@ class VllmJudge(Endpoint):
     served_model: str | None = Field(
         None, description="Folder of the weights where they are not fetched by the model's name."
     )
+    gpus: int = Field(
+        1,
+        ge=0,
+        description="GPUs that the model is split over (--tensor-parallel-size), and that the rule asks for (resource "
+        "gpu); 0 for a server on the CPU.",
+    )
     arguments: list[str] = Field(
         ["--quantization", "bitsandbytes", "--max-model-len", "2048"],
-        description="Further arguments of the server, such as the 4-bit loading or --tensor-parallel-size.",
+        description="Further arguments of the server, such as the 4-bit loading; on a machine without a GPU others.",
     )
     environment: dict[str, str] = Field({}, description="Environment variables of the server.")
     start_timeout_s: float = Field(1800, gt=0, description="Seconds that the server may take to load the model.")
@@ -80,4 +86,21 @@ class TransformersJudge(Judging):
     batch_size: int = Field(64, ge=1, description="Words scored at a time.")
 
 
-VisibilitySettings = Annotated[VllmJudge | OpenAIJudge | TransformersJudge, Field(discriminator="judge")]
+class WordNetJudge(Judging):
+    """A lexicon instead of a model, for machines without any."""
+
+    judge: Literal["wordnet"] = Field(
+        description="No language model: the share of a noun's WordNet senses that are physical things."
+    )
+    folder: str = Field(
+        description="Folder of a WordNet database (index.noun, data.noun): that of Debian's package wordnet-base, or "
+        "NLTK's corpora/wordnet."
+    )
+
+
+VisibilitySettings = Annotated[VllmJudge | OpenAIJudge | TransformersJudge | WordNetJudge, Field(discriminator="judge")]
+
+
+def gpus_of(settings: VisibilitySettings) -> int:
+    """GPUs that a job with this model needs of its machine; a server elsewhere needs none here."""
+    return settings.gpus if isinstance(settings, VllmJudge) else 0

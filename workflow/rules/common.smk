@@ -35,10 +35,20 @@ INDEXED = CORPUS.source == "concept_index"
 RESOURCES = Path(LIBRARY).parent / "resources"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
+BENCHMARK = SETTINGS.benchmark
+CELLS = list(BENCHMARK.cells())
+SWEEP = list(BENCHMARK.sweep_points())
+BENCHMARK_TABLES = [f"{RESULTS}/benchmark/scores.parquet"] if CELLS else []
+GPU = int(BENCHMARK.device.startswith("cuda"))
+KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 
 
 wildcard_constraints:
     shard="[A-Za-z0-9][A-Za-z0-9-]*",
+    segmenter="[^/]+",
+    backbone="[^/]+",
+    dataset="[^/]+",
+    set="[^/]+",
 
 
 def shard_file(wildcards):
@@ -55,3 +65,79 @@ def vocabulary_input(wildcards):
     if source == "mined":
         return {"records": RECORDS}
     return {"index": f"{RESULTS}/captions/index/concepts.parquet"}
+
+
+def dataset_files(wildcards):
+    """Folder and class list of a data set; the toy world's folder has its own."""
+    settings = BENCHMARK.datasets[wildcards.dataset]
+    if settings.kind == "toyworld":
+        return {"root": f"{RESULTS}/toyworld/images/{wildcards.dataset}"}
+    own = settings.classes and data_path(SETTINGS, settings.classes)
+    return {
+        "root": data_path(SETTINGS, settings.root),
+        "classes": own or str(RESOURCES / "classes" / f"{settings.kind}.txt"),
+    }
+
+
+def checkpoint_file(wildcards):
+    """The official file of trained heads, where the method has any."""
+    heads = BENCHMARK.segmenters[wildcards.segmenter].checkpoint
+    return [] if heads is None else data_path(SETTINGS, heads)
+
+
+def segmenter_settings(wildcards):
+    return BENCHMARK.segmenters[wildcards.segmenter].model_dump()
+
+
+def backbone_settings(wildcards):
+    return BENCHMARK.backbones[wildcards.backbone].model_dump()
+
+
+def set_inputs(wildcards):
+    """What a contrastive set of a data set is made from."""
+    settings = BENCHMARK.sets[wildcards.set]
+    if settings.kind == "random":
+        like = BENCHMARK.sets[settings.like]
+        folder = getattr(like, "folder", None)
+        return {
+            "like": f"{RESULTS}/benchmark/sets/{wildcards.dataset}/{settings.like}.json",
+            "words": (
+                f"{data_path(SETTINGS, folder)}/concepts.parquet"
+                if folder
+                else f"{RESULTS}/vocabulary/concepts.parquet"
+            ),
+        }
+    if settings.kind == "cc_text":
+        return {"text": data_path(SETTINGS, settings.files[wildcards.dataset])}
+    if settings.kind != "dictionary":
+        return {}
+    if settings.folder is not None:
+        return {"manifest": f"{data_path(SETTINGS, settings.folder)}/manifest.json"}
+    return {
+        "queries": f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet",
+        **stage_tables(),
+    }
+
+
+def stage_tables():
+    """What the selection of contrastive concepts acts on."""
+    return {
+        "matrix": f"{RESULTS}/cooccurrence/cooccurrence.npz",
+        "concepts": f"{RESULTS}/cooccurrence/concepts.parquet",
+        "verdicts": f"{RESULTS}/visibility/visibility.parquet",
+        "vectors": f"{RESULTS}/similarity/embeddings.npy",
+    }
+
+
+def set_file(point):
+    """The contrastive set of a cell, or of a point of a sweep."""
+    return f"{RESULTS}/benchmark/sets/{point.dataset}/{point.set}.json"
+
+
+def cell_folder(cell):
+    return f"{RESULTS}/benchmark/cells/{'/'.join(cell)}"
+
+
+def bound_files():
+    parts = dict.fromkeys(cell[:3] for cell in CELLS)
+    return [f"{RESULTS}/benchmark/bounds/{'/'.join(part)}.parquet" for part in parts]

@@ -20,7 +20,7 @@ rule dictionary:
         mem_mb=2000,
         runtime=20,
     params:
-        settings=SETTINGS.model_dump(),
+        settings=SETTINGS.model_dump(exclude={"benchmark", "toy_clip"}),
         code=code_sha256("dictionary"),
     script:
         "../scripts/dictionary.py"

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from contrastive_concepts.config.base import Settings, Slug
+from contrastive_concepts.config.benchmark import BenchmarkSettings
 from contrastive_concepts.config.captions import CaptionsSettings
 from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
@@ -31,6 +32,9 @@ class RunSettings(Settings):
     )
     visibility: VisibilitySettings = Field(description="The judge of which concepts can be seen (paper 3.4, 6.3).")
     similarity: SimilaritySettings = Field(description="The text encoder that similarity is measured with (paper 3.4).")
+    benchmark: BenchmarkSettings = Field(
+        BenchmarkSettings(), description="What `snakemake benchmark` runs (paper 4); nothing where it is left out."
+    )
     toy_clip: ToyTraining = Field(ToyTraining(), description="How `snakemake train_toy_clip` trains the toy CLIP.")
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Classic mIoU with all classes as queries and the union of their contrastive concepts as negatives (paper 3.6)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,9 +10,57 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Confusion, Labels
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet, union
 from contrastive_concepts.evaluation.datasets import Sample
-from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
-from contrastive_concepts.evaluation.single import Embed, embed_once
+from contrastive_concepts.evaluation.features import encode_samples
+from contrastive_concepts.evaluation.protocol import EncodedImage, label_map, similarities
+from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
+
+
+def classic_texts(classes: Sequence[str], queries: Sequence[int], chosen: ContrastiveSet) -> Iterator[str]:
+    """Every text that may take part, before beta."""
+    names = [classes[label] for label in queries]
+    return iter([BACKGROUND, *names, *(text for name in names for text in chosen.negatives(name, names))])
+
+
+@dataclass(frozen=True)
+class Question:
+    """All queries of a data set under one contrastive set: its texts, and the class that each label stands for.
+
+    A pixel that a negative takes is background (0) where the data set has that class, else 255: no query's."""
+
+    texts: tuple[str, ...]
+    classes: Labels
+    original: bool
+
+    def answer(self, segmenter: Segmenter, encoded: EncodedImage, rows: TextRows) -> Labels:
+        """Predicted classes of one image, int64 [H, W]."""
+        compared = similarities(segmenter, encoded, rows.select(self.texts))
+        found = label_map(segmenter, encoded, compared, range(len(self.texts)), self.original)
+        return np.asarray(self.classes[found.cpu().numpy()])
+
+
+def question(
+    segmenter: Segmenter,
+    classes: Sequence[str],
+    queries: Sequence[int],
+    chosen: ContrastiveSet,
+    rows: TextRows,
+    beta: float = 0.9,
+) -> Question:
+    """The texts of a data set. beta: negatives with a higher cosine to any query are dropped."""
+    names = [classes[label] for label in queries]
+    vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, chosen)}
+    negatives = union(chosen, names, vectors, beta)
+    handled = chosen.original and segmenter.background_is
+    if handled == "text":
+        negatives = tuple(text for text in negatives if text != BACKGROUND)
+    # "background" first: on equal scores the official code gives the pixel to the first class.
+    lead = (BACKGROUND,) if handled == "text" or BACKGROUND in negatives else ()
+    texts = (*lead, *names, *(text for text in negatives if text != BACKGROUND))
+    outside = 0 if 0 not in queries else IGNORED
+    label_of = [outside] * (handled == "channel") + [outside] * len(lead) + list(queries)
+    labels = np.array(label_of + [outside] * (len(texts) - len(lead) - len(names)), np.int64)
+    return Question(texts, labels, chosen.original)
 
 
 def segment_classes(
@@ -23,29 +72,12 @@ def segment_classes(
     embed: Embed,
     protocol: Protocol,
     beta: float = 0.9,
-) -> Iterable[tuple[Sample, Labels]]:
-    """Each sample with its predicted labels int64 [H, W]. A pixel that a negative takes is background (0) where the
-    data set has that class, else 255: no query's."""
-    names = [classes[label] for label in queries]
-    candidates = dict.fromkeys(text for name in names for text in chosen.negatives(name, names))
-    rows = embed_once([BACKGROUND, *names, *candidates], embed)
-    vectors = {text: rows.matrix[row].numpy() for text, row in rows.row.items()}
-    negatives = union(chosen, names, vectors, beta)
-    handled = chosen.original and segmenter.background_is
-    if handled == "text":
-        negatives = tuple(text for text in negatives if text != BACKGROUND)
-    # "background" first: on equal scores the official code gives the pixel to the first class.
-    lead = (BACKGROUND,) if handled == "text" or BACKGROUND in negatives else ()
-    texts = (*lead, *names, *(text for text in negatives if text != BACKGROUND))
-    outside = 0 if 0 not in queries else IGNORED
-    label_of = [outside] * (handled == "channel") + [outside] * len(lead) + list(queries)
-    labels = np.array(label_of + [outside] * (len(texts) - len(lead) - len(names)), np.int64)
-    matrix = rows.select(texts)
-    for sample in samples:
-        encoded = encode(segmenter, sample.image, protocol)
-        compared = similarities(segmenter, encoded, matrix)
-        found = label_map(segmenter, encoded, compared, range(len(texts)), chosen.original)
-        yield sample, labels[found.cpu().numpy()]
+) -> Iterator[tuple[str, Labels, Labels]]:
+    """Of each sample its name, its labels and its predicted classes, int64 [H, W]."""
+    rows = embed_once(classic_texts(classes, queries, chosen), embed)
+    asked = question(segmenter, classes, queries, chosen, rows, beta)
+    for sample in encode_samples(segmenter, samples, protocol):
+        yield sample.name, sample.labels, asked.answer(segmenter, sample.encoded, rows)
 
 
 def evaluate_classic(
@@ -62,8 +94,8 @@ def evaluate_classic(
     no images."""
     confusion = Confusion(len(classes))
     predictions = segment_classes(segmenter, samples, classes, queries, chosen, embed, protocol, beta)
-    for sample, predicted in predictions:
-        confusion.add(predicted, sample.labels)
+    for _, labels, predicted in predictions:
+        confusion.add(predicted, labels)
     if len(confusion.union) == 0:
         raise UserError("mIoU: found 0 images, expected at least one")
     return confusion

@@ -1,24 +1,20 @@
 """IoU-single (paper 4.1, 6.1.2): each class that an image shows is asked for alone."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Counts, Labels, Ratios, mean, ratio
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
-from contrastive_concepts.evaluation.protocol import EncodedImage, encode, label_map, similarities
+from contrastive_concepts.evaluation.features import EncodedSample, encode_samples
+from contrastive_concepts.evaluation.protocol import label_map, similarities
+from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.similarity.encoders import Embeddings
-
-Embed = Callable[[Sequence[str]], Embeddings]
-"""Texts -> unit vectors float32 [n, D]."""
 
 
 @dataclass
@@ -40,12 +36,19 @@ class SingleScores:
         self._intersection.append(np.zeros(len(self.classes), np.int64))
         self._union.append(np.zeros(len(self.classes), np.int64))
 
-    def add(self, label: int, found: Labels, labels: Labels) -> None:
-        """One query of the image that was started last: found bool [H, W]."""
+    def add_query(self, label: int, query: str, texts: Sequence[str], found: Labels, labels: Labels) -> None:
+        """One query of the image that was started last: found [H, W] holds rows of its texts, or -1 for none."""
+        self.add(label, found == texts.index(query), labels)
+        pixels = np.bincount(found[labels != IGNORED] + 1, minlength=len(texts) + 1)[1:].tolist()
+        taken = {text: count for text, count in zip(texts, pixels, strict=True) if text != query and count}
+        self.taken.setdefault(query, Counter()).update(taken)
+
+    def add(self, label: int, mask: Labels, labels: Labels) -> None:
+        """The mask of one query alone: bool [H, W]."""
         kept = labels != IGNORED
         truth = labels == label
-        self._intersection[-1][label] += int((found & truth).sum())
-        self._union[-1][label] += int(((found | truth) & kept).sum())
+        self._intersection[-1][label] += int((mask & truth).sum())
+        self._union[-1][label] += int(((mask | truth) & kept).sum())
 
     @property
     def intersection(self) -> Counts:
@@ -75,29 +78,25 @@ class SingleScores:
         return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))
 
 
-@dataclass(frozen=True)
-class TextRows:
-    """Distinct texts and their embeddings, each computed once."""
-
-    row: Mapping[str, int]
-    matrix: Tensor
-
-    def select(self, texts: Sequence[str]) -> Tensor:
-        return self.matrix[[self.row[text] for text in texts]]
-
-
-def embed_once(texts: Iterable[str], embed: Embed) -> TextRows:
-    distinct = list(dict.fromkeys(texts))
-    vectors = torch.from_numpy(np.ascontiguousarray(embed(distinct), np.float32))
-    return TextRows({text: row for row, text in enumerate(distinct)}, vectors)
-
-
 def query_texts(segmenter: Segmenter, chosen: ContrastiveSet, query: str, present: Sequence[str]) -> tuple[str, ...]:
     """Texts of one query: the query first, unless the background handling wants "background" there."""
     negatives = chosen.negatives(query, present)
     if chosen.original and segmenter.background_is == "text":
         return (BACKGROUND, query, *(text for text in negatives if text != BACKGROUND))
     return (query, *negatives)
+
+
+def single_texts(
+    segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], sets: Sequence[ContrastiveSet]
+) -> Iterator[str]:
+    """Every text that any query of any image can need."""
+    names = [classes[label] for label in queries]
+    return (text for each in sets for name in names for text in query_texts(segmenter, each, name, names))
+
+
+def shown_classes(labels: Labels, queries: Sequence[int]) -> list[int]:
+    """The labels that an image shows, among those that are asked for."""
+    return sorted(set(np.unique(labels).tolist()) & set(queries))
 
 
 def evaluate_single(
@@ -113,13 +112,10 @@ def evaluate_single(
 
     An image is encoded once, a text embedded once, all texts of an image compared in one product; memory does not grow
     with the data set but for the sums. queries: labels that are asked for. Raises UserError for no images."""
-    names = [classes[label] for label in queries]
-    all_texts = (text for each in sets for name in names for text in query_texts(segmenter, each, name, names))
-    texts = embed_once(all_texts, embed)
+    texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
     results = [SingleScores(each.name, tuple(classes)) for each in sets]
-    for sample in samples:
-        encoded = encode(segmenter, sample.image, protocol)
-        score_image(segmenter, encoded, sample, classes, queries, sets, texts, results)
+    for sample in encode_samples(segmenter, samples, protocol):
+        score_image(segmenter, sample, classes, queries, sets, texts, results)
     if not any(result.images for result in results):
         raise UserError("IoU-single: found 0 images, expected at least one")
     return results
@@ -127,8 +123,7 @@ def evaluate_single(
 
 def score_image(
     segmenter: Segmenter,
-    encoded: EncodedImage,
-    sample: Sample,
+    sample: EncodedSample,
     classes: Sequence[str],
     queries: Sequence[int],
     sets: Sequence[ContrastiveSet],
@@ -136,26 +131,24 @@ def score_image(
     results: Sequence[SingleScores],
 ) -> None:
     """All queries of one encoded image under all sets, added to the results."""
-    shown = sorted(set(np.unique(sample.labels).tolist()) & set(queries))
+    shown = shown_classes(sample.labels, queries)
     present = [classes[label] for label in shown]
     asked = [[query_texts(segmenter, each, query, present) for query in present] for each in sets]
     needed = list(dict.fromkeys(text for of_set in asked for of_query in of_set for text in of_query))
     position = {text: index for index, text in enumerate(needed)}
-    compared = similarities(segmenter, encoded, texts.select(needed)) if needed else []
+    compared = similarities(segmenter, sample.encoded, texts.select(needed)) if needed else []
     # A set of texts may belong to several contrastive sets: it is segmented once.
     maps: dict[tuple[tuple[str, ...], bool], Labels] = {}
     for each, result, of_set in zip(sets, results, asked, strict=True):
         result.start(sample.name)
-        shift = int(each.original and segmenter.background_is == "channel")
         for label, query, chosen in zip(shown, present, of_set, strict=True):
             key = (chosen, each.original)
             if key not in maps:
                 rows = [position[text] for text in chosen]
-                maps[key] = label_map(segmenter, encoded, compared, rows, each.original).cpu().numpy()
-            found = maps[key]
-            result.add(label, found == chosen.index(query) + shift, sample.labels)
-            pixels = np.bincount(found[sample.labels != IGNORED], minlength=len(chosen) + shift)
-            taken = {
-                text: int(pixels[k + shift]) for k, text in enumerate(chosen) if text != query and pixels[k + shift]
-            }
-            result.taken.setdefault(query, Counter()).update(taken)
+                maps[key] = label_map(segmenter, sample.encoded, compared, rows, each.original).cpu().numpy()
+            result.add_query(label, query, chosen, maps[key] - added_channels(segmenter, each), sample.labels)
+
+
+def added_channels(segmenter: Segmenter, chosen: ContrastiveSet) -> int:
+    """Labels before that of text 0: one where the own background handling adds a channel."""
+    return int(chosen.original and segmenter.background_is == "channel")

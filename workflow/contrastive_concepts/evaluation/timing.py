@@ -12,12 +12,14 @@ from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
 from contrastive_concepts.evaluation.single import (
-    Embed,
     SingleScores,
-    embed_once,
+    added_channels,
     evaluate_single,
     query_texts,
+    shown_classes,
+    single_texts,
 )
+from contrastive_concepts.evaluation.texts import Embed, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
 
@@ -50,21 +52,19 @@ def evaluate_straightforward(
 ) -> list[SingleScores]:
     """One full forward for each image, class and set, as public implementations do; texts are embedded once here too,
     so that only the image side is compared."""
-    names = [classes[label] for label in queries]
-    texts = embed_once((t for each in sets for n in names for t in query_texts(segmenter, each, n, names)), embed)
+    texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
     results = [SingleScores(each.name, tuple(classes)) for each in sets]
     for sample in samples:
-        shown = sorted(set(np.unique(sample.labels).tolist()) & set(queries))
+        shown = shown_classes(sample.labels, queries)
         present = [classes[label] for label in shown]
         for each, result in zip(sets, results, strict=True):
             result.start(sample.name)
-            shift = int(each.original and segmenter.background_is == "channel")
-            for label in shown:
-                chosen = query_texts(segmenter, each, classes[label], present)
+            for label, query in zip(shown, present, strict=True):
+                chosen = query_texts(segmenter, each, query, present)
                 encoded = encode(segmenter, sample.image, protocol)
                 compared = similarities(segmenter, encoded, texts.select(chosen))
                 found = label_map(segmenter, encoded, compared, range(len(chosen)), each.original).cpu().numpy()
-                result.add(label, found == chosen.index(classes[label]) + shift, sample.labels)
+                result.add_query(label, query, chosen, found - added_channels(segmenter, each), sample.labels)
     return results
 
 

@@ -21,6 +21,7 @@ class ClipDinoiser(Segmenter):
     patch is left to its class where that class is at least so probable, salient or not."""
 
     name = "clip_dinoiser"
+    scored_extra = ("saliency_logit",)
     background_is = "text"
 
     def __init__(

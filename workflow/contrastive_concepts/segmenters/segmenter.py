@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,9 +37,18 @@ class Segmenter(ABC):
     name: ClassVar[str]
     background_is: ClassVar[str | None] = None
     """Own background handling: None; "text" (text 0 must be "background"); "channel" (index 0 is added)."""
+    scored_extra: ClassVar[tuple[str, ...]] = ()
+    """The extras that scores need once the image is encoded."""
 
     def __init__(self, clip_model: Any) -> None:
-        self.tower = Tower(clip_model)
+        """clip_model: None for a MaskCLIP that only scores features encoded before."""
+        self._clip_model = clip_model
+        if clip_model is not None:
+            self.tower  # noqa: B018  an unfit model is refused here, not at the first image
+
+    @cached_property
+    def tower(self) -> Tower:
+        return Tower(self._clip_model)
 
     @torch.inference_mode()
     def encode_image(self, image: Pixels | Tensor) -> Features:

@@ -27,6 +27,7 @@ class Tcl(Segmenter):
     frozen CLIP's own masks in the result (kp_w). threshold: 0.5 is the paper's (6.1.1)."""
 
     name = "tcl"
+    scored_extra = ("frozen", "pixels")
     background_is = "channel"
 
     def __init__(

@@ -2,16 +2,15 @@
 
 import hashlib
 import importlib.util
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, SimilaritySettings
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.similarity.clip import load_clip
 
 if TYPE_CHECKING:
     import torch
@@ -34,32 +33,12 @@ class OpenClipText:
     """CLIP's text tower. Raises UserError for an unknown model, unreadable weights, or the wrong activation."""
 
     def __init__(self, settings: OpenClipEncoder) -> None:
-        import open_clip
-
         self.name = f"open_clip:{settings.model}:{_weights_name(settings.pretrained)}"
         self._device = _device(settings.device)
         self._batch_size = settings.batch_size
-        if settings.model_config_file:
-            open_clip.add_model_config(Path(settings.model_config_file))
-        if settings.model not in open_clip.list_models():
-            raise UserError(
-                f"config: similarity.model: found {settings.model!r}, expected a model that open_clip lists"
-            )
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", message="QuickGELU mismatch")
-                model = open_clip.create_model(settings.model, pretrained=settings.pretrained, device=self._device)
-        except UserWarning as warning:
-            raise UserError(
-                f"config: similarity.model: {settings.model!r} does not fit {settings.pretrained!r}: {warning}"
-            ) from None
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
-            raise UserError(
-                f"config: similarity.pretrained: {settings.pretrained!r} cannot be loaded into {settings.model!r} "
-                f"({str(error).splitlines()[0]})"
-            ) from None
-        self._model = model.eval()
-        self._tokenizer = open_clip.get_tokenizer(settings.model)
+        self._model, self._tokenizer = load_clip(
+            "similarity", settings.model, settings.pretrained, self._device, settings.model_config_file
+        )
         self.weights_sha256 = weights_sha256(self._model)
         self.dimension = int(self.encode(["a"]).shape[1])
 
@@ -138,7 +117,9 @@ def _model_folder(model: str) -> str:
     return str(folders[0])
 
 
-def _weights_name(pretrained: str) -> str:
+def _weights_name(pretrained: str | None) -> str:
+    if pretrained is None:
+        return "its own weights"
     return Path(pretrained).name if Path(pretrained).exists() else pretrained
 
 

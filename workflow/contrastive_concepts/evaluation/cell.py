@@ -1,0 +1,106 @@
+"""One cell of the cross product: all images of a data set under one contrastive set, from their encoded features."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.classic import classic_texts, question
+from contrastive_concepts.evaluation.confusion import Confusion, Counts
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
+from contrastive_concepts.evaluation.features import EncodedSample
+from contrastive_concepts.evaluation.single import SingleScores, score_image, single_texts
+from contrastive_concepts.evaluation.texts import TextRows
+from contrastive_concepts.segmenters.segmenter import Segmenter
+
+COUNTS = {"image": pl.String, "class": pl.Int32, "intersection": pl.Int64, "union": pl.Int64}
+TAKEN = {"query": pl.String, "concept": pl.String, "pixels": pl.Int64}
+
+
+@dataclass(frozen=True)
+class CellScores:
+    """`counts` by metric: image, class, intersection, union in pixels, a row where the union is not empty.
+
+    `taken`: pixels that each contrastive text took from each query under IoU-single."""
+
+    images: list[str]
+    counts: dict[str, pl.DataFrame]
+    taken: pl.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """counts.parquet with a column `metric`, images.parquet and taken.parquet in `folder`."""
+        stacked = [table.with_columns(metric=pl.lit(metric)) for metric, table in self.counts.items()]
+        pl.concat(stacked).write_parquet(folder / "counts.parquet")
+        pl.DataFrame({"image": self.images}).write_parquet(folder / "images.parquet")
+        self.taken.write_parquet(folder / "taken.parquet")
+
+
+def cell_texts(
+    segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], chosen: ContrastiveSet
+) -> list[str]:
+    """Every distinct text that a cell can need."""
+    single = single_texts(segmenter, classes, queries, [chosen])
+    return list(dict.fromkeys([*single, *classic_texts(classes, queries, chosen)]))
+
+
+def run_cell(
+    segmenter: Segmenter,
+    samples: Iterable[EncodedSample],
+    classes: Sequence[str],
+    queries: Sequence[int],
+    chosen: ContrastiveSet,
+    texts: TextRows,
+    metrics: Sequence[str] = ("IoU-single", "mIoU"),
+    beta: float = 0.9,
+    progress: Callable[[int], None] = lambda done: None,
+) -> CellScores:
+    """IoU-single and classic mIoU (paper 3.6, 4.1) in one pass; `progress` is told the images done so far.
+
+    Raises UserError for no images."""
+    single = SingleScores(chosen.name, tuple(classes))
+    classic = Confusion(len(classes))
+    asked = question(segmenter, classes, queries, chosen, texts, beta) if "mIoU" in metrics else None
+    images = []
+    for sample in samples:
+        images.append(sample.name)
+        if "IoU-single" in metrics:
+            score_image(segmenter, sample, classes, queries, [chosen], texts, [single])
+        if asked is not None:
+            classic.add(asked.answer(segmenter, sample.encoded, texts), sample.labels)
+        progress(len(images))
+    if not images:
+        raise UserError("benchmark: found 0 images, expected at least one")
+    counts = {}
+    if "IoU-single" in metrics:
+        counts["IoU-single"] = _rows(images, single.intersection, single.union)
+    if asked is not None:
+        counts["mIoU"] = _rows(images, classic.intersection, classic.union)
+    taken = [(query, text, count) for query, each in single.taken.items() for text, count in each.most_common()]
+    return CellScores(images, counts, pl.DataFrame(taken, TAKEN, orient="row"))
+
+
+def dense_counts(table: pl.DataFrame, images: Sequence[str], classes: int) -> tuple[Counts, Counts]:
+    """A cell's rows as intersections and unions int64 [n, C] over all of its images."""
+    position = {image: row for row, image in enumerate(images)}
+    rows = np.array([position[image] for image in table["image"]], np.int64)
+    columns = table["class"].to_numpy()
+    result = []
+    for name in ("intersection", "union"):
+        dense = np.zeros((len(images), classes), np.int64)
+        dense[rows, columns] = table[name].to_numpy()
+        result.append(dense)
+    return result[0], result[1]
+
+
+def _rows(images: Sequence[str], intersection: Counts, union: Counts) -> pl.DataFrame:
+    image, label = np.nonzero(union)
+    columns = {
+        "image": [images[row] for row in image.tolist()],
+        "class": label.astype(np.int32),
+        "intersection": intersection[image, label],
+        "union": union[image, label],
+    }
+    return pl.DataFrame(columns, COUNTS)

@@ -1,0 +1,58 @@
+"""CC^D for the queries of a data set, also under other thresholds or fewer filters; nothing is mined again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+from scipy import sparse
+
+from contrastive_concepts.config.contrastive_sets import DictionarySet
+from contrastive_concepts.config.selection import SelectionSettings
+from contrastive_concepts.cooccurrence.candidates import find_candidates
+from contrastive_concepts.dictionary.selection import describe_concepts, select
+from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.semantic import measure_candidates
+
+
+@dataclass(frozen=True)
+class StageTables:
+    """What the stages before the selection left: concepts (concept_id, concept, count), X, verdicts, unit vectors."""
+
+    concepts: pl.DataFrame
+    matrix: sparse.csr_array
+    verdicts: pl.DataFrame
+    embeddings: Embeddings
+
+
+def select_lists(
+    tables: StageTables,
+    settings: SelectionSettings,
+    gamma: float,
+    unparsed: Literal["keep", "drop"],
+    chosen: DictionarySet,
+) -> dict[str, list[str]]:
+    """Concept -> contrastive concepts as the selection of the dictionary gives them, but for what `chosen` changes."""
+    names = tables.concepts["concept"].to_list()
+    stoplist = settings.stoplist if "stop_list" in chosen.filters else []
+    gamma = gamma if chosen.gamma is None else chosen.gamma
+    delta = settings.delta if chosen.delta is None else chosen.delta
+    candidates = measure_candidates(find_candidates(tables.matrix, names, gamma, stoplist), tables.embeddings, delta)
+    if "similar" not in chosen.filters:
+        candidates = candidates.with_columns(pl.lit(False).alias("similar"))
+    described = describe_concepts(tables.concepts, tables.verdicts, unparsed)
+    if "visible" not in chosen.filters:
+        described = described.with_columns(pl.lit(True).alias("visible"))
+    kept, _ = select(candidates, described)
+    lists: dict[str, list[str]] = {name: [] for name in names}
+    for concept, contrastive in kept.select("concept", "contrastive_concept").iter_rows():
+        lists[concept].append(contrastive)
+    return lists
+
+
+def lists_of_queries(lists: Mapping[str, Sequence[str]], matches: pl.DataFrame) -> dict[str, list[str]]:
+    """Query -> the contrastive concepts of its nearest concept (`matches`: query, concept), that concept left out."""
+    return {
+        query: [name for name in lists[concept] if name != concept]
+        for query, concept in matches.select("query", "concept").iter_rows()
+    }

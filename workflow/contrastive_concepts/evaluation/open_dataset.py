@@ -1,0 +1,41 @@
+"""A data set as the configuration names it, and what the jobs of the benchmark need to know of it."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from contrastive_concepts.config.evaluation import DatasetSettings, ToyDataset
+from contrastive_concepts.evaluation.datasets import Dataset
+from contrastive_concepts.evaluation.reading import read_lines
+
+
+class DatasetDescription(BaseModel):
+    """Class names by label, the labels that are asked for, and the images in their order."""
+
+    kind: str
+    classes: list[str]
+    queries: list[int]
+    images: list[str]
+
+    @property
+    def query_names(self) -> list[str]:
+        return [self.classes[label] for label in self.queries]
+
+
+def describe(dataset: Dataset) -> DatasetDescription:
+    return DatasetDescription(
+        kind=dataset.kind, classes=list(dataset.classes), queries=dataset.queries, images=list(dataset.names)
+    )
+
+
+def open_configured(settings: DatasetSettings, root: Path, class_list: Path) -> Dataset:
+    """The data set below `root`, its images drawn at random where the settings ask for some of them."""
+    if isinstance(settings, ToyDataset):
+        return Dataset("voc", root, read_lines(root / "classes.txt"))
+    dataset = Dataset(settings.kind, root, read_lines(class_list), settings.split)
+    if settings.images is None or settings.images >= len(dataset):
+        return dataset
+    drawn = random.Random(settings.seed).sample(range(len(dataset)), settings.images)
+    return replace(dataset, names=tuple(dataset.names[index] for index in sorted(drawn)))

@@ -1,0 +1,161 @@
+"""All cells together: scores with intervals, paired differences, classes, what took the pixels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
+from contrastive_concepts.evaluation.cell import dense_counts
+from contrastive_concepts.evaluation.confusion import Counts, mean, ratio
+from contrastive_concepts.evaluation.intervals import Interval, bootstrap, paired_bootstrap
+from contrastive_concepts.evaluation.open_dataset import DatasetDescription
+
+PERCENT = 100
+
+
+@dataclass(frozen=True)
+class Results:
+    """scores: a row a cell and metric, in percent, the grid bound beside them. differences: first - second with its
+    interval, in points. classes: IoU of each class. taken: contrastive concepts by the pixels they took."""
+
+    scores: pl.DataFrame
+    differences: pl.DataFrame
+    classes: pl.DataFrame
+    taken: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """One cell's files, read when asked for."""
+
+    cell: Cell
+    folder: Path
+    description: DatasetDescription
+
+    @cached_property
+    def images(self) -> list[str]:
+        return pl.read_parquet(self.folder / "images.parquet")["image"].to_list()
+
+    def counts(self, metric: str) -> tuple[Counts, Counts]:
+        """Intersections and unions int64 [n, C]; of the classes that count: IoU-single leaves the background out."""
+        table = pl.read_parquet(self.folder / "counts.parquet").filter(pl.col("metric") == metric)
+        return dense_counts(table, self.images, len(self.description.classes))
+
+
+def collect(settings: BenchmarkSettings, folder: Path) -> Results:
+    """Everything that the cells of a benchmark's folder say."""
+    cells = [_open(cell, folder) for cell in settings.cells()]
+    scores = [row for cell in cells for row in _scores(settings, folder, cell)]
+    classes = [row for cell in cells for row in _classes(settings, cell)]
+    taken = [
+        pl.read_parquet(cell.folder / "taken.parquet").with_columns(
+            **{name: pl.lit(value) for name, value in cell.cell._asdict().items()}
+        )
+        for cell in cells
+    ]
+    return Results(
+        pl.DataFrame(scores, infer_schema_length=None),
+        pl.DataFrame(list(_differences(settings, cells)), DIFFERENCES, orient="row"),
+        pl.DataFrame(classes, infer_schema_length=None),
+        _largest(pl.concat(taken)),
+    )
+
+
+def _open(cell: Cell, folder: Path) -> CellFiles:
+    description = (folder / "datasets" / f"{cell.dataset}.json").read_bytes()
+    return CellFiles(cell, folder.joinpath("cells", *cell), DatasetDescription.model_validate_json(description))
+
+
+def _scores(settings: BenchmarkSettings, folder: Path, files: CellFiles) -> Iterator[dict[str, Any]]:
+    cell = files.cell
+    bounds = pl.read_parquet(folder.joinpath("bounds", *cell[:3]).with_suffix(".parquet"))["bound"].to_numpy()
+    for metric in settings.metrics(cell.set):
+        intersection, union = files.counts(metric)
+        interval = bootstrap(intersection, union, settings.draws)
+        by_image = ratio(intersection, union)
+        single = metric == "IoU-single"
+        yield {
+            **describe_cell(settings, cell),
+            "metric": metric,
+            **_percent(interval),
+            "pair_mean": PERCENT * mean(by_image.ravel()) if single else None,
+            "image_mean": PERCENT * _class_image_mean(by_image) if single else None,
+            "grid_bound": PERCENT * mean(bounds) if single else None,
+            "images": len(files.images),
+        }
+
+
+def describe_cell(settings: BenchmarkSettings, cell: Cell) -> dict[str, Any]:
+    """The names of a cell and what the tables know it by."""
+    chosen = settings.sets[cell.set]
+    return {
+        **cell._asdict(),
+        "method": settings.segmenters[cell.segmenter].method,
+        "training_data": settings.backbones[cell.backbone].training_data,
+        "kind": settings.datasets[cell.dataset].kind,
+        "column": settings.column(cell.set),
+        "original": chosen.original,
+    }
+
+
+def _percent(interval: Interval) -> dict[str, float]:
+    return {name: PERCENT * getattr(interval, name) for name in ("value", "low", "high")}
+
+
+def _class_image_mean(by_image: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    shown = (~np.isnan(by_image)).sum(0)
+    sums = np.nansum(by_image, axis=0)
+    return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))
+
+
+def _classes(settings: BenchmarkSettings, files: CellFiles) -> Iterator[dict[str, Any]]:
+    for metric in settings.metrics(files.cell.set):
+        intersection, union = files.counts(metric)
+        ious = ratio(intersection.sum(0), union.sum(0))
+        for label, name in enumerate(files.description.classes):
+            if union[:, label].any():
+                yield {
+                    **files.cell._asdict(),
+                    "metric": metric,
+                    "class": name,
+                    "iou": PERCENT * float(ious[label]),
+                    "images": int((union[:, label] > 0).sum()),
+                    "pixels": int(union[:, label].sum()),
+                }
+
+
+def _differences(settings: BenchmarkSettings, cells: Sequence[CellFiles]) -> Iterator[tuple[Any, ...]]:
+    """Own background handling is compared with like alone."""
+    by_column: dict[tuple[object, ...], CellFiles] = {
+        (*files.cell[:3], settings.sets[files.cell.set].original, settings.column(files.cell.set)): files
+        for files in cells
+    }
+    for (*place, original, column), files in by_column.items():
+        for first, second in settings.differences:
+            other = by_column.get((*place, original, second))
+            if column != first or other is None:
+                continue
+            for metric in settings.metrics(files.cell.set):
+                if metric in settings.metrics(other.cell.set):
+                    interval = paired_bootstrap(files.counts(metric), other.counts(metric), settings.draws)
+                    yield (*place, metric, first, second, original, *_percent(interval).values())
+
+
+DIFFERENCES = {
+    **dict.fromkeys(("segmenter", "backbone", "dataset", "metric", "first", "second"), pl.String),
+    "original": pl.Boolean,
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
+}
+
+
+def _largest(taken: pl.DataFrame, count: int = 10) -> pl.DataFrame:
+    """The concepts that took most of each query's pixels, at most `count` of them, and their share of all taken."""
+    place = ["segmenter", "backbone", "dataset", "set", "query"]
+    share = (pl.col("pixels") / pl.col("pixels").sum().over(place)).alias("share")
+    ranked = taken.with_columns(share).sort("pixels", descending=True, maintain_order=True)
+    return ranked.group_by(place, maintain_order=True).head(count).sort(place, maintain_order=True)

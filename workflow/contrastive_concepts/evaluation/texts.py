@@ -1,0 +1,86 @@
+"""Distinct texts and their embeddings: each is computed once, and kept on disk between jobs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
+from contrastive_concepts.similarity.encoders import Embeddings
+
+Embed = Callable[[Sequence[str]], Embeddings]
+"""Texts -> unit vectors float32 [n, D]."""
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Texts by row of their embeddings, float32 [n, D]."""
+
+    row: Mapping[str, int]
+    matrix: Tensor
+
+    def select(self, texts: Sequence[str]) -> Tensor:
+        return self.matrix[[self.row[text] for text in texts]]
+
+    def save(self, path: Path, fingerprint: str = "") -> None:
+        import polars as pl
+
+        vectors = self.matrix.cpu().numpy()
+        columns = {"text": list(self.row), "vector": vectors}
+        table = pl.DataFrame(columns, {"text": pl.String, "vector": pl.Array(pl.Float32, vectors.shape[1])})
+        table.write_parquet(path, metadata={"fingerprint": fingerprint})
+
+
+def embed_once(texts: Iterable[str], embed: Embed, known: TextRows | None = None) -> TextRows:
+    """Embed the distinct texts that are not among `known`; the rows are those of `texts`, in their order."""
+    distinct = list(dict.fromkeys(texts))
+    row = known.row if known is not None else {}
+    new = [text for text in distinct if text not in row]
+    fresh = torch.from_numpy(np.ascontiguousarray(embed(new), np.float32)) if new or known is None else None
+    if known is not None:
+        parts = [known.matrix] if fresh is None else [known.matrix, fresh]
+        row = {**known.row, **{text: len(known.row) + index for index, text in enumerate(new)}}
+        fresh = torch.cat(parts)[[row[text] for text in distinct]]
+    assert fresh is not None
+    return TextRows({text: index for index, text in enumerate(distinct)}, fresh)
+
+
+def load_texts(path: Path) -> TextRows:
+    """What `TextRows.save` wrote. Raises UserError where it cannot be read."""
+    import polars as pl
+
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{path}: cannot be read as text embeddings ({str(error).splitlines()[0]})") from None
+    texts = table["text"].to_list()
+    return TextRows({text: index for index, text in enumerate(texts)}, torch.from_numpy(table["vector"].to_numpy()))
+
+
+def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> list[str]:
+    """Every distinct text that the queries and sets can need, "background" first."""
+    concepts = (text for each in sets for listed in each.concepts.values() for text in listed)
+    return [text for text in dict.fromkeys([BACKGROUND, *queries, *concepts]) if text]
+
+
+def update_texts(path: Path, texts: Sequence[str], embed: Embed, fingerprint: str) -> int:
+    """Write the embeddings of `texts`; those that the file has under the same fingerprint (model, prompts, code) are
+    taken over. Returns how many are new."""
+    known = load_texts(path) if path.is_file() and read_fingerprint(path) == fingerprint else None
+    rows = embed_once(texts, embed, known)
+    rows.save(path, fingerprint)
+    return len([text for text in rows.row if known is None or text not in known.row])
+
+
+def read_fingerprint(path: Path) -> str | None:
+    """The fingerprint of a file that `TextRows.save` wrote; None of any other."""
+    import polars as pl
+
+    try:
+        return pl.read_parquet_metadata(path).get("fingerprint")
+    except (OSError, pl.exceptions.PolarsError):
+        return None

@@ -1,0 +1,107 @@
+rule toy_images:
+    output:
+        directory(f"{RESULTS}/toyworld/images/{{dataset}}"),
+    log:
+        f"{RESULTS}/logs/toy_images/{{dataset}}.log",
+    conda:
+        "../../envs/segmenters.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        images=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].images,
+        seed=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].seed,
+        code=code_sha256("toyworld.corpus"),
+    script:
+        "../scripts/toy_images.py"
+
+
+rule dataset:
+    input:
+        unpack(dataset_files),
+    output:
+        f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
+    log:
+        f"{RESULTS}/logs/dataset/{{dataset}}.log",
+    conda:
+        "../../envs/segmenters.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
+        code=code_sha256("evaluation.open_dataset"),
+    script:
+        "../scripts/dataset.py"
+
+
+rule features:
+    input:
+        unpack(dataset_files),
+        checkpoint=checkpoint_file,
+    output:
+        features=KEPT_FEATURES(
+            directory(
+                f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}"
+            )
+        ),
+        bound=f"{RESULTS}/benchmark/bounds/{{segmenter}}/{{backbone}}/{{dataset}}.parquet",
+    log:
+        f"{RESULTS}/logs/features/{{segmenter}}/{{backbone}}/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
+    conda:
+        "../../envs/segmenters.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=GPU,
+    params:
+        segmenter=segmenter_settings,
+        backbone=backbone_settings,
+        dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
+        data_dir=SETTINGS.data_dir,
+        protocol=BENCHMARK.protocol.model_dump(),
+        precision=BENCHMARK.precision,
+        device=BENCHMARK.device,
+        code=code_sha256("evaluation.open_dataset", "evaluation.features", "segmenters"),
+    script:
+        "../scripts/features.py"
+
+
+rule text_embeddings:
+    input:
+        datasets=expand(
+            f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
+            dataset=BENCHMARK.datasets,
+        ),
+        sets=lambda wildcards: sorted(
+            {
+                set_file(point)
+                for point in [*CELLS, *SWEEP]
+                if (point.segmenter, point.backbone)
+                == (wildcards.segmenter, wildcards.backbone)
+            }
+        ),
+    output:
+        # What is known already is not embedded again.
+        update(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
+    log:
+        f"{RESULTS}/logs/text_embeddings/{{segmenter}}/{{backbone}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/text_embeddings/{{segmenter}}/{{backbone}}.tsv"
+    conda:
+        "../../envs/segmenters.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=120,
+        gpu=GPU,
+    params:
+        segmenter=segmenter_settings,
+        backbone=backbone_settings,
+        device=BENCHMARK.device,
+        code=code_sha256(
+            "evaluation.texts", "similarity.ensemble", "segmenters.configured"
+        ),
+    script:
+        "../scripts/text_embeddings.py"

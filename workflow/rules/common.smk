@@ -8,6 +8,7 @@ sys.path.insert(0, LIBRARY)
 from snakemake.exceptions import WorkflowError
 
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
+from contrastive_concepts.config.benchmark import SweepPoint
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.visibility import gpus_of
 from contrastive_concepts.errors import UserError
@@ -38,7 +39,7 @@ RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
 BENCHMARK = SETTINGS.benchmark
 CELLS = list(BENCHMARK.cells())
 SWEEP = list(BENCHMARK.sweep_points())
-BENCHMARK_TABLES = [f"{RESULTS}/benchmark/scores.parquet"] if CELLS else []
+BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
 GPU = int(BENCHMARK.device.startswith("cuda"))
 KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 
@@ -131,13 +132,14 @@ def stage_tables():
 
 def set_file(point):
     """The contrastive set of a cell, or of a point of a sweep."""
-    return f"{RESULTS}/benchmark/sets/{point.dataset}/{point.set}.json"
-
-
-def cell_folder(cell):
-    return f"{RESULTS}/benchmark/cells/{'/'.join(cell)}"
+    varied = getattr(point, "threshold", "beta")
+    folder = "sets" if varied == "beta" else f"sweep_sets/{varied}~{point.value}"
+    return f"{RESULTS}/benchmark/{folder}/{point.dataset}/{point.set}.json"
 
 
 def bound_files():
-    parts = dict.fromkeys(cell[:3] for cell in CELLS)
+    """The grid bounds that the scores stand beside."""
+    parts = dict.fromkeys(
+        [*(cell[:3] for cell in CELLS), *(point.cell[:3] for point in SWEEP)]
+    )
     return [f"{RESULTS}/benchmark/bounds/{'/'.join(part)}.parquet" for part in parts]

@@ -77,11 +77,66 @@ rule cell:
         "../scripts/cell.py"
 
 
+if SWEEP:
+    import pandas
+    from snakemake.utils import Paramspace
+
+    SWEEPS = Paramspace(pandas.DataFrame(SWEEP))
+
+    use rule contrastive_set as sweep_set with:
+        output:
+            f"{RESULTS}/benchmark/sweep_sets/{{threshold}}~{{value}}/{{dataset}}/{{set}}.json",
+        log:
+            f"{RESULTS}/logs/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.log",
+        params:
+            name="{set}",
+            settings=lambda wildcards: {
+                **BENCHMARK.sets[wildcards.set].model_dump(),
+                wildcards.threshold: float(wildcards.value),
+            },
+            selection=SETTINGS.selection.model_dump(),
+            gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
+            unparsed=SETTINGS.visibility.unparsed,
+            code=code_sha256("evaluation.resolve", "evaluation.mined_sets"),
+
+    use rule cell as sweep_cell with:
+        input:
+            features=f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}",
+            texts=f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet",
+            dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
+            set=lambda wildcards: set_file(SweepPoint(**dict(wildcards.items()))),
+            checkpoint=checkpoint_file,
+        output:
+            multiext(
+                f"{RESULTS}/benchmark/sweeps/{SWEEPS.wildcard_pattern}/",
+                "counts.parquet",
+                "images.parquet",
+                "taken.parquet",
+            ),
+        log:
+            f"{RESULTS}/logs/sweeps/{SWEEPS.wildcard_pattern}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/sweeps/{SWEEPS.wildcard_pattern}.tsv"
+        params:
+            segmenter=segmenter_settings,
+            backbone=backbone_settings,
+            data_dir=SETTINGS.data_dir,
+            device=BENCHMARK.device,
+            metrics=lambda wildcards: [SweepPoint(**dict(wildcards.items())).metric],
+            beta=lambda wildcards: (
+                float(wildcards.value)
+                if wildcards.threshold == "beta"
+                else SETTINGS.selection.beta
+            ),
+            code=code_sha256("evaluation.cell", "segmenters"),
+
+
 rule results:
     input:
-        counts=[f"{cell_folder(cell)}/counts.parquet" for cell in CELLS],
-        images=[f"{cell_folder(cell)}/images.parquet" for cell in CELLS],
-        taken=[f"{cell_folder(cell)}/taken.parquet" for cell in CELLS],
+        counts=[
+            f"{RESULTS}/benchmark/{cell.folder}/counts.parquet"
+            for cell in [*CELLS, *SWEEP]
+        ],
         bounds=bound_files(),
         datasets=expand(
             f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
@@ -89,6 +144,7 @@ rule results:
         ),
     output:
         scores=f"{RESULTS}/benchmark/scores.parquet",
+        sweeps=f"{RESULTS}/benchmark/sweeps.parquet",
         differences=f"{RESULTS}/benchmark/differences.parquet",
         classes=f"{RESULTS}/benchmark/classes.parquet",
         taken=f"{RESULTS}/benchmark/taken.parquet",
@@ -102,10 +158,36 @@ rule results:
         mem_mb=8000,
         runtime=60,
     params:
-        settings=SETTINGS.benchmark.model_dump(),
+        settings=BENCHMARK.model_dump(),
         code=code_sha256("evaluation.results"),
     script:
         "../scripts/results.py"
+
+
+rule tables:
+    input:
+        scores=f"{RESULTS}/benchmark/scores.parquet",
+        sweeps=f"{RESULTS}/benchmark/sweeps.parquet",
+        differences=f"{RESULTS}/benchmark/differences.parquet",
+        classes=f"{RESULTS}/benchmark/classes.parquet",
+        taken=f"{RESULTS}/benchmark/taken.parquet",
+        published=RESOURCES / "paper_tables.json",
+    output:
+        tables=directory(f"{RESULTS}/benchmark/tables"),
+        summary=report(
+            f"{RESULTS}/benchmark/summary.md",
+            category="Benchmark",
+            labels={"what": "tables, differences, classes"},
+        ),
+    log:
+        f"{RESULTS}/logs/tables.log",
+    localrule: True
+    conda:
+        "../../envs/segmenters.yaml"
+    params:
+        code=code_sha256("evaluation.summary", "evaluation.table_files"),
+    script:
+        "../scripts/tables.py"
 
 
 rule benchmark:

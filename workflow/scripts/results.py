@@ -9,7 +9,7 @@ with job_log(snakemake.log[0]):
     settings = BenchmarkSettings(**snakemake.params.settings)
     folder = Path(snakemake.output.scores).parent
     results = collect(settings, folder)
-    for name in ("scores", "differences", "classes", "taken"):
+    for name in ("scores", "sweeps", "differences", "classes", "taken"):
         table = getattr(results, name)
         table.write_parquet(snakemake.output[name])
         print(name, table)

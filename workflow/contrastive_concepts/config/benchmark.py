@@ -32,6 +32,11 @@ class Cell(NamedTuple):
     dataset: str
     set: str
 
+    @property
+    def folder(self) -> str:
+        """Where its scores lie, below those of the benchmark."""
+        return "/".join(("cells", *self))
+
 
 class SweepPoint(NamedTuple):
     """A cell under one value of one threshold."""
@@ -42,6 +47,20 @@ class SweepPoint(NamedTuple):
     backbone: str
     dataset: str
     set: str
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(*self[2:])
+
+    @property
+    def metric(self) -> str:
+        """beta only acts where there are several queries."""
+        return "mIoU" if self.threshold == "beta" else "IoU-single"
+
+    @property
+    def folder(self) -> str:
+        """As Snakemake's Paramspace writes it."""
+        return "/".join(("sweeps", *(f"{name}~{value}" for name, value in self._asdict().items())))
 
 
 class BenchmarkSettings(Settings):

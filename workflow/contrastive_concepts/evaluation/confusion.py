@@ -84,3 +84,10 @@ def mean(values: Ratios) -> float:
     """Mean of what is no NaN; NaN of nothing."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def class_image_mean(by_image: Ratios) -> float:
+    """[n, C] -> mean over classes of the mean over the images that have a value; NaN of nothing."""
+    shown = (~np.isnan(by_image)).sum(0)
+    sums = np.nansum(by_image, axis=0)
+    return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))

@@ -6,12 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
 from contrastive_concepts.evaluation.cell import dense_counts
-from contrastive_concepts.evaluation.confusion import Counts, mean, ratio
+from contrastive_concepts.evaluation.confusion import Counts, class_image_mean, mean, ratio
 from contrastive_concepts.evaluation.intervals import Interval, bootstrap, paired_bootstrap
 from contrastive_concepts.evaluation.open_dataset import DatasetDescription
 
@@ -20,10 +19,12 @@ PERCENT = 100
 
 @dataclass(frozen=True)
 class Results:
-    """scores: a row a cell and metric, in percent, the grid bound beside them. differences: first - second with its
-    interval, in points. classes: IoU of each class. taken: contrastive concepts by the pixels they took."""
+    """scores: a row a cell and metric, in percent, the grid bound beside them. sweeps: a row a value of a threshold.
+    differences: first - second with its interval, in points. classes: IoU of each class. taken: contrastive concepts by
+    the pixels they took."""
 
     scores: pl.DataFrame
+    sweeps: pl.DataFrame
     differences: pl.DataFrame
     classes: pl.DataFrame
     taken: pl.DataFrame
@@ -49,8 +50,16 @@ class CellFiles:
 
 def collect(settings: BenchmarkSettings, folder: Path) -> Results:
     """Everything that the cells of a benchmark's folder say."""
-    cells = [_open(cell, folder) for cell in settings.cells()]
-    scores = [row for cell in cells for row in _scores(settings, folder, cell)]
+    cells = [_open(cell, folder / cell.folder, folder) for cell in settings.cells()]
+    scores = [_score(settings, folder, cell, metric) for cell in cells for metric in settings.metrics(cell.cell.set)]
+    sweeps = [
+        {
+            "threshold": point.threshold,
+            "step": point.value,
+            **_score(settings, folder, _open(point.cell, folder / point.folder, folder), point.metric),
+        }
+        for point in settings.sweep_points()
+    ]
     classes = [row for cell in cells for row in _classes(settings, cell)]
     taken = [
         pl.read_parquet(cell.folder / "taken.parquet").with_columns(
@@ -59,35 +68,33 @@ def collect(settings: BenchmarkSettings, folder: Path) -> Results:
         for cell in cells
     ]
     return Results(
-        pl.DataFrame(scores, infer_schema_length=None),
+        pl.DataFrame(scores, SCORES),
+        pl.DataFrame(sweeps, {"threshold": pl.String, "step": pl.Float64, **SCORES}),
         pl.DataFrame(list(_differences(settings, cells)), DIFFERENCES, orient="row"),
         pl.DataFrame(classes, infer_schema_length=None),
         _largest(pl.concat(taken)),
     )
 
 
-def _open(cell: Cell, folder: Path) -> CellFiles:
+def _open(cell: Cell, place: Path, folder: Path) -> CellFiles:
     description = (folder / "datasets" / f"{cell.dataset}.json").read_bytes()
-    return CellFiles(cell, folder.joinpath("cells", *cell), DatasetDescription.model_validate_json(description))
+    return CellFiles(cell, place, DatasetDescription.model_validate_json(description))
 
 
-def _scores(settings: BenchmarkSettings, folder: Path, files: CellFiles) -> Iterator[dict[str, Any]]:
-    cell = files.cell
-    bounds = pl.read_parquet(folder.joinpath("bounds", *cell[:3]).with_suffix(".parquet"))["bound"].to_numpy()
-    for metric in settings.metrics(cell.set):
-        intersection, union = files.counts(metric)
-        interval = bootstrap(intersection, union, settings.draws)
-        by_image = ratio(intersection, union)
-        single = metric == "IoU-single"
-        yield {
-            **describe_cell(settings, cell),
-            "metric": metric,
-            **_percent(interval),
-            "pair_mean": PERCENT * mean(by_image.ravel()) if single else None,
-            "image_mean": PERCENT * _class_image_mean(by_image) if single else None,
-            "grid_bound": PERCENT * mean(bounds) if single else None,
-            "images": len(files.images),
-        }
+def _score(settings: BenchmarkSettings, folder: Path, files: CellFiles, metric: str) -> dict[str, Any]:
+    bounds = pl.read_parquet(folder.joinpath("bounds", *files.cell[:3]).with_suffix(".parquet"))["bound"].to_numpy()
+    intersection, union = files.counts(metric)
+    by_image = ratio(intersection, union)
+    single = metric == "IoU-single"
+    return {
+        **describe_cell(settings, files.cell),
+        "metric": metric,
+        **_percent(bootstrap(intersection, union, settings.draws)),
+        "pair_mean": PERCENT * mean(by_image.ravel()) if single else None,
+        "image_mean": PERCENT * class_image_mean(by_image) if single else None,
+        "grid_bound": PERCENT * mean(bounds) if single else None,
+        "images": len(files.images),
+    }
 
 
 def describe_cell(settings: BenchmarkSettings, cell: Cell) -> dict[str, Any]:
@@ -105,12 +112,6 @@ def describe_cell(settings: BenchmarkSettings, cell: Cell) -> dict[str, Any]:
 
 def _percent(interval: Interval) -> dict[str, float]:
     return {name: PERCENT * getattr(interval, name) for name in ("value", "low", "high")}
-
-
-def _class_image_mean(by_image: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    shown = (~np.isnan(by_image)).sum(0)
-    sums = np.nansum(by_image, axis=0)
-    return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))
 
 
 def _classes(settings: BenchmarkSettings, files: CellFiles) -> Iterator[dict[str, Any]]:
@@ -146,6 +147,15 @@ def _differences(settings: BenchmarkSettings, cells: Sequence[CellFiles]) -> Ite
                     yield (*place, metric, first, second, original, *_percent(interval).values())
 
 
+SCORES = {
+    **dict.fromkeys(
+        ("segmenter", "backbone", "dataset", "set", "method", "training_data", "kind", "column"), pl.String
+    ),
+    "original": pl.Boolean,
+    "metric": pl.String,
+    **dict.fromkeys(("value", "low", "high", "pair_mean", "image_mean", "grid_bound"), pl.Float64),
+    "images": pl.Int64,
+}
 DIFFERENCES = {
     **dict.fromkeys(("segmenter", "backbone", "dataset", "metric", "first", "second"), pl.String),
     "original": pl.Boolean,

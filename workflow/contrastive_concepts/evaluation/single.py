@@ -8,7 +8,7 @@ import numpy as np
 
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.confusion import IGNORED, Counts, Labels, Ratios, mean, ratio
+from contrastive_concepts.evaluation.confusion import IGNORED, Counts, Labels, Ratios, class_image_mean, mean, ratio
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import EncodedSample, encode_samples
@@ -72,10 +72,7 @@ class SingleScores:
 
     def image_mean(self) -> float:
         """C: mean over classes of the mean IoU over the images that show the class."""
-        by_pair = ratio(self.intersection, self.union)
-        shown = (~np.isnan(by_pair)).sum(0)
-        sums = np.nansum(by_pair, axis=0)
-        return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))
+        return class_image_mean(ratio(self.intersection, self.union))
 
 
 def query_texts(segmenter: Segmenter, chosen: ContrastiveSet, query: str, present: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,100 @@
+"""A table as parquet, CSV, Markdown and LaTeX: our value with its interval, the paper's and the difference beside."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from contrastive_concepts.evaluation.tables import Table, TableCell
+
+LEGEND = (
+    "In percent, with the 95 % interval of an image bootstrap; `paper`: the published value and our difference to it. "
+    "An asterisk marks the method's own background handling, where it gives the better result."
+)
+NUMBERS = ("value", "low", "high", "paper", "difference")
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """table_<number>.parquet and .csv (a row a cell), .md and .tex (the paper's layout)."""
+    stem = folder / f"table_{table.number}"
+    cells = long_form(table)
+    cells.write_parquet(stem.with_suffix(".parquet"))
+    cells.write_csv(stem.with_suffix(".csv"), float_precision=2)
+    stem.with_suffix(".md").write_text(markdown(table), encoding="utf-8")
+    stem.with_suffix(".tex").write_text(latex(table), encoding="utf-8")
+
+
+def long_form(table: Table) -> pl.DataFrame:
+    """A row a cell: the row's labels, group, column, value, low, high, original, paper, difference."""
+    rows = [
+        {
+            "table": table.number,
+            **dict(zip(table.labels, labels, strict=True)),
+            "group": group,
+            "column": column,
+            "value": cell.value,
+            "low": cell.low,
+            "high": cell.high,
+            "original": cell.original,
+            "paper": cell.published.value if cell.published else None,
+            "difference": cell.difference,
+        }
+        for labels, cells in table.rows
+        for (group, column), cell in zip(table.columns, cells, strict=True)
+    ]
+    return pl.DataFrame(rows, schema_overrides=dict.fromkeys(NUMBERS, pl.Float64))
+
+
+def markdown(table: Table) -> str:
+    """GitHub's table under its caption."""
+    heads = [*table.labels, *(f"{group} {column}" for group, column in table.columns)]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [[*labels, *(_text(cell) for cell in cells)] for labels, cells in table.rows]
+    body = "".join(f"| {' | '.join(_escaped(text) for text in line)} |\n" for line in lines)
+    return f"**Table {table.number}.** {table.caption}\n\n{body}\n{LEGEND}\n"
+
+
+def latex(table: Table) -> str:
+    """A tabular of booktabs, data sets over their columns."""
+    groups = list(dict.fromkeys(group for group, _ in table.columns))
+    spans = [sum(group == name for name, _ in table.columns) for group in groups]
+    tops = [rf"\multicolumn{{{span}}}{{c}}{{{_tex(group)}}}" for group, span in zip(groups, spans, strict=True)]
+    heads = [*table.labels, *(column for _, column in table.columns)]
+    lines = [[_tex(label) for label in labels] + [_tex(_text(cell)) for cell in cells] for labels, cells in table.rows]
+    return "".join(
+        [
+            f"% {table.caption}. {LEGEND}\n",
+            f"\\begin{{tabular}}{{{'l' * len(table.labels)}{'c' * len(table.columns)}}}\n\\toprule\n",
+            _row([*[""] * len(table.labels), *tops]),
+            _row([_tex(head) for head in heads]),
+            "\\midrule\n",
+            *(_row(line) for line in lines),
+            "\\bottomrule\n\\end{tabular}\n",
+        ]
+    )
+
+
+def _text(cell: TableCell) -> str:
+    if cell.value is None:
+        return f"(paper {_published(cell)})" if cell.published else "-"
+    interval = "" if cell.low is None or cell.high is None else f" [{cell.low:.1f}, {cell.high:.1f}]"
+    paper = f" (paper {_published(cell)}, {cell.difference:+.1f})" if cell.published else ""
+    return f"{cell.value:.1f}{'*' * cell.original}{interval}{paper}"
+
+
+def _published(cell: TableCell) -> str:
+    assert cell.published is not None
+    return f"{cell.published.value:.1f}{'*' * cell.published.original}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + " \\\\\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+def _tex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(letter, rf"\{letter}" if letter in "&%$#_{}" else letter) for letter in text)

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from contrastive_concepts.logs import job_log
+
+with job_log(snakemake.log[0]):
+    import polars as pl
+
+    from contrastive_concepts.evaluation.published import Published
+    from contrastive_concepts.evaluation.summary import summary
+    from contrastive_concepts.evaluation.table_files import write_table
+    from contrastive_concepts.evaluation.tables import build_tables
+
+    files = snakemake.input
+    read = {name: pl.read_parquet(files[name]) for name in ("scores", "sweeps", "differences", "classes", "taken")}
+    folder = Path(snakemake.output.tables)
+    folder.mkdir()
+    tables = build_tables(read["scores"], read["sweeps"], Published(Path(files.published)))
+    for table in tables:
+        write_table(table, folder)
+    text = summary(tables, read["differences"], read["classes"], read["taken"])
+    Path(snakemake.output.summary).write_text(text, encoding="utf-8")
+    print(text)

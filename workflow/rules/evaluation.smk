@@ -188,9 +188,3 @@ rule tables:
         code=code_sha256("evaluation.summary", "evaluation.table_files"),
     script:
         "../scripts/tables.py"
-
-
-rule benchmark:
-    input:
-        BENCHMARK_TABLES,
-    localrule: True

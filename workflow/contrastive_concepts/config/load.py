@@ -51,7 +51,7 @@ def _line(details: ErrorDetails, values: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"config: {key}: missing"
     if kind == "extra_forbidden":
-        return f"config: {key}: unknown key{_suggestion(details['loc'], key.rpartition('.')[0])}"
+        return f"config: {key}: unknown key{_suggestion(details['loc'])}"
     if kind == "union_tag_not_found":
         return f"config: {key}: {details['msg'].replace('Unable to extract tag using discriminator', 'missing')}"
     expected = details["msg"].removeprefix("Input should be ").removeprefix("Input tag ")
@@ -79,19 +79,35 @@ def _has(values: Any, part: int | str) -> bool:
     return isinstance(values, list) and isinstance(part, int) and part < len(values)
 
 
-def _suggestion(loc: tuple[int | str, ...], section: str) -> str:
-    known: set[str] = set()
+def _suggestion(loc: tuple[int | str, ...]) -> str:
     schema = RunSettings.model_json_schema()
-    for name, model in {"": schema, **schema["$defs"]}.items():
-        where = schema["properties"] if name == "" else model.get("properties", {})
-        if (section == "" and name == "") or (section and name and _defines(schema, section.split(".")[0], name)):
-            known |= set(where)
-    close = difflib.get_close_matches(str(loc[-1]), sorted(known), n=1)
-    return f", did you mean {close[0]}?" if close else f", expected one of {', '.join(sorted(known))}"
+    nodes = [schema]
+    for part in loc[:-1]:
+        nodes = [below for node in nodes for below in _below(node, part, schema["$defs"])]
+    known = sorted({name for node in nodes for name in node.get("properties", {})})
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f", did you mean {close[0]}?" if close else f", expected one of {', '.join(known)}"
 
 
-def _defines(schema: dict[str, Any], section: str, name: str) -> bool:
-    return f"/{name}'" in str(schema["properties"].get(section, {}))
+def _below(node: dict[str, Any], part: int | str, models: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a JSON schema says of one step of a key: an entry, a list's item, or a member of a union by its tag."""
+    tags = node.get("discriminator", {}).get("mapping", {})
+    if part in tags:
+        return _resolved({"$ref": tags[part]}, models)
+    if isinstance(part, int):
+        return _resolved(node.get("items", {}), models)
+    entries = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
+    return _resolved(node.get("properties", {}).get(part) or entries, models)
+
+
+def _resolved(node: Any, models: dict[str, Any]) -> list[dict[str, Any]]:
+    if not isinstance(node, dict):
+        return []
+    if "$ref" in node:
+        return [models[node["$ref"].rpartition("/")[2]]]
+    if "discriminator" in node:
+        return [node]
+    return [below for option in node.get("anyOf", ()) for below in _resolved(option, models)] or [node]
 
 
 def _short(value: Any) -> str:

@@ -38,16 +38,32 @@ def _render(model: BaseModel, indent: int, complete: bool) -> str:
         text += _comment(field.description or "", indent)
         if isinstance(value, BaseModel):
             text += f"{' ' * indent}{name}:\n" + _render(value, indent + 2, complete)
+        elif isinstance(value, dict) and any(isinstance(entry, BaseModel) for entry in value.values()):
+            text += f"{' ' * indent}{name}:\n" + _entries(value, indent + 2)
         else:
-            text += f"{' ' * indent}{name}: {_scalar(value)}\n"
+            text += f"{' ' * indent}{name}: {_scalar(_plain(value))}\n"
         if indent == 0:
             text += "\n"
     return text if indent else text.rstrip("\n") + "\n"
 
 
+def _entries(values: dict[str, BaseModel], indent: int) -> str:
+    """A line for each entry by name, with the keys that were set: the reference describes them all."""
+    return "".join(f"{' ' * indent}{name}: {_scalar(_plain(entry))}\n" for name, entry in values.items())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
 def _comment(text: str, indent: int) -> str:
     prefix = " " * indent + "# "
-    wrapped = (textwrap.wrap(part, WIDTH, initial_indent=prefix, subsequent_indent=prefix) for part in text.split("\n"))
+    wrapped = (
+        textwrap.wrap(part, WIDTH, initial_indent=prefix, subsequent_indent=prefix, break_on_hyphens=False)
+        for part in text.split("\n")
+    )
     return "".join(f"{line}\n" for lines in wrapped for line in lines)
 
 

@@ -58,7 +58,9 @@ def load_texts(path: Path) -> TextRows:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path}: cannot be read as text embeddings ({str(error).splitlines()[0]})") from None
     texts = table["text"].to_list()
-    return TextRows({text: index for index, text in enumerate(texts)}, torch.from_numpy(table["vector"].to_numpy()))
+    return TextRows(
+        {text: index for index, text in enumerate(texts)}, torch.from_numpy(table["vector"].to_numpy().copy())
+    )
 
 
 def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> list[str]:

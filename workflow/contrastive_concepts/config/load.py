@@ -96,7 +96,7 @@ def _below(node: dict[str, Any], part: int | str, models: dict[str, Any]) -> lis
         return _resolved({"$ref": tags[part]}, models)
     if isinstance(part, int):
         return _resolved(node.get("items", {}), models)
-    entries = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
+    entries: Any = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
     return _resolved(node.get("properties", {}).get(part) or entries, models)
 
 

@@ -8,9 +8,9 @@ from contrastive_concepts.config.base import Settings
 
 TEMPLATES = (
     "imagenet: each concept is averaged over the 80 ImageNet prompts; photo: the one prompt `a photo of a ...`; "
-    "none: the bare concept."
+    "tcl: TCL's nine prompts; none: the bare concept."
 )
-Templates = Literal["imagenet", "photo", "none"]
+Templates = Literal["imagenet", "photo", "tcl", "none"]
 
 
 class OpenClipEncoder(Settings):

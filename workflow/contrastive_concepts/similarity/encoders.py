@@ -45,9 +45,11 @@ class OpenClipText:
     def encode(self, prompts: Sequence[str]) -> Embeddings:
         import torch
 
+        from contrastive_concepts.similarity.text_tower import encode_tokens
+
         with torch.inference_mode():
             batches = [
-                self._model.encode_text(self._tokenizer(list(batch)).to(self._device)).float().cpu().numpy()
+                encode_tokens(self._model, self._tokenizer(list(batch)).to(self._device)).float().cpu().numpy()
                 for batch in _batches(prompts, self._batch_size)
             ]
         return np.concatenate(batches)

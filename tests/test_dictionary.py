@@ -12,6 +12,7 @@ from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.dictionary.build import build_dictionary
 from contrastive_concepts.dictionary.selection import describe_concepts, select
+from contrastive_concepts.dictionary.written import build_written_dictionary
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.ensemble import embed
 from contrastive_concepts.similarity.semantic import measure_candidates
@@ -124,6 +125,43 @@ def test_every_candidate_is_kept_or_rejected_for_its_first_reason(built: tuple[P
     ]
     assert kept.height + rejected.height == candidates_table().height
     assert kept["similarity"].to_list()[0] == pytest.approx(np.cos(np.radians(60)), abs=1e-6)
+
+
+def test_parts_are_dropped_last_and_only_where_they_are_given() -> None:
+    table = describe_concepts(concepts_table(), verdicts_table(), "drop")
+    candidates = candidates_table().with_columns(similarity=0.0, similar=False)
+    parts = pl.DataFrame({"concept": ["boat", "boat", "dog"], "part": ["Water", "freedom", "water"]})
+    everything, _ = select(candidates, table)
+    kept, rejected = select(candidates, table, parts)
+    removed = rejected.filter(pl.col("reason") == "part")
+    assert removed.select("concept", "contrastive_concept").rows() == [("boat", "water")]
+    assert rejected.filter(pl.col("contrastive_concept") == "freedom")["reason"].to_list() == ["not visible"]
+    assert everything.height == kept.height + 1
+    assert kept.filter(pl.col("concept") == "boat")["rank"].to_list() == [1, 2]
+
+
+def test_written_lists_are_a_dictionary_like_any_other(tmp_path: Path, plane_encoder: Any) -> None:
+    lists = {"dog": ["water", "hot dog stand", "boat"], "boat": [], "ship": ["water"]}
+    encoder = plane_encoder({**ANGLES, "puppy": 118.0, "hot dog stand": 30.0})
+    author = {"judge": ["test"], "model": ["m"], "revision": ["r"], "prompt_hash": ["h"]}
+    build_written_dictionary(
+        tmp_path / "d",
+        SETTINGS,
+        lists,
+        author,
+        embed(list(lists), encoder, "none"),
+        describe_encoder(encoder, "none", {}),
+    )
+    dictionary = ContrastiveConcepts.load(tmp_path / "d", background=True, encoder=encoder)
+    assert {name: dictionary[name] for name in dictionary} == {
+        name: ["background", *names] for name, names in lists.items()
+    }
+    assert dictionary.lookup(["puppy"])[0].concept == "dog"
+    counts = dictionary.manifest.counts
+    assert (counts["concepts"], counts["contrastive concepts"], counts["concepts without any"]) == (3, 4, 1)
+    mined = {name: pl.read_parquet(tmp_path / "d" / name).columns for name in ("concepts.parquet", "rejected.parquet")}
+    assert mined["concepts.parquet"] == ["concept_id", "concept", "words", "count", "p_visible", "visible", "parsed"]
+    assert mined["rejected.parquet"][-1] == "reason"
 
 
 def test_delta_is_dropped_at_the_threshold_itself() -> None:

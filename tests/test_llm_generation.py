@@ -1,14 +1,18 @@
 """Lists out of a model's answers, and the authors' text format."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contrastive_concepts.config.visibility import OpenAIJudge, VllmJudge, WordNetJudge
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.cc_text import read_cc_text, write_cc_text
-from contrastive_concepts.visibility.generation import generate_lists, read_list, without_parts
+from contrastive_concepts.visibility.cc_text import read_cc_text, read_classes, write_cc_text
+from contrastive_concepts.visibility.generation import build_writer, lists_table, read_list, write_lists
 from contrastive_concepts.visibility.prompts import load_prompt
 
 OFFICIAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "official_cc"
@@ -66,20 +70,52 @@ def test_prompts_are_the_papers_and_a_query_cannot_reach_into_them() -> None:
     assert len({load_prompt(name).sha256 for name in ("visible", "contrastive", "parts", "mixtral_template")}) == 4
 
 
-def test_generated_answers_are_kept_and_not_asked_for_again(tmp_path: Path) -> None:
-    asked = []
+@dataclass
+class Scripted:
+    """Writes a list about everything but fog."""
 
-    def generate(prompt: str) -> str:
-        asked.append(prompt)
-        return "no idea what that could possibly be at all" if "fog" in prompt else '["sea", "boat"]'
+    author: tuple[str, str, str] = ("openai", "m", "")
+    asked: list[str] = field(default_factory=list)
 
+    def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        for key, prompt in reversed(prompts.items()):
+            self.asked.append(prompt)
+            yield key, "no idea what that could possibly be at all" if key == "fog" else '["sea", "boat"]'
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Holds nothing."""
+
+
+def test_written_answers_are_kept_and_not_asked_for_again(tmp_path: Path) -> None:
+    writer = Scripted()
     for _ in range(2):
-        lists = generate_lists(
-            ["boat", "fog", "boat"], "contrastive", generate, ("openai", "m", ""), tmp_path / "a.duckdb"
-        )
+        lists = write_lists(["boat", "fog", "boat"], "contrastive", writer, tmp_path / "a.duckdb")
         assert lists == {"boat": ["sea"], "fog": []}
-    assert len(asked) == 2
-    assert without_parts(["wheel", "road"], ["Wheel", "saddle"]) == ["road"]
+        assert list(lists) == ["boat", "fog"]
+    assert len(writer.asked) == 2
+    assert load_prompt("contrastive").fill("boat") in writer.asked
+    write_lists(["boat"], "parts", writer, tmp_path / "a.duckdb")
+    assert writer.asked[2:] == [load_prompt("parts").fill("boat")]
+    table = lists_table(lists, "contrastive", writer)
+    assert table.row(0) == ("boat", ["sea"], "openai", "m", "", load_prompt("contrastive").sha256)
+
+
+def test_a_lexicon_writes_nothing() -> None:
+    with pytest.raises(UserError, match="found 'wordnet', expected a language model to write lists"):
+        build_writer(WordNetJudge(judge="wordnet", folder="none"))
+    assert build_writer(VllmJudge(judge="vllm")).author[0] == "vllm"
+    assert build_writer(OpenAIJudge(judge="openai", url="http://127.0.0.1:9/v1")).author[0] == "openai"
+
+
+def test_a_class_list_keeps_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "cls.txt").write_text("background\ntraffic light \n\nperson\n")
+    assert read_classes(tmp_path / "cls.txt") == ["background", "traffic light", "person"]
+    (tmp_path / "cls.txt").write_text("\n")
+    with pytest.raises(UserError, match=r"cls.txt: found no class"):
+        read_classes(tmp_path / "cls.txt")
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="shared/data/official_cc is absent")

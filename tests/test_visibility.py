@@ -87,7 +87,7 @@ def test_building_a_judge_starts_nothing() -> None:
 def test_every_setting_that_changes_an_answer_changes_the_question() -> None:
     settings = [
         {},
-        {"form": "likelihood"},
+        {"form": "likelihood", "model": "HuggingFaceTB/SmolLM2-135M-Instruct"},
         {"api": "completion"},
         {"structured": False},
         {"revision": "b"},

@@ -5,6 +5,7 @@ rule dictionary:
         verdicts=VERDICTS,
         vectors=f"{RESULTS}/similarity/embeddings.npy",
         encoder=f"{RESULTS}/similarity/encoder.json",
+        parts=PARTS if SETTINGS.selection.remove_parts else [],
         manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
         statistics=[] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet",
     output:

@@ -4,6 +4,8 @@ VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
+        # The likelihood judge's numbers for another model.
+        calibration=getattr(SETTINGS.visibility, "calibration", None) or [],
     output:
         # A mined vocabulary changes with the captions, so its verdicts must be free to follow.
         VERDICTS if MINED else protected(VERDICTS),
@@ -22,7 +24,7 @@ rule visibility:
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
-        prompts=content_sha256(sorted(RESOURCES.glob("prompts/*.txt"))),
+        prompts=content_sha256(sorted(RESOURCES.glob("prompts/**/*.*"))),
         code=code_sha256("visibility.judging"),
     script:
         "../scripts/visibility.py"

@@ -30,6 +30,9 @@ def check_inputs(settings: RunSettings) -> None:
         wanted["captions.index"] = settings.captions.index
     if settings.vocabulary.source == "given":
         wanted["vocabulary.path"] = settings.vocabulary.path
+    wanted |= {f"writing.class_lists.{name}": path for name, path in settings.writing.class_lists.items()}
+    if settings.audit.path is not None:
+        wanted["audit.path"] = settings.audit.path
     for key, name in wanted.items():
         path = data_path(settings, name)
         if "://" not in path and not Path(path).is_file():

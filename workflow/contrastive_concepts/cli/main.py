@@ -4,13 +4,14 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import configuration, query
+from contrastive_concepts.cli import calibrate, configuration, query
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
     help="Contrastive concepts for open-vocabulary segmentation.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.command("query")(query.query)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(configuration.app, name="config")
 
 

@@ -11,8 +11,9 @@ from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
 from contrastive_concepts.config.similarity import SimilaritySettings
 from contrastive_concepts.config.toyworld import ToyTraining
-from contrastive_concepts.config.visibility import VisibilitySettings
+from contrastive_concepts.config.visibility import AuditSettings, VisibilitySettings
 from contrastive_concepts.config.vocabulary import VocabularySettings
+from contrastive_concepts.config.writing import WritingSettings
 
 
 class RunSettings(Settings):
@@ -31,6 +32,10 @@ class RunSettings(Settings):
         SelectionSettings(), description="Which co-occurring concepts become contrastive concepts (paper 3.4)."
     )
     visibility: VisibilitySettings = Field(description="The judge of which concepts can be seen (paper 3.4, 6.3).")
+    audit: AuditSettings = Field(AuditSettings(), description="The report on the judge's verdicts (`snakemake audit`).")
+    writing: WritingSettings = Field(
+        WritingSettings(), description="Contrastive concepts CC^L that the judge's model writes (paper 3.5)."
+    )
     similarity: SimilaritySettings = Field(description="The text encoder that similarity is measured with (paper 3.4).")
     benchmark: BenchmarkSettings = Field(
         BenchmarkSettings(), description="What `snakemake benchmark` runs (paper 4); nothing where it is left out."

@@ -24,6 +24,11 @@ class SelectionSettings(Settings):
     delta: Fraction = Field(
         0.8, description="A candidate whose cosine similarity to the concept is delta or more is dropped."
     )
+    remove_parts: bool = Field(
+        False,
+        description="CC^D - parts (paper 6.4): the judge's model lists the parts of each visible "
+        "concept, and they are dropped.",
+    )
     beta: Fraction = Field(
         0.9, description="With several queries, a contrastive concept more similar than beta to any query is dropped."
     )

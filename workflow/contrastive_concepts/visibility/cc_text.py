@@ -9,6 +9,15 @@ from pathlib import Path
 from contrastive_concepts.errors import UserError
 
 SEPARATOR = ", "
+BACKGROUND = "background"
+
+
+def read_classes(path: str | Path) -> list[str]:
+    """The classes of a benchmark, one a line. Raises UserError where the file cannot be read or holds none."""
+    classes = [SEPARATOR.join(names) for names in read_cc_text(path) if names]
+    if not classes:
+        raise UserError(f"{path}: found no class, expected one a line")
+    return classes
 
 
 def read_cc_text(path: str | Path) -> list[list[str]]:

@@ -2,24 +2,33 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from contrastive_concepts.config.visibility import Endpoint, OpenAIJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, Question
 from contrastive_concepts.visibility.client import Client, Json
-from contrastive_concepts.visibility.likelihood import contrasts_sha256, load_contrasts, probability, score
-from contrastive_concepts.visibility.prompts import Prompt, load_prompt
+from contrastive_concepts.visibility.likelihood import (
+    LIKELIHOOD,
+    likelihood_answer,
+    load_calibration,
+    load_contexts,
+)
+from contrastive_concepts.visibility.prompts import LIST_TOKENS, Prompt, load_prompt
 from contrastive_concepts.visibility.yes_no import CHOICES, chat_logprobs, completion_logprobs, read_answer
 
 MAX_TOKENS = 8
 TOP_LOGPROBS = 5
 WORDS_PER_ECHO = 8
 """Words scored in one request by likelihood; each takes two texts a contrast."""
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class EndpointJudge:
@@ -30,7 +39,6 @@ class EndpointJudge:
         self._name = name
         self._client = client
         self._served_model = served_model or settings.model
-        self._context_lengths: dict[str, int] = {}
 
     @classmethod
     def of(cls, settings: OpenAIJudge) -> Self:
@@ -53,6 +61,11 @@ class EndpointJudge:
         self._client.stop()
 
     @property
+    def author(self) -> tuple[str, str, str]:
+        """Backend, model and revision, as they are kept with the answers."""
+        return self._name, self._settings.model, self._settings.revision
+
+    @property
     def question(self) -> Question:
         """What the answers depend on besides the word."""
         return question_of(self._settings, self._name)
@@ -60,29 +73,39 @@ class EndpointJudge:
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         """Answers as they come in; when a request fails for good, those under way are yielded before it raises."""
         if self._settings.form == "likelihood":
-            size, task = WORDS_PER_ECHO, self._by_likelihood
-            if words:
-                self._measure_contexts()
+            calibration = load_calibration(self._settings.model, self._settings.calibration)
+            for batch, rows in self.log_likelihoods(words):
+                yield [likelihood_answer(word, row, calibration) for word, row in zip(batch, rows, strict=True)]
         else:
-            size, task = 1, self._by_question
-        chunks = iter([words[start : start + size] for start in range(0, len(words), size)])
-        yield from _concurrently(task, chunks, self._settings.concurrency, self._client.stop)
+            yield from self._concurrently(lambda word: [self._yes_or_no(word)], words)
 
-    def generate(self, prompt: str, max_tokens: int = 256) -> str:
-        """The model's answer to one instruction at temperature 0."""
-        payload: Json = {"model": self._served_model, "temperature": 0, "max_tokens": max_tokens}
+    def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]:
+        """Batches of words, and for each word the mean log-probability of its tokens after each context, in nats."""
+        if not words:
+            return
+        contexts = load_contexts()
+        lengths = [len(tokens) for tokens in self._echo(list(contexts))]
+
+        def score(batch: list[str]) -> tuple[list[str], list[list[float]]]:
+            logprobs = iter(self._echo([f"{context} {word}" for word in batch for context in contexts]))
+            # The word's own tokens are those that follow the context's: no tokeniser merges across the space.
+            return batch, [[_mean(next(logprobs)[length:]) for length in lengths] for _ in batch]
+
+        batches = [list(words[start : start + WORDS_PER_ECHO]) for start in range(0, len(words), WORDS_PER_ECHO)]
+        yield from self._concurrently(score, batches)
+
+    def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The model's answer to the instruction under each key, at temperature 0, as they come in."""
+        yield from self._concurrently(lambda key: (key, self._write(prompts[key])), list(prompts))
+
+    def _write(self, prompt: str) -> str:
+        payload: Json = {"model": self._served_model, "temperature": 0, "max_tokens": LIST_TOKENS}
         if self._settings.api == "chat":
             payload["messages"] = [{"role": "user", "content": prompt}]
-            text: str = self._client.post("chat/completions", payload, _finished_chat)["choices"][0]["message"][
-                "content"
-            ]
-        else:
-            payload["prompt"] = load_prompt("mixtral_template").fill(prompt)
-            text = self._client.post("completions", payload, _finished_completion)["choices"][0]["text"]
-        return text
-
-    def _by_question(self, words: Sequence[str]) -> list[Answer]:
-        return [self._yes_or_no(word) for word in words]
+            choice = self._client.post("chat/completions", payload, _finished_chat)["choices"][0]
+            return str(choice["message"]["content"])
+        payload["prompt"] = load_prompt("mixtral_template").fill(prompt)
+        return str(self._client.post("completions", payload, _finished_completion)["choices"][0]["text"])
 
     def _yes_or_no(self, word: str) -> Answer:
         payload: Json = {"model": self._served_model, "temperature": 0, "max_tokens": MAX_TOKENS}
@@ -99,24 +122,6 @@ class EndpointJudge:
             said, logprobs = choice["text"], completion_logprobs(choice)
         return read_answer(word, said, choice["finish_reason"], logprobs)
 
-    def _by_likelihood(self, words: Sequence[str]) -> list[Answer]:
-        contexts = [context for contrast in load_contrasts() for context in (contrast.seen, contrast.unseen)]
-        logprobs = self._echo([f"{context} {word}" for word in words for context in contexts])
-        answers = []
-        for row, word in enumerate(words):
-            columns = logprobs[row * len(contexts) : (row + 1) * len(contexts)]
-            # The word's own tokens are those that follow the context's: no tokeniser merges across the space.
-            means = [_mean(tokens[self._context_lengths[c] :]) for tokens, c in zip(columns, contexts, strict=True)]
-            value = score(list(zip(means[::2], means[1::2], strict=True)))
-            answers.append(Answer(word, probability(value), f"{value:.4f}", True))
-        return answers
-
-    def _measure_contexts(self) -> None:
-        contexts = [context for contrast in load_contrasts() for context in (contrast.seen, contrast.unseen)]
-        self._context_lengths = {
-            context: len(tokens) for context, tokens in zip(contexts, self._echo(contexts), strict=True)
-        }
-
     def _echo(self, texts: list[str]) -> list[list[float]]:
         """Log-probability of each token of each text; the first token's, which has none, is 0."""
         payload = {
@@ -131,6 +136,29 @@ class EndpointJudge:
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
         return [[value or 0.0 for value in choice["logprobs"]["token_logprobs"]] for choice in choices]
 
+    def _concurrently(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """The task's results in the order of their completion; when one fails for good, those under way come first."""
+        waiting, failure = iter(items), None
+        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+            try:
+                under_way = {pool.submit(task, item) for item in islice(waiting, self._settings.concurrency)}
+                while under_way:
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        error = future.exception()
+                        if error is None:
+                            yield future.result()
+                        elif failure is None:
+                            failure = error
+                            self._client.stop()
+                    if failure is None:
+                        under_way |= {pool.submit(task, item) for item in islice(waiting, len(done))}
+            except BaseException:
+                self._client.stop()
+                raise
+        if failure is not None:
+            raise failure
+
 
 def yes_no_prompt(settings: Endpoint) -> Prompt:
     """The paper's prompt, inside Mixtral's raw template where the server applies none."""
@@ -141,46 +169,16 @@ def yes_no_prompt(settings: Endpoint) -> Prompt:
 def question_of(settings: Endpoint, name: str) -> Question:
     """What the answers of a server with these settings depend on besides the word."""
     if settings.form == "likelihood":
-        prompt_hash = contrasts_sha256()
-        parameters: Json = {"score": "likelihood"}
-    else:
-        prompt_hash = yes_no_prompt(settings).sha256
-        parameters = {
-            "api": settings.api,
-            "max_tokens": MAX_TOKENS,
-            "structured": settings.structured,
-            "temperature": 0,
-        }
+        calibration = load_calibration(settings.model, settings.calibration)
+        return Question(name, settings.model, settings.revision, calibration.sha256, LIKELIHOOD)
+    parameters: Json = {
+        "api": settings.api,
+        "max_tokens": MAX_TOKENS,
+        "structured": settings.structured,
+        "temperature": 0,
+    }
+    prompt_hash = yes_no_prompt(settings).sha256
     return Question(name, settings.model, settings.revision, prompt_hash, json.dumps(parameters, sort_keys=True))
-
-
-def _concurrently(
-    task: Callable[[Sequence[str]], list[Answer]],
-    chunks: Iterator[Sequence[str]],
-    concurrency: int,
-    stop: Callable[[], None],
-) -> Iterator[list[Answer]]:
-    """The task's results in the order of their completion, at most `concurrency` under way."""
-    failure: BaseException | None = None
-    with ThreadPoolExecutor(concurrency) as pool:
-        try:
-            under_way: set[Future[list[Answer]]] = {pool.submit(task, chunk) for chunk in islice(chunks, concurrency)}
-            while under_way:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in done:
-                    error = future.exception()
-                    if error is None:
-                        yield future.result()
-                    elif failure is None:
-                        failure = error
-                        stop()
-                if failure is None:
-                    under_way |= {pool.submit(task, chunk) for chunk in islice(chunks, len(done))}
-        except BaseException:
-            stop()
-            raise
-    if failure is not None:
-        raise failure
 
 
 def _finished_chat(answer: dict[str, Any]) -> bool:

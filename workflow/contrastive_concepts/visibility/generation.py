@@ -2,20 +2,42 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Protocol, Self, runtime_checkable
 
+import polars as pl
+
+from contrastive_concepts.config.visibility import VisibilitySettings
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
-from contrastive_concepts.visibility.prompts import load_prompt
+from contrastive_concepts.visibility.judging import WAIT_S, build_judge
+from contrastive_concepts.visibility.prompts import LIST_TOKENS, load_prompt
 
-MAX_TOKENS = 256
 LONGEST_NAME = 5
 """Words in a name; a longer item is a sentence."""
 
 Kind = Literal["contrastive", "parts"]
-Generate = Callable[[str], str]
-"""A model's whole answer to a prompt, at temperature 0."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A judge whose model can also be asked for a text; a context manager, for what it holds."""
+
+    @property
+    def author(self) -> tuple[str, str, str]:
+        """Backend, model and revision."""
+
+    def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The model's whole answer to the prompt under each key, at temperature 0, in any order."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)(?:\]|$)")
 _BULLET = re.compile(r"^\s*(?:[-*+•–]|\(?\d{1,3}[.):])\s+")
@@ -56,33 +78,56 @@ def _items(text: str) -> Iterable[str]:
     return [part for line in with_commas for part in re.split(r"[,;]", line.rpartition(":")[2])]
 
 
-def generate_lists(
+def write_lists(
     queries: Sequence[str],
     kind: Kind,
-    generate: Generate,
-    model: tuple[str, str, str],
+    writer: Writer,
     answers_path: Path,
-    wait_s: float = 600.0,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, list[str]]:
     """The list of each query, in the order of `queries`; an answer already kept is not asked for again.
 
-    `model`: backend, model and revision, as they are kept with the answers. The raw answers are what is kept, so that
-    another post-processing asks nothing.
+    The raw answers are what is kept, so that another post-processing asks nothing.
     """
+    question = question_of(kind, writer)
     prompt = load_prompt(kind)
-    parameters = json.dumps({"max_tokens": MAX_TOKENS, "temperature": 0}, sort_keys=True)
-    question = Question(*model, prompt.sha256, parameters)
-    with AnswerStore(answers_path, wait_s) as store:
+    with AnswerStore(answers_path, WAIT_S) as store:
         answers = store.known(question, queries)
-        for query in dict.fromkeys(queries):
-            if query not in answers:
-                text = generate(prompt.fill(query))
-                answers[query] = Answer(query, None, text, bool(read_list(text, query)))
-                store.append(question, [answers[query]])
+        progress(len(answers))
+        missing = {query: prompt.fill(query) for query in queries if query not in answers}
+        if missing:
+            with writer:
+                for query, text in writer.write(missing):
+                    answers[query] = Answer(query, None, text, bool(read_list(text, query)))
+                    store.append(question, [answers[query]])
+                    progress(len(answers))
     return {query: read_list(answers[query].answer, query) for query in queries}
 
 
-def without_parts(names: Sequence[str], parts: Iterable[str]) -> list[str]:
-    """`CC - parts` (paper 6.4): the names that are no part of the query, without regard to case."""
-    removed = {part.casefold() for part in parts}
-    return [name for name in names if name.casefold() not in removed]
+def lists_table(lists: Mapping[str, Sequence[str]], kind: Kind, writer: Writer) -> pl.DataFrame:
+    """A row a query: concept, names (list), and who wrote them (judge, model, revision, prompt_hash)."""
+    question = question_of(kind, writer)
+    table = pl.DataFrame(
+        {"concept": list(lists), "names": [list(names) for names in lists.values()]},
+        schema={"concept": pl.String, "names": pl.List(pl.String)},
+    )
+    return table.with_columns(
+        judge=pl.lit(question.judge),
+        model=pl.lit(question.model),
+        revision=pl.lit(question.revision),
+        prompt_hash=pl.lit(question.prompt_hash),
+    )
+
+
+def question_of(kind: Kind, writer: Writer) -> Question:
+    """What a written list depends on besides the query."""
+    parameters = json.dumps({"max_tokens": LIST_TOKENS, "temperature": 0}, sort_keys=True)
+    return Question(*writer.author, load_prompt(kind).sha256, parameters)
+
+
+def build_writer(settings: VisibilitySettings) -> Writer:
+    """The judge's model as an author. Raises UserError for a judge that cannot write."""
+    judge = build_judge(settings)
+    if not isinstance(judge, Writer):
+        raise UserError(f"config: visibility.judge: found {settings.judge!r}, expected a language model to write lists")
+    return judge

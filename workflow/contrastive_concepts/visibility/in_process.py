@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,14 @@ from typing import Any, Self
 from contrastive_concepts.config.visibility import TransformersJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, Question
-from contrastive_concepts.visibility.likelihood import contrasts_sha256, load_contrasts, probability, score
+from contrastive_concepts.visibility.likelihood import (
+    LIKELIHOOD,
+    Calibration,
+    likelihood_answer,
+    load_calibration,
+    load_contexts,
+)
+from contrastive_concepts.visibility.prompts import LIST_TOKENS
 
 
 class InProcessJudge:
@@ -31,42 +38,44 @@ class InProcessJudge:
         self.__dict__.pop("_loaded", None)
 
     @cached_property
-    def question(self) -> Question:
+    def author(self) -> tuple[str, str, str]:
+        """Backend, model and revision (a hash of the packaged file), as they are kept with the answers."""
         revision = ""
         if self._gguf:
             with self._gguf.open("rb") as file:
                 revision = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        return Question("transformers", self._settings.model, revision, contrasts_sha256(), '{"score": "likelihood"}')
+        return "transformers", self._settings.model, revision
+
+    @property
+    def question(self) -> Question:
+        """What the answers depend on besides the word."""
+        return Question(*self.author, self._calibration.sha256, LIKELIHOOD)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
+        """Answers in batches; `answer` is the log-odds."""
+        for batch, rows in self.log_likelihoods(words):
+            yield [likelihood_answer(word, row, self._calibration) for word, row in zip(batch, rows, strict=True)]
+
+    def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]:
+        """Batches of words, and for each word the mean log-probability of its tokens after each context, in nats."""
         for batch in self._batches(words):
-            scores = self.scores(batch)
-            yield [
-                Answer(word, probability(value), f"{value:.4f}", True)
-                for word, value in zip(batch, scores, strict=True)
-            ]
+            tokens = [self._tokens(word) for word in batch]
+            columns = [self._log_likelihood(context, tokens) for context in load_contexts()]
+            yield batch, [list(row) for row in zip(*columns, strict=True)]
 
-    def scores(self, words: Sequence[str]) -> list[float]:
-        """The likelihood score of words that have equally many tokens."""
-        tokens = [self._tokens(word) for word in words]
-        columns = [
-            (self._log_likelihood(c.seen, tokens), self._log_likelihood(c.unseen, tokens)) for c in load_contrasts()
-        ]
-        return [score([(seen[row], unseen[row]) for seen, unseen in columns]) for row in range(len(words))]
-
-    def generate(self, prompt: str, max_tokens: int = 256) -> str:
-        """The model's greedy answer to one instruction, in its own chat template."""
+    def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The model's greedy answer to the instruction under each key, in its own chat template."""
         import torch
 
         model, tokenizer = self._loaded
-        messages = [{"role": "user", "content": prompt}]
-        inputs = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        with torch.no_grad():
-            output = model.generate(**inputs.to(model.device), max_new_tokens=max_tokens, do_sample=False)
-        text: str = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return text
+        for key, prompt in prompts.items():
+            messages = [{"role": "user", "content": prompt}]
+            inputs = tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            )
+            with torch.no_grad():
+                output = model.generate(**inputs.to(model.device), max_new_tokens=LIST_TOKENS, do_sample=False)
+            yield key, str(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
     def _batches(self, words: Sequence[str]) -> Iterator[list[str]]:
         """Words of equal length in tokens together: no padding, so a batch cannot change a score."""
@@ -109,6 +118,10 @@ class InProcessJudge:
         _, tokenizer = self._loaded
         ids: list[int] = tokenizer(f" {word}", add_special_tokens=False).input_ids
         return ids
+
+    @cached_property
+    def _calibration(self) -> Calibration:
+        return load_calibration(self._settings.model, self._settings.calibration)
 
     @cached_property
     def _contexts(self) -> dict[str, tuple[Any, Any]]:

@@ -1,49 +1,103 @@
 """Seeing by likelihood, for models too small to follow an instruction.
 
-A word that names something visible is more likely after "Things one can see in a photo: ..." than after "Things one
-cannot see in a photo: ..."; in the ratio of the two the word's own frequency cancels.
+A word that names something visible is likelier after "Things one can see in a photo: ..." than after "She felt a sense
+of". Each context has a weight; the weights sum to zero, so that the word's own frequency cancels.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.prompts import SLOT, resource, text_sha256
+from contrastive_concepts.visibility.answers import Answer
+from contrastive_concepts.visibility.prompts import SLOT, folder_of_prompts, resource, text_sha256
 
-SLOPE, MIDDLE = 0.1259, 2.6252
-"""Per nat, and nats: fitted to the contexts and SmolLM2-135M-Instruct by `calibration`; another model needs its own."""
+LIKELIHOOD = '{"score": "likelihood"}'
+"""The decoding parameters of an answer by likelihood."""
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """Two beginnings of a sentence that the word ends: where it can be seen, and where it cannot."""
+class Calibration(BaseModel):
+    """What turns one model's log-likelihoods into P(visible), fitted on human ratings (see `calibration`).
 
-    seen: str
-    unseen: str
+    weights: one a context, per nat; intercept: the log-odds where all contexts are equal. `fitted_on` and `agreement`
+    are for readers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: list[str]
+    contexts_sha256: str
+    weights: list[float]
+    intercept: float
+    fitted_on: str = ""
+    agreement: dict[str, dict[str, float]] = {}
+
+    def log_odds(self, log_likelihoods: Sequence[float]) -> float:
+        """Of a word: the mean log-probability of its tokens after each context, in nats -> log P / (1 - P)."""
+        return self.intercept + sum(w * value for w, value in zip(self.weights, log_likelihoods, strict=True))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the contexts and of the numbers: what a probability depends on besides the model."""
+        return text_sha256(f"{self.contexts_sha256} {self.weights} {self.intercept}")
 
 
 @cache
-def load_contrasts() -> tuple[Contrast, ...]:
-    """The pairs of contexts in `resources/prompts/likelihood.txt`: two lines each, the seen one first."""
+def load_contexts() -> tuple[str, ...]:
+    """The beginnings of sentences in `resources/prompts/likelihood.txt`, without the word that ends them."""
     lines = [line for line in resource("likelihood.txt").splitlines() if line and not line.startswith("#")]
-    if len(lines) % 2 or not all(line.endswith(f" {SLOT}") for line in lines):
-        raise UserError(f"likelihood.txt: found {len(lines)} contexts, expected pairs of lines that end in {SLOT}")
-    beginnings = [line.removesuffix(f" {SLOT}") for line in lines]
-    return tuple(Contrast(*pair) for pair in zip(beginnings[::2], beginnings[1::2], strict=True))
+    wrong = [line for line in lines if not line.endswith(f" {SLOT}")]
+    if wrong or not lines:
+        raise UserError(f"likelihood.txt: found {wrong[:1] or 'no context'}, expected lines that end in {SLOT}")
+    return tuple(line.removesuffix(f" {SLOT}") for line in lines)
 
 
-def contrasts_sha256() -> str:
-    """Hash of the contexts and of the calibration: what a probability depends on besides the model."""
-    return text_sha256(resource("likelihood.txt") + f"\n{SLOPE} {MIDDLE}")
+def contexts_sha256() -> str:
+    """Hash of the contexts."""
+    return text_sha256("\n".join(load_contexts()))
 
 
-def score(log_likelihoods: Sequence[tuple[float, float]]) -> float:
-    """The sum over contrasts of log P(word | seen) - log P(word | unseen), each per token of the word, in nats."""
-    return sum(seen - unseen for seen, unseen in log_likelihoods)
+def load_calibration(model: str, path: str | None = None) -> Calibration:
+    """The calibration in the file `path`, or the one kept among the prompts for this model's name.
+
+    Raises UserError where there is none, or where it was fitted to other contexts.
+    """
+    if path is not None:
+        found = _read(Path(path).expanduser())
+    else:
+        kept = [_read(file) for file in sorted((folder_of_prompts() / "calibrations").glob("*.json"))]
+        known = [calibration for calibration in kept if model in calibration.models]
+        if not known:
+            raise UserError(
+                f"config: visibility.calibration: none is kept for the model {model!r}; "
+                "fit one with `contrastive-concepts calibrate` and name its file"
+            )
+        found = known[0]
+    if found.contexts_sha256 != contexts_sha256() or len(found.weights) != len(load_contexts()):
+        raise UserError(
+            f"{path or model}: the calibration was fitted to other contexts than likelihood.txt's; fit it anew"
+        )
+    return found
 
 
-def probability(value: float) -> float:
-    """P(visible) of a score, by the logistic curve fitted on human ratings (see `calibration`)."""
-    return 1 / (1 + math.exp(-SLOPE * (value - MIDDLE)))
+def probability(log_odds: float) -> float:
+    """P(visible)."""
+    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
+
+
+def likelihood_answer(word: str, log_likelihoods: Sequence[float], calibration: Calibration) -> Answer:
+    """The verdict on a word; `answer` is the log-odds."""
+    log_odds = calibration.log_odds(log_likelihoods)
+    return Answer(word, probability(log_odds), f"{log_odds:.4f}", True)
+
+
+def _read(path: Path) -> Calibration:
+    try:
+        return Calibration.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}), expected a calibration") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: not a calibration ({' '.join(str(error).split())[:160]})") from None

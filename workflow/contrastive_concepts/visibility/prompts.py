@@ -14,6 +14,9 @@ FOLDERS = (PACKAGE / "_resources" / "prompts", PACKAGE.parents[1] / "resources" 
 
 SLOT = "{q}"
 
+LIST_TOKENS = 256
+"""Tokens that a written list may take."""
+
 PromptName = Literal["visible", "contrastive", "parts", "mixtral_template"]
 
 
@@ -50,10 +53,15 @@ def load_prompt(name: PromptName) -> Prompt:
 
 def resource(file: str) -> str:
     """The text of a file among the prompts, without surrounding white space. Raises UserError where it is absent."""
-    for folder in FOLDERS:
-        if (folder / file).is_file():
-            return (folder / file).read_text(encoding="utf-8").strip()
-    raise UserError(f"{FOLDERS[-1] / file}: not found, expected a prompt file")
+    path = folder_of_prompts() / file
+    if not path.is_file():
+        raise UserError(f"{path}: not found, expected a prompt file")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def folder_of_prompts() -> Path:
+    """Where the prompts lie: inside an installed wheel, or in the repository."""
+    return next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
 
 
 def text_sha256(text: str) -> str:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,14 +54,35 @@ class ServedJudge:
         """Nothing is held between calls of `ask`."""
 
     @property
+    def author(self) -> tuple[str, str, str]:
+        """Backend, model and revision, as they are kept with the answers."""
+        return "vllm", self._settings.model, self._settings.revision
+
+    @property
     def question(self) -> Question:
         """What the answers depend on besides the word."""
         return question_of(self._settings, "vllm")
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         """Answers as they come in; the server lives as long as this iteration. Raises UserError where it dies."""
-        if not words:
-            return
+        if words:
+            with self._served() as judge:
+                yield from judge.ask(words)
+
+    def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]:
+        """As `EndpointJudge.log_likelihoods`, with a server that lives as long as this iteration."""
+        if words:
+            with self._served() as judge:
+                yield from judge.log_likelihoods(words)
+
+    def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """As `EndpointJudge.write`, with a server that lives as long as this iteration."""
+        if prompts:
+            with self._served() as judge:
+                yield from judge.write(prompts)
+
+    @contextmanager
+    def _served(self) -> Iterator[EndpointJudge]:
         settings = self._settings
         with VllmServer(settings) as server:
             client = Client(
@@ -72,7 +93,7 @@ class ServedJudge:
                 check=server.check,
             )
             with closing(client):
-                yield from EndpointJudge(settings, "vllm", client).ask(words)
+                yield EndpointJudge(settings, "vllm", client)
 
 
 class VllmServer:

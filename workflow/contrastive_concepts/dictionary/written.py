@@ -1,0 +1,77 @@
+"""CC^L: the contrastive concepts of a class list, written by a language model, as a dictionary (paper 3.5)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.dictionary.build import typical_nearest_similarity
+from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
+from contrastive_concepts.dictionary.publish import publish
+from contrastive_concepts.provenance import code_sha256, versions
+from contrastive_concepts.similarity.encoders import Embeddings
+
+CORPUS = "written by a language model"
+PAIRS = {
+    "concept": pl.String,
+    "contrastive_concept": pl.String,
+    "cooccurrences": pl.Int64,
+    "frequency": pl.Float64,
+    "similarity": pl.Float32,
+}
+
+
+def build_written_dictionary(
+    folder: Path,
+    settings: RunSettings,
+    lists: Mapping[str, Sequence[str]],
+    author: dict[str, Any],
+    embeddings: Embeddings,
+    encoder: dict[str, Any],
+) -> Manifest:
+    """Publish the lists, in the order in which they were written, in the files of CC^D; what was not measured is null.
+
+    `lists`: class -> names; nothing is filtered. `author`: judge, model, revision and prompt_hash of the writer.
+    `embeddings`: a row a class. Returns the manifest without its file hashes.
+    """
+    concepts = pl.DataFrame(
+        {"concept_id": range(len(lists)), "concept": list(lists), "parsed": [bool(names) for names in lists.values()]},
+        schema={"concept_id": pl.Int32, "concept": pl.String, "parsed": pl.Boolean},
+    ).select(
+        "concept_id",
+        "concept",
+        pl.lit(None, pl.List(pl.String)).alias("words"),
+        pl.lit(None, pl.Int64).alias("count"),
+        pl.lit(None, pl.Float64).alias("p_visible"),
+        pl.lit(None, pl.Boolean).alias("visible"),
+        "parsed",
+    )
+    rows = [
+        (concept, name, None, None, None, rank)
+        for concept, names in lists.items()
+        for rank, name in enumerate(names, start=1)
+    ]
+    kept = pl.DataFrame(rows, schema=PAIRS | {"rank": pl.Int32}, orient="row")
+    manifest = Manifest(
+        run=settings.run,
+        corpus=CORPUS,
+        config=settings.model_dump(),
+        thresholds={"beta": settings.selection.beta},
+        encoder=EncoderDescription.model_validate(encoder),
+        judge=author,
+        shards=[],
+        captions={},
+        counts={
+            "concepts": concepts.height,
+            "contrastive concepts": kept.height,
+            "concepts without any": concepts.height - kept["concept"].n_unique(),
+        },
+        typical_nearest_similarity=typical_nearest_similarity(embeddings),
+        versions=versions(),
+        code_sha256=code_sha256("dictionary"),
+        files={},
+    )
+    publish(folder, concepts, kept, pl.DataFrame(schema=PAIRS | {"reason": pl.String}), embeddings, manifest)
+    return manifest

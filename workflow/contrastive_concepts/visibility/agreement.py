@@ -1,0 +1,85 @@
+"""Verdicts against human ratings of imageability or concreteness."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import rankdata, spearmanr
+
+from contrastive_concepts.config.visibility import Ratings
+from contrastive_concepts.errors import UserError
+
+HIGH, MIDDLE, LOW = 5.8, 4.75, 3.4
+"""4.2, 3.5 and 2.6 of the usual scale 1-5, on the scale 1-7: clear-cut words are at or beyond the outer two."""
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a score agrees with ratings on one set of words."""
+
+    words: int
+    clear_words: int
+    clear_auc: float
+    auc: float
+    spearman: float
+
+
+def read_ratings(path: str | Path, columns: Ratings) -> pl.DataFrame:
+    """Columns word, and each of `columns.ratings` by its name, on the scale 1-7 (null where unrated).
+
+    The first row counts where a word stands twice. Raises UserError where the file or a column is not there.
+    """
+    path = Path(path)
+    try:
+        table = pl.read_csv(
+            path,
+            separator="\t" if path.suffix == ".tsv" else ",",
+            columns=[columns.word, *columns.ratings],
+            schema_overrides=dict.fromkeys(columns.ratings, pl.Float64),
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(
+            f"{path}: cannot be read as ratings with the columns {columns.word}, {', '.join(columns.ratings)} "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+    onto_7 = 6 / (columns.high - columns.low)
+    return (
+        table.select(
+            pl.col(columns.word).alias("word"),
+            *[(1 + (pl.col(name) - columns.low) * onto_7).alias(name) for name in columns.ratings],
+        )
+        .drop_nulls("word")
+        .unique("word", keep="first", maintain_order=True)
+    )
+
+
+def auc(scores: NDArray[Any], seen: Bools) -> float:
+    """Probability that a seen word scores higher than an unseen one; ties count half; NaN where one kind is absent."""
+    positives = int(seen.sum())
+    if positives in (0, len(seen)):
+        return float("nan")
+    ranks = rankdata(scores)
+    return float((ranks[seen].sum() - positives * (positives + 1) / 2) / (positives * (len(seen) - positives)))
+
+
+def agreement(scores: Floats, ratings: Floats) -> Agreement:
+    """AUC on clear-cut words, AUC of all split at the middle, and rank correlation.
+
+    Words without a score or a rating (NaN) are left out.
+    """
+    rated = ~np.isnan(ratings) & ~np.isnan(scores)
+    scores, ratings = scores[rated], ratings[rated]
+    clear = (ratings >= HIGH) | (ratings <= LOW)
+    return Agreement(
+        words=len(ratings),
+        clear_words=int(clear.sum()),
+        clear_auc=auc(scores[clear], ratings[clear] >= HIGH),
+        auc=auc(scores, ratings >= MIDDLE),
+        spearman=float(spearmanr(scores, ratings).statistic) if len(ratings) > 1 else float("nan"),
+    )

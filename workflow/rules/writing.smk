@@ -1,0 +1,88 @@
+CLASS_LISTS = SETTINGS.writing.class_lists
+PARTS = f"{RESULTS}/writing/parts.parquet"
+CC_L = f"{RESULTS}/cc_l/{{classes}}"
+
+
+def written_dictionaries(wildcards):
+    """The manifest of each class list's CC^L."""
+    if not CLASS_LISTS:
+        raise WorkflowError(
+            "config: writing.class_lists: found none, expected the class lists to write CC^L for"
+        )
+    return expand(f"{CC_L}/dictionary/manifest.json", classes=CLASS_LISTS)
+
+
+wildcard_constraints:
+    classes="[A-Za-z0-9][A-Za-z0-9._-]*",
+
+
+rule write_cc_l:
+    input:
+        lambda wildcards: data_path(SETTINGS, CLASS_LISTS[wildcards.classes]),
+    output:
+        lists=f"{CC_L}/lists.parquet",
+        text=f"{CC_L}/cc_llm.txt",
+    log:
+        f"{RESULTS}/logs/write_cc_l/{{classes}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_cc_l/{{classes}}.tsv"
+    retries: 1
+    conda:
+        "../../envs/judge.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=720,
+        gpu=gpus_of(SETTINGS.visibility),
+    params:
+        answers=SETTINGS.answers,
+        judge=SETTINGS.visibility.model_dump(),
+        prompts=content_sha256([RESOURCES / "prompts" / "contrastive.txt"]),
+        code=code_sha256("visibility.generation", "visibility.cc_text"),
+    script:
+        "../scripts/write_cc_l.py"
+
+
+rule cc_l_dictionary:
+    input:
+        f"{CC_L}/lists.parquet",
+    output:
+        update(f"{CC_L}/dictionary/manifest.json"),
+    log:
+        f"{RESULTS}/logs/cc_l_dictionary/{{classes}}.log",
+    conda:
+        "../../envs/encoders.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    params:
+        settings=SETTINGS.model_dump(),
+        code=code_sha256("dictionary", "similarity.ensemble", "similarity.store"),
+    script:
+        "../scripts/cc_l_dictionary.py"
+
+
+rule write_parts:
+    input:
+        VERDICTS,
+    output:
+        PARTS,
+    log:
+        f"{RESULTS}/logs/write_parts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_parts.tsv"
+    retries: 1
+    conda:
+        "../../envs/judge.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+        gpu=gpus_of(SETTINGS.visibility),
+    params:
+        answers=SETTINGS.answers,
+        judge=SETTINGS.visibility.model_dump(),
+        prompts=content_sha256([RESOURCES / "prompts" / "parts.txt"]),
+        code=code_sha256("visibility.generation"),
+    script:
+        "../scripts/write_parts.py"

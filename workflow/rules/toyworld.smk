@@ -3,7 +3,6 @@ rule train_toy_clip:
         multiext(
             f"{RESULTS}/toyworld/clip/",
             "open_clip_config.json",
-            "toyworld-clip.json",
             "tokenizer.json",
             "tokenizer_config.json",
             "open_clip_model.safetensors",

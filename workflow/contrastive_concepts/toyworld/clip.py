@@ -20,9 +20,10 @@ CONTEXT = 16
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[START]", "[END]"
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
-RESOURCES = Path(__file__).resolve().parents[3] / "resources" / "toyworld"
-CLIP_FOLDER = RESOURCES / "clip"
-"""The frozen checkpoint."""
+PACKAGE = Path(__file__).resolve().parents[1]
+FOLDERS = (PACKAGE / "_resources" / "toyworld" / "clip", PACKAGE.parents[1] / "resources" / "toyworld" / "clip")
+CLIP_FOLDER = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
+"""The frozen checkpoint, where an installed wheel or where the repository carries it."""
 
 
 def vocabulary() -> list[str]:
@@ -59,11 +60,7 @@ def model_config(tokenizer: str) -> dict[str, Any]:
 
 
 def write_architecture(folder: Path) -> None:
-    """Write open_clip's configuration and the tokenizer's files, all that a checkpoint folder needs but weights.
-
-    The configuration is there twice: as `local-dir:FOLDER` wants it, and under NAME for `open_clip.add_model_config`,
-    where the tokenizer's path is the folder as it was given.
-    """
+    """Write open_clip's configuration and the tokenizer's files, all that a `local-dir:FOLDER` needs but weights."""
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -76,8 +73,6 @@ def write_architecture(folder: Path) -> None:
     preprocess = {"size": [64, 64], "mean": list(OPENAI_DATASET_MEAN), "std": list(OPENAI_DATASET_STD)}
     config = {"model_cfg": model_config("."), "preprocess_cfg": preprocess}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    named = json.dumps(model_config(folder.as_posix()), indent=2)
-    (folder / f"{NAME}.json").write_text(named + "\n", encoding="utf-8")
 
     ids = {token: index for index, token in enumerate(vocabulary())}
     tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))

@@ -12,6 +12,7 @@ from contrastive_concepts.config.benchmark import SweepPoint
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.visibility import gpus_of
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.inputs import check_benchmark, class_list
 from contrastive_concepts.provenance import (
     code_sha256,
     content_sha256,
@@ -20,9 +21,12 @@ from contrastive_concepts.provenance import (
 
 hand_on_to_jobs(LIBRARY)
 
+RESOURCES = Path(LIBRARY).parent / "resources"
+
 try:
     SETTINGS = parse_config(config)
     check_inputs(SETTINGS)
+    check_benchmark(SETTINGS, RESOURCES / "classes")
     RESULTS = f"results/{SETTINGS.run}"
     SHARDS = {
         shard.shard: shard
@@ -33,7 +37,6 @@ except UserError as error:
 
 CORPUS = SETTINGS.captions
 INDEXED = CORPUS.source == "concept_index"
-RESOURCES = Path(LIBRARY).parent / "resources"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
 BENCHMARK = SETTINGS.benchmark
@@ -73,10 +76,9 @@ def dataset_files(wildcards):
     settings = BENCHMARK.datasets[wildcards.dataset]
     if settings.kind == "toyworld":
         return {"root": f"{RESULTS}/toyworld/images/{wildcards.dataset}"}
-    own = settings.classes and data_path(SETTINGS, settings.classes)
     return {
         "root": data_path(SETTINGS, settings.root),
-        "classes": own or str(RESOURCES / "classes" / f"{settings.kind}.txt"),
+        "classes": class_list(SETTINGS, settings, RESOURCES / "classes"),
     }
 
 

@@ -14,9 +14,12 @@ def check(file: ConfigFile) -> None:
     """Check a configuration; every wrong key is named in a line of its own."""
     from contrastive_concepts.captions.corpus import check_inputs, corpus_shards
     from contrastive_concepts.config.load import read_config
+    from contrastive_concepts.evaluation.inputs import check_benchmark
+    from contrastive_concepts.resources import resource_folder
 
     settings = read_config(file)
     check_inputs(settings)
+    check_benchmark(settings, resource_folder("classes"))
     shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
     print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
 

@@ -1,0 +1,149 @@
+"""Which cells a benchmark has, what a mistake in it says, and what is checked before any job runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
+from contrastive_concepts.config.evaluation import OWN_BACKGROUND
+from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.inputs import check_benchmark
+
+from .test_config import VALID
+
+BENCHMARK: dict[str, Any] = {
+    "segmenters": {
+        "mask": {"method": "maskclip", "backbones": ["a", "b"]},
+        "tcl": {"method": "tcl", "backbones": ["a"], "checkpoint": "tcl.pth"},
+    },
+    "backbones": {"a": {"training_data": "A"}, "b": {"training_data": "B", "pretrained": "weights/b.pt"}},
+    "datasets": {
+        "voc": {"kind": "voc21", "root": "VOC2012"},
+        "train": {"kind": "ade20k", "root": "ade", "split": "training", "images": 100, "tables": False},
+    },
+    "sets": {
+        "ccd": {"kind": "dictionary"},
+        "ccd_own": {"kind": "dictionary", "original": True},
+        "own": {"kind": "none", "original": True},
+        "ccl": {"kind": "cc_text", "files": {"voc": "cc.txt"}},
+        "random_ccl": {"kind": "random", "like": "ccl"},
+        "all": {"kind": "oracle"},
+    },
+    "sweeps": [
+        {"threshold": "gamma", "values": [0.01, 0.02], "set": "ccd", "dataset": "train", "segmenters": ["mask"]},
+        {"threshold": "beta", "values": [1.0], "set": "ccl", "dataset": "voc"},
+    ],
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**VALID, "benchmark": {**BENCHMARK, **changes}}
+
+
+def test_the_cells_that_exist() -> None:
+    settings = BenchmarkSettings(**BENCHMARK)
+    cells = list(settings.cells())
+    assert {cell.dataset for cell in cells} == {"voc"}
+    assert [cell.set for cell in cells if cell[:2] == ("mask", "b")] == ["ccd", "ccl", "random_ccl", "all"]
+    assert [cell.set for cell in cells if cell.segmenter == "tcl"] == list(BENCHMARK["sets"])
+    assert Cell("mask", "a", "voc", "ccd").folder == "cells/mask/a/voc/ccd"
+
+
+def test_the_points_of_sweeps() -> None:
+    points = list(BenchmarkSettings(**BENCHMARK).sweep_points())
+    assert [(p.threshold, p.value, p.segmenter, p.backbone, p.dataset) for p in points] == [
+        ("gamma", 0.01, "mask", "a", "train"),
+        ("gamma", 0.02, "mask", "a", "train"),
+        ("gamma", 0.01, "mask", "b", "train"),
+        ("gamma", 0.02, "mask", "b", "train"),
+        ("beta", 1.0, "mask", "a", "voc"),
+        ("beta", 1.0, "mask", "b", "voc"),
+        ("beta", 1.0, "tcl", "a", "voc"),
+    ]
+    assert [p.metric for p in points] == ["IoU-single"] * 4 + ["mIoU"] * 3
+
+
+def test_folders_of_sweeps_are_those_of_paramspace() -> None:
+    pandas = pytest.importorskip("pandas")
+    from snakemake.utils import Paramspace
+
+    points = list(BenchmarkSettings(**BENCHMARK).sweep_points())
+    space = Paramspace(pandas.DataFrame(points))
+    assert [f"sweeps/{pattern}" for pattern in space.instance_patterns] == [point.folder for point in points]
+
+
+def test_columns_and_metrics() -> None:
+    more: dict[str, Any] = {
+        "none": {"kind": "none"},
+        "bg": {"kind": "background"},
+        "raw": {"kind": "dictionary", "filters": []},
+        "seen": {"kind": "dictionary", "filters": ["visible", "stop_list"]},
+        "odd": {"kind": "dictionary", "filters": ["visible"]},
+        "alone": {"kind": "dictionary", "background": False},
+        "ccl_alone": {"kind": "cc_text", "files": {"voc": "cc.txt"}, "background": False},
+        "low": {"kind": "dictionary", "gamma": 0.001},
+        "named": {"kind": "list", "concepts": ["wall"], "column": "walls"},
+    }
+    settings = BenchmarkSettings(**{**BENCHMARK, "sets": {**BENCHMARK["sets"], **more}})
+    expected = {
+        "ccd": "CC_D", "ccd_own": "CC_D", "own": "original", "ccl": "CC_L", "random_ccl": "random", "all": "oracle",
+        "none": "none", "bg": "BG", "raw": "no filtering", "seen": "+ visible", "odd": "odd", "alone": "CC_D only",
+        "ccl_alone": "CC_L only", "low": "low", "named": "walls",
+    }  # fmt: skip
+    assert {name: settings.column(name) for name in settings.sets} == expected
+    assert settings.metrics("all") == ["IoU-single"]
+    assert settings.metrics("ccd") == ["IoU-single", "mIoU"]
+
+
+def test_methods_with_own_background_handling_are_those_of_the_segmenters() -> None:
+    from contrastive_concepts.segmenters.clip_dinoiser import ClipDinoiser
+    from contrastive_concepts.segmenters.gem import Gem
+    from contrastive_concepts.segmenters.maskclip import MaskClip
+    from contrastive_concepts.segmenters.tcl import Tcl
+
+    kinds = (ClipDinoiser, Gem, MaskClip, Tcl)
+    assert {kind.name for kind in kinds if kind.background_is is not None} == OWN_BACKGROUND
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"sets": {"x": {"kind": "dictionary", "filter": []}}, "sweeps": []},
+            "benchmark.sets.x.filter: unknown key, did you mean filters?",
+        ),
+        ({"protocol": {"windows": 3}}, "benchmark.protocol.windows: unknown key, did you mean window?"),
+        ({"sweps": []}, "benchmark.sweps: unknown key, did you mean sweeps?"),
+        ({"sets": {"x": {"kind": "random", "like": "y"}}, "sweeps": []}, "benchmark.sets.x.like: found 'y', expected"),
+        ({"backbones": {"c": {"training_data": "C"}}}, "benchmark.segmenters.mask.backbones: found 'a', expected"),
+        (
+            {"sweeps": [{"threshold": "delta", "values": [0.1], "set": "ccl", "dataset": "voc"}]},
+            "benchmark.sweeps.0.set: found 'ccl', expected a set of this run's dictionary",
+        ),
+        ({"datasets": {"x": {"kind": "voc21"}}}, "benchmark.datasets.x.root: missing"),
+        ({"sets": {"x/y": {"kind": "none"}}, "sweeps": []}, "benchmark.sets.x/y"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(change: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_config(changed(**change))
+    assert any(found.startswith(f"config: {line}") for found in str(caught.value).splitlines()), str(caught.value)
+
+
+def test_what_is_missing_is_said_before_any_job(tmp_path: Path) -> None:
+    settings = parse_config({**changed(), "data_dir": str(tmp_path)})
+    (tmp_path / "ade").mkdir()
+    with pytest.raises(UserError) as caught:
+        check_benchmark(settings, tmp_path / "classes")
+    keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert keys == [
+        "benchmark.datasets.voc.root",
+        "benchmark.datasets.voc.classes",
+        "benchmark.datasets.train.classes",
+        "benchmark.segmenters.tcl.checkpoint",
+        "benchmark.backbones.b.pretrained",
+        "benchmark.sets.ccl.files.voc",
+    ]
+    assert "no folder" in str(caught.value).splitlines()[0]

@@ -1,0 +1,57 @@
+"""Whether the files that a benchmark reads are there, asked before any job runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from contrastive_concepts.captions.corpus import data_path
+from contrastive_concepts.config.contrastive_sets import CcTextSet, DictionarySet
+from contrastive_concepts.config.evaluation import FolderDataset
+from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.errors import UserError
+
+HEADS = ("tcl", "clip_dinoiser")
+"""Methods with trained heads."""
+
+
+def class_list(settings: RunSettings, dataset: FolderDataset, official: Path) -> str:
+    """The file of class names; `official`: the folder of the lists that come with the project."""
+    return str(official / f"{dataset.kind}.txt") if dataset.classes is None else data_path(settings, dataset.classes)
+
+
+def check_benchmark(settings: RunSettings, official: Path) -> None:
+    """Raises UserError, a line for each key whose file or folder is not there."""
+    missing = [
+        f"config: benchmark.{key}: no {what} {path!r} (data_dir is {settings.data_dir!r})"
+        for key, what, path in _wanted(settings, official)
+        if not (Path(path).is_dir() if what == "folder" else Path(path).is_file())
+    ]
+    missing += [
+        f"config: benchmark.segmenters.{name}.checkpoint: missing, expected the official file of trained heads"
+        for name, segmenter in settings.benchmark.segmenters.items()
+        if segmenter.method in HEADS and segmenter.checkpoint is None
+    ]
+    if missing:
+        raise UserError("\n".join(missing))
+
+
+def _wanted(settings: RunSettings, official: Path) -> Iterator[tuple[str, str, str]]:
+    """Key, file or folder, path of everything that is read."""
+    benchmark = settings.benchmark
+    for name, dataset in benchmark.datasets.items():
+        if isinstance(dataset, FolderDataset):
+            yield f"datasets.{name}.root", "folder", data_path(settings, dataset.root)
+            yield f"datasets.{name}.classes", "file", class_list(settings, dataset, official)
+    for name, segmenter in benchmark.segmenters.items():
+        if segmenter.checkpoint is not None:
+            yield f"segmenters.{name}.checkpoint", "file", data_path(settings, segmenter.checkpoint)
+    for name, backbone in benchmark.backbones.items():
+        if backbone.model.startswith("local-dir:"):
+            yield f"backbones.{name}.model", "folder", backbone.model.removeprefix("local-dir:")
+        if backbone.pretrained is not None and ("/" in backbone.pretrained or Path(backbone.pretrained).suffix):
+            yield f"backbones.{name}.pretrained", "file", backbone.pretrained
+    for name, chosen in benchmark.sets.items():
+        if isinstance(chosen, CcTextSet):
+            for dataset_name, path in chosen.files.items():
+                yield f"sets.{name}.files.{dataset_name}", "file", data_path(settings, path)
+        if isinstance(chosen, DictionarySet) and chosen.folder is not None:
+            yield f"sets.{name}.folder", "file", f"{data_path(settings, chosen.folder)}/manifest.json"

@@ -129,6 +129,7 @@ def stage_tables():
         "concepts": f"{RESULTS}/cooccurrence/concepts.parquet",
         "verdicts": f"{RESULTS}/visibility/visibility.parquet",
         "vectors": f"{RESULTS}/similarity/embeddings.npy",
+        "parts": PARTS if SETTINGS.selection.remove_parts else [],
     }
 
 

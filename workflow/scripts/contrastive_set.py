@@ -34,6 +34,7 @@ with job_log(snakemake.log[0]):
             load_matrix(files.matrix),
             pl.read_parquet(files.verdicts),
             load_embeddings(files.vectors),
+            pl.read_parquet(files.parts) if files.get("parts") else None,
         )
         every = select_lists(tables, SelectionSettings(**params.selection), params.gamma, params.unparsed, settings)
         lists = lists_of_queries(every, pl.read_parquet(files.queries))

@@ -46,6 +46,9 @@ class SegmenterSettings(Settings):
     checkpoint: str | None = Field(
         None, description="Official file of trained heads (tcl, clip_dinoiser), relative to data_dir."
     )
+    prompts: Literal["paper", "original"] = Field(
+        "paper", description="paper: the 80 ImageNet prompts for all methods (6.1); original: those of its authors."
+    )
     options: dict[str, bool | int | float] = Field({}, description="Further options of the method's class.")
 
 

@@ -17,12 +17,15 @@ from contrastive_concepts.similarity.semantic import measure_candidates
 
 @dataclass(frozen=True)
 class StageTables:
-    """What the stages before the selection left: concepts (concept_id, concept, count), X, verdicts, unit vectors."""
+    """What the stages before the selection left: concepts (concept_id, concept, count), X, verdicts, unit vectors.
+
+    parts: concept, part; only where the dictionary leaves parts out (paper 6.4)."""
 
     concepts: pl.DataFrame
     matrix: sparse.csr_array
     verdicts: pl.DataFrame
     embeddings: Embeddings
+    parts: pl.DataFrame | None = None
 
 
 def select_lists(
@@ -43,7 +46,7 @@ def select_lists(
     described = describe_concepts(tables.concepts, tables.verdicts, unparsed)
     if "visible" not in chosen.filters:
         described = described.with_columns(pl.lit(True).alias("visible"))
-    kept, _ = select(candidates, described)
+    kept, _ = select(candidates, described, tables.parts)
     lists: dict[str, list[str]] = {name: [] for name in names}
     for concept, contrastive in kept.select("concept", "contrastive_concept").iter_rows():
         lists[concept].append(contrastive)

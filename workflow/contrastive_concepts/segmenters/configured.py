@@ -8,9 +8,9 @@ from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSe
 from contrastive_concepts.config.similarity import OpenClipEncoder
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.segmenter import Segmenter
+from contrastive_concepts.segmenters.texts import text_embeddings
 from contrastive_concepts.similarity.clip import load_clip
 from contrastive_concepts.similarity.encoders import Embeddings, OpenClipText
-from contrastive_concepts.similarity.ensemble import embed
 
 
 def configured_segmenter(
@@ -37,7 +37,8 @@ def text_side(
     encoder = OpenClipText(
         OpenClipEncoder(encoder="open_clip", model=backbone.model, pretrained=backbone.pretrained, device=device)
     )
-    return lambda texts: embed(texts, encoder, "imagenet"), f"{settings.method} {encoder.weights_sha256}"
+    maker = f"{settings.method} {settings.prompts} {encoder.weights_sha256}"
+    return lambda texts: text_embeddings(texts, encoder, settings.method, settings.prompts), maker
 
 
 def _options(settings: SegmenterSettings, data_dir: str | Path) -> dict[str, Any]:

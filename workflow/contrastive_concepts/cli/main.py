@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import calibrate, configuration, query
+from contrastive_concepts.cli import calibrate, configuration, data, query
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
 app.command("query")(query.query)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(configuration.app, name="config")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

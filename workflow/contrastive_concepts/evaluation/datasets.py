@@ -11,6 +11,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Labels, reduce_zero_label
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
 from contrastive_concepts.evaluation.reading import read_image, read_labels, read_lines
+from contrastive_concepts.resources import resource_folder
 from contrastive_concepts.segmenters.segmenter import Pixels
 
 Lookup = np.ndarray[Any, np.dtype[np.uint8]]
@@ -177,6 +178,10 @@ class Dataset:
         raise UserError(f"{folder / name}{self.layout.masks[0][0]}: not found, expected the labels of {name!r}")
 
 
-def open_dataset(kind: str, root: Path, class_list: Path, split: str = "") -> Dataset:
-    """A data set whose class names stand in a text file, one a line in label order."""
+def open_dataset(kind: str, root: Path, class_list: Path | None = None, split: str = "") -> Dataset:
+    """A data set whose class names stand in a text file, one a line in label order; None: the official names."""
+    if class_list is None:
+        if kind not in LAYOUTS or LAYOUTS[kind].classes is None:
+            raise UserError(f"data set {kind}: class list is missing, expected a file of names, one a line")
+        class_list = resource_folder("classes") / f"{kind}.txt"
     return Dataset(kind, root, read_lines(class_list), split)

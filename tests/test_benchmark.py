@@ -31,10 +31,10 @@ from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.cell import cell_texts, dense_counts, run_cell
 from contrastive_concepts.evaluation.classic import evaluate_classic
 from contrastive_concepts.evaluation.datasets import Sample
+from contrastive_concepts.evaluation.description import DatasetDescription
 from contrastive_concepts.evaluation.features import encode_samples, read_features, write_features
 from contrastive_concepts.evaluation.grid_bound import grid_of
 from contrastive_concepts.evaluation.mined_sets import StageTables, lists_of_queries, select_lists
-from contrastive_concepts.evaluation.open_dataset import DatasetDescription
 from contrastive_concepts.evaluation.resolve import resolve
 from contrastive_concepts.evaluation.results import collect
 from contrastive_concepts.evaluation.set_files import load_set, save_set

@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.contrastive_sets import ContrastiveSetSettings
-    from contrastive_concepts.evaluation.open_dataset import DatasetDescription
+    from contrastive_concepts.evaluation.description import DatasetDescription
     from contrastive_concepts.evaluation.resolve import resolve
     from contrastive_concepts.evaluation.set_files import load_set, save_set
 

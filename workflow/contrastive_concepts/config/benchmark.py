@@ -97,6 +97,7 @@ class BenchmarkSettings(Settings):
         for name, segmenter in self.segmenters.items():
             _known(f"segmenters.{name}.backbones", segmenter.backbones, self.backbones)
         for name, chosen in self.sets.items():
+            _known(f"sets.{name}.datasets", chosen.datasets or [], self.datasets)
             if isinstance(chosen, RandomSet):
                 _known(f"sets.{name}.like", [chosen.like], self.sets)
                 if isinstance(self.sets[chosen.like], RandomSet):
@@ -126,8 +127,10 @@ class BenchmarkSettings(Settings):
                             yield Cell(segmenter, backbone, dataset, name)
 
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
-        """A set with own background handling needs a segmenter that has it; a text file serves its own data sets."""
+        """A set may be meant for some data sets; own background handling needs a segmenter that has it."""
         chosen = self.sets[name]
+        if dataset not in (self.datasets if chosen.datasets is None else chosen.datasets):
+            return False
         if isinstance(chosen, CcTextSet) and dataset not in chosen.files:
             return False
         if isinstance(chosen, RandomSet) and not self.exists(segmenter, dataset, chosen.like):

@@ -19,6 +19,7 @@ class SetSettings(Settings):
         description="The segmenter's own background handling is on as well (the paper's asterisk); "
         "a segmenter that has none leaves the set out.",
     )
+    datasets: list[Slug] | None = Field(None, description="Only these data sets; null: all.")
     column: str | None = Field(
         None, description="Column of the tables that the set fills; null: the paper's name. The best of several wins."
     )

@@ -40,8 +40,11 @@ def _render(model: BaseModel, indent: int, complete: bool) -> str:
             text += f"{' ' * indent}{name}:\n" + _render(value, indent + 2, complete)
         elif isinstance(value, dict) and any(isinstance(entry, BaseModel) for entry in value.values()):
             text += f"{' ' * indent}{name}:\n" + _entries(value, indent + 2)
+        elif isinstance(value, list) and any(isinstance(entry, BaseModel) for entry in value):
+            text += f"{' ' * indent}{name}:\n"
+            text += "".join(f"{' ' * indent}  - {_scalar(_plain(entry))}\n" for entry in value)
         else:
-            text += f"{' ' * indent}{name}: {_scalar(_plain(value))}\n"
+            text += f"{' ' * indent}{name}: {_scalar(value)}\n"
         if indent == 0:
             text += "\n"
     return text if indent else text.rstrip("\n") + "\n"
@@ -52,10 +55,9 @@ def _entries(values: dict[str, BaseModel], indent: int) -> str:
     return "".join(f"{' ' * indent}{name}: {_scalar(_plain(entry))}\n" for name, entry in values.items())
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_unset=True)
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+def _plain(entry: BaseModel) -> dict[str, Any]:
+    written = entry.model_dump(mode="json", exclude_unset=True)
+    return {name: written[name] for name in ("kind", *written) if name in written}
 
 
 def _comment(text: str, indent: int) -> str:
@@ -69,5 +71,7 @@ def _comment(text: str, indent: int) -> str:
 
 def _scalar(value: Any) -> str:
     return (
-        yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
+        yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
+        .removesuffix("...\n")
+        .strip()
     )

@@ -1,27 +1,13 @@
-"""A data set as the configuration names it, and what the jobs of the benchmark need to know of it."""
+"""A data set as the configuration names it."""
 
 import random
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from contrastive_concepts.config.evaluation import DatasetSettings, ToyDataset
 from contrastive_concepts.evaluation.datasets import Dataset
+from contrastive_concepts.evaluation.description import DatasetDescription
 from contrastive_concepts.evaluation.reading import read_lines
-
-
-class DatasetDescription(BaseModel):
-    """Class names by label, the labels that are asked for, and the images in their order."""
-
-    kind: str
-    classes: list[str]
-    queries: list[int]
-    images: list[str]
-
-    @property
-    def query_names(self) -> list[str]:
-        return [self.classes[label] for label in self.queries]
 
 
 def describe(dataset: Dataset) -> DatasetDescription:

@@ -11,8 +11,8 @@ import polars as pl
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
 from contrastive_concepts.evaluation.cell import dense_counts
 from contrastive_concepts.evaluation.confusion import Counts, class_image_mean, mean, ratio
+from contrastive_concepts.evaluation.description import DatasetDescription
 from contrastive_concepts.evaluation.intervals import Interval, bootstrap, paired_bootstrap
-from contrastive_concepts.evaluation.open_dataset import DatasetDescription
 
 PERCENT = 100
 

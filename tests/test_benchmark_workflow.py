@@ -1,0 +1,125 @@
+"""`snakemake benchmark` on a small corpus with a randomly initialised CLIP: meaningless numbers, real plumbing."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from .conftest import DATA
+from .test_workflow import Project
+
+SEGMENTATION = DATA / "seg"
+
+
+def random_clip(folder: Path) -> Path:
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from contrastive_concepts.toyworld.clip import NAME, WEIGHTS_FILE, register, write_architecture
+
+    write_architecture(folder)
+    register(folder)
+    torch.manual_seed(0)
+    model = open_clip.create_model(NAME)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS_FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("benchmark"))
+    clip = random_clip(project.folder / "clip")
+    project.config["benchmark"] = {
+        "segmenters": {
+            "mask": {"method": "maskclip", "backbones": ["toy"]},
+            "gem": {"method": "gem", "backbones": ["toy"]},
+        },
+        "backbones": {"toy": {"model": f"local-dir:{clip}", "pretrained": None, "training_data": "none"}},
+        "datasets": {
+            "toyworld": {"kind": "toyworld", "images": 6, "seed": 1},
+            "train": {"kind": "toyworld", "images": 3, "seed": 2, "tables": False},
+        },
+        "sets": {
+            "none": {"kind": "none"},
+            "bg": {"kind": "background"},
+            "own": {"kind": "background", "original": True},
+            "ccd": {"kind": "dictionary"},
+            "raw": {"kind": "dictionary", "filters": []},
+            "random": {"kind": "random", "like": "ccd"},
+            "list": {"kind": "list", "concepts": ["sky", "water"]},
+            "present": {"kind": "image_oracle"},
+            "all": {"kind": "oracle"},
+        },
+        "protocol": {"short_side": 64, "long_side": 128, "window": 64, "stride": 32},
+        "sweeps": [
+            {"threshold": "gamma", "values": [0.01, 0.9], "set": "ccd", "dataset": "train", "segmenters": ["mask"]},
+            {"threshold": "beta", "values": [0.2, 1.0], "set": "ccd", "dataset": "train"},
+        ],
+        "features": "kept",
+        "draws": 20,
+    }
+    project.snakemake("benchmark")
+    return project
+
+
+def tables(project: Project) -> Path:
+    return project.folder / "results" / "small" / "benchmark"
+
+
+@pytest.mark.slow
+def test_every_cell_has_its_scores(project: Project) -> None:
+    scores = pl.read_parquet(tables(project) / "scores.parquet")
+    found = set(scores.select("segmenter", "set", "metric").iter_rows())
+    assert ("gem", "own", "mIoU") in found
+    assert ("mask", "own", "mIoU") not in found
+    assert ("mask", "all", "IoU-single") in found
+    assert ("mask", "all", "mIoU") not in found
+    # MaskCLIP has no own handling: 8 sets; the two oracles have no mIoU.
+    assert len(found) == (8 + 6) + (9 + 7)
+    assert scores["value"].is_between(0, 100).all()
+    assert (scores["images"] == 6).all()
+    sweeps = pl.read_parquet(tables(project) / "sweeps.parquet")
+    assert sweeps.group_by("threshold").len().sort("threshold").rows() == [("beta", 4), ("gamma", 2)]
+    numbers = {path.stem.removeprefix("table_") for path in (tables(project) / "tables").glob("*.tex")}
+    assert {"1", "2a", "4", "5", "7"} <= numbers
+    assert "Paired differences" in (tables(project) / "summary.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_second_run_does_nothing_and_a_further_set_one_cell_each(project: Project) -> None:
+    assert project.planned() == {}
+    project.config["benchmark"]["sets"]["wall"] = {"kind": "list", "concepts": ["wall"]}
+    planned = project.planned()
+    assert planned["cell"] == 2
+    assert planned["contrastive_set"] == 1
+    assert planned["text_embeddings"] == 2
+    assert not {"features", "dictionary", "toy_images", "query_concepts", "match_shard"} & set(planned)
+    project.snakemake()
+    logs = project.folder / "results" / "small" / "logs" / "text_embeddings" / "mask" / "toy.log"
+    assert "texts, 0 of them new" in logs.read_text() or "texts, 1 of them new" in logs.read_text()
+    del project.config["benchmark"]["sets"]["wall"]
+
+
+@pytest.mark.slow
+def test_a_missing_data_set_is_one_line_before_any_job(project: Project) -> None:
+    datasets = project.config["benchmark"]["datasets"]
+    datasets["ade"] = {"kind": "ade20k", "root": "nowhere"}
+    said = project.snakemake("benchmark", fails=True)
+    assert "config: benchmark.datasets.ade.root: no folder 'data/nowhere' (data_dir is 'data')" in said
+    assert "Traceback" not in said
+    assert "rule " not in said
+    del datasets["ade"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SEGMENTATION.is_dir(), reason="real photos (../shared/data/seg) are not on this machine")
+def test_real_photos(project: Project) -> None:
+    project.config["benchmark"]["datasets"]["ade"] = {
+        "kind": "ade20k", "root": str(SEGMENTATION / "ADEChallengeData2016"), "images": 3,
+    }  # fmt: skip
+    project.snakemake("benchmark")
+    scores = pl.read_parquet(tables(project) / "scores.parquet").filter(pl.col("dataset") == "ade")
+    assert (scores["images"] == 3).all()
+    frame = pl.read_parquet(tables(project) / "tables" / "table_7.parquet")
+    assert "ADE20k" in frame["group"].to_list()

@@ -122,6 +122,10 @@ def test_methods_with_own_background_handling_are_those_of_the_segmenters() -> N
             {"sweeps": [{"threshold": "delta", "values": [0.1], "set": "ccl", "dataset": "voc"}]},
             "benchmark.sweeps.0.set: found 'ccl', expected a set of this run's dictionary",
         ),
+        (
+            {"sets": {"x": {"kind": "dictionary", "folder": "d", "gamma": 0.1}}, "sweeps": []},
+            "benchmark.sets.x: found a selection beside folder, expected the folder alone",
+        ),
         ({"datasets": {"x": {"kind": "voc21"}}}, "benchmark.datasets.x.root: missing"),
         ({"sets": {"x/y": {"kind": "none"}}, "sweeps": []}, "benchmark.sets.x/y"),
     ],

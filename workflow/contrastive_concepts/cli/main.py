@@ -4,13 +4,17 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import calibrate, configuration, data, query
+from contrastive_concepts.cli import calibrate, configuration, data, exchange, query
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
     help="Contrastive concepts for open-vocabulary segmentation.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.command("query")(query.query)
+app.command("import")(exchange.import_)
+app.command("export")(exchange.export)
+app.command("diff")(exchange.diff)
+app.command("explore")(exchange.explore)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(configuration.app, name="config")
 app.add_typer(data.app, name="data")

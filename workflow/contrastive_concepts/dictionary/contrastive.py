@@ -126,7 +126,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
             encoder = build_encoder(TypeAdapter(SimilaritySettings).validate_python(self.manifest.encoder.settings))
         for what in ("dimension", "weights_sha256"):
             found, expected = getattr(encoder, what), getattr(self.manifest.encoder, what)
-            if found != expected:
+            if expected is not None and found != expected:
                 raise UserError(f"{self.folder}: encoder {encoder.name}: found {what} {found}, expected {expected}")
         return encoder
 

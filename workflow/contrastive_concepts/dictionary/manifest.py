@@ -19,7 +19,7 @@ class EncoderDescription(BaseModel):
 
     name: str
     dimension: int
-    weights_sha256: str
+    weights_sha256: str | None
     templates: str
     settings: dict[str, Any]
 

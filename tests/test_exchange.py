@@ -1,0 +1,216 @@
+"""A dictionary out of the project: exported, compared, explored."""
+
+import csv
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from contrastive_concepts import ContrastiveConcepts
+from contrastive_concepts.cli.main import app
+from contrastive_concepts.dictionary.compare import compare
+from contrastive_concepts.dictionary.explorer import write_explorer
+from contrastive_concepts.dictionary.export import export
+from contrastive_concepts.dictionary.official import import_release
+from contrastive_concepts.errors import UserError
+
+NAMES = ["boat", "water", "dog", "=1+1", "<script>alert(1)</script>", "café"]
+COUNTS = [
+    [9, 5, 0, 2, 3, 0],
+    [5, 9, 1, 0, 0, 0],
+    [0, 1, 9, 0, 0, 4],
+    [2, 0, 0, 9, 0, 0],
+    [3, 0, 0, 0, 9, 0],
+    [0, 0, 4, 0, 0, 9],
+]
+
+
+def make(folder: Path, gamma: float = 0.01, names: list[str] = NAMES, counts: list[list[int]] = COUNTS) -> Path:
+    folder.mkdir()
+    content = {
+        "concept_names": names,
+        "cooc_mat": np.array(counts),
+        "clip_embeds": np.eye(len(names), dtype=np.float32),
+    }
+    (folder / "release.pkl").write_bytes(pickle.dumps(content))
+    (folder / "visible.json").write_text(json.dumps(dict.fromkeys(names, True)))
+    import_release(folder / "dictionary", folder / "release.pkl", folder / "visible.json", gamma)
+    return folder / "dictionary"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("exchange") / "a")
+
+
+@pytest.fixture(scope="module")
+def dictionary(folder: Path) -> ContrastiveConcepts:
+    return ContrastiveConcepts.load(folder)
+
+
+def test_the_authors_files(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
+    export(dictionary, ["boat", "Water", "dog"], tmp_path / "out", "text", "mine")
+    read = {file.name: file.read_text() for file in (tmp_path / "out").iterdir()}
+    assert read == {
+        "mine.txt": "water, <script>alert(1)</script>, =1+1\nboat, dog\ncafé, water\n",
+        "bkg_mine.txt": "background, water, <script>alert(1)</script>, =1+1\nbackground, boat, dog\nbackground, café, water\n",
+        "mapping_mine.txt": "boat: boat\nWater: water\ndog: dog\n",
+    }
+
+
+def test_class_names_in_one_command(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("boat\ndog\n")
+    arguments = ["export", str(folder), "--prompts", str(tmp_path / "classes.txt"), "-o", str(tmp_path / "cc")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "cc" / "bkg_classes.txt").read_text().splitlines()[1] == "background, café, water"
+
+
+def test_tables(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
+    queries = ["boat", "=1+1"]
+    export(dictionary, queries, tmp_path / "a.json", "json")
+    export(dictionary, queries, tmp_path / "a.parquet", "parquet")
+    export(dictionary, queries, tmp_path / "a.csv", "csv")
+    lists = json.loads((tmp_path / "a.json").read_text())
+    assert lists == {query: dictionary[query] for query in queries}
+    rows = [(q, r, c) for q in queries for r, c in enumerate(lists[q], 1)]
+    table = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [(row["query"], row["rank"], row["contrastive_concept"]) for row in table] == rows
+    with (tmp_path / "a.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == len(rows)
+    assert not any(value.startswith(("=", "+", "-", "@")) for row in cells for value in row.values())
+    assert "'=1+1" in {row["contrastive_concept"] for row in cells}
+
+
+def test_nothing_is_overwritten(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("mine")
+    with pytest.raises(UserError, match="exists, expected a new file"):
+        export(dictionary, ["boat"], tmp_path / "a.json", "json")
+
+
+def test_hugging_face_folder(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
+    export(dictionary, list(dictionary), tmp_path / "hf", "hf")
+    _, front, card = (tmp_path / "hf" / "README.md").read_text().split("---\n", 2)
+    pattern = yaml.safe_load(front)["configs"][0]["data_files"][0]["path"]
+    files = list((tmp_path / "hf").glob(pattern))
+    assert len(files) == 1
+    assert pq.read_table(files[0]).num_rows == sum(len(dictionary[name]) for name in dictionary)
+    assert "| gamma | 0.01 |" in card
+
+
+def test_the_standalone_folder_needs_three_libraries(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
+    export(dictionary, [], tmp_path / "alone", "standalone")
+    code = (
+        "import sys, json; sys.path.insert(0, sys.argv[1]); from contrastive import Dictionary; import numpy as np\n"
+        "d = Dictionary(); print(json.dumps([d['boat'], d.nearest(np.eye(6, dtype='float32')[2:3])[0][0],"
+        " [m for m in ('polars', 'contrastive_concepts', 'pydantic') if m in sys.modules]]))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", code, str(tmp_path / "alone")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert json.loads(done.stdout) == [dictionary["boat"], "dog", []]
+
+
+def test_what_another_threshold_changes(folder: Path, tmp_path: Path) -> None:
+    strict = make(tmp_path / "b", gamma=0.3)
+    found = compare(folder, strict)
+    changes = {row["concept"]: row for row in found.concepts.to_dicts()}
+    assert changes["boat"]["dropped"] == ["=1+1"]
+    assert changes["water"]["dropped"] == ["dog"]
+    assert changes["boat"]["jaccard"] == pytest.approx(2 / 3)
+    assert not any(row["added"] for row in changes.values())
+    assert compare(folder, folder).summary["mean Jaccard index"] == 1
+    backwards = compare(strict, folder).summary
+    assert (backwards["added"], backwards["dropped"]) == (found.summary["dropped"], 0)
+    done = CliRunner().invoke(app, ["diff", str(folder), str(strict)])
+    assert "boat (0.67)\n    -=1+1" in done.output
+
+
+def test_concepts_of_one_alone(folder: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "c", names=NAMES[:2], counts=[[9, 5], [5, 9]])
+    found = compare(folder, other)
+    assert (found.only_a, found.only_b) == (NAMES[2:], [])
+
+
+def test_the_page_holds_no_name_as_markup(folder: Path, tmp_path: Path) -> None:
+    write_explorer(folder, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "alert(1)" not in page
+    assert not re.findall(r"""(?:src|href)=["']?http""", page)
+
+
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update"], capture_output=True, timeout=300)
+        subprocess.run(
+            ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], capture_output=True, timeout=600
+        )
+        found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("no Chromium here, and Debian's could not be installed")
+    return found
+
+
+def rendered(page: Path, address: str = "", *options: str) -> str:
+    command = [
+        chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", *options,
+        "--dump-dom", f"{page.resolve().as_uri()}{address}",
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+@pytest.mark.browser
+def test_the_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    write_explorer(folder, page)
+    shown = rendered(page, "#boat")
+    assert "<h2>boat</h2>" in shown
+    assert '<a href="#water">water</a>' in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    typed = tmp_path / "typed.html"
+    act = (
+        "<script>const press = key => document.getElementById('search').dispatchEvent(new KeyboardEvent('keydown', {key}));"
+        "setTimeout(() => { const box = document.getElementById('search'); box.value = 'o'; box.dispatchEvent(new Event('input'));"
+        "press('ArrowDown'); press('Enter'); }, 3000)</script></body>"
+    )
+    typed.write_text(page.read_text().replace("</body>", act))
+    listed = re.findall(r'<li role="option"[^>]*>([^<]+)</li>', rendered(typed))
+    assert listed == ["dog", "boat"] or listed == ["boat", "dog"]
+    assert f"<h2>{listed[1]}</h2>" in rendered(typed)
+
+
+@pytest.mark.browser
+def test_forty_thousand_concepts(tmp_path: Path) -> None:
+    import polars as pl
+
+    small = make(tmp_path / "small")
+    rng = np.random.default_rng(0)
+    size, pairs = 40_000, 1_000_000
+    names = [f"concept {number}" for number in range(size)]
+    concepts = pl.DataFrame({"concept": names, "count": rng.integers(1, 10**6, size), "p_visible": rng.random(size)})
+    concepts.write_parquet(small / "concepts.parquet")
+    left, right = np.sort(rng.integers(0, size, pairs)), rng.integers(0, size, pairs)
+    columns = {
+        "concept": [names[i] for i in left],
+        "contrastive_concept": [names[j] for j in right],
+        "frequency": rng.random(pairs),
+        "similarity": rng.random(pairs).astype(np.float32),
+    }
+    pl.DataFrame(columns).write_parquet(small / "contrastive_concepts.parquet")
+    pl.DataFrame(columns).head(0).with_columns(reason=pl.lit("similar")).write_parquet(small / "rejected.parquet")
+    write_explorer(small, tmp_path / "page.html")
+    shown = rendered(tmp_path / "page.html", "#concept%2039999")
+    assert "<h2>concept 39999</h2>" in shown
+    assert "39800 more" in shown

@@ -1,0 +1,87 @@
+"""`contrastive-concepts import`, `export`, `diff`, `explore`: dictionaries in and out."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contrastive_concepts.errors import UserError
+
+
+def import_(
+    release: Annotated[Path, typer.Argument(help="The authors' pickle: laion400m_lemmatized.pkl.")],
+    visibility: Annotated[Path, typer.Option(help="The authors' JSON of visible concepts.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the dictionary.")],
+    gamma: Annotated[
+        float, typer.Option(min=0, max=1, help="Conditional frequency above which a concept counts.")
+    ] = 0.01,
+    delta: Annotated[float, typer.Option(min=-1, max=1.01, help="Cosine from which on it is too similar.")] = 0.8,
+) -> None:
+    """Make a dictionary from the authors' release, by their rule."""
+    from contrastive_concepts.dictionary.official import import_release
+
+    manifest = import_release(output, release, visibility, gamma, delta)
+    print("\n".join(f"{count:>10,} {name}" for name, count in manifest.counts.items()))
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New file, or folder for text, hf and standalone.")],
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="text (the authors' files), json, csv, parquet, hf or standalone.")
+    ] = "text",
+    prompts: Annotated[
+        Path | None, typer.Option(help="Your class names, one a line; without it all concepts of the dictionary.")
+    ] = None,
+    background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
+) -> None:
+    """Write contrastive concepts for your own code."""
+    from typing import get_args
+
+    from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
+    from contrastive_concepts.dictionary.export import Format
+    from contrastive_concepts.dictionary.export import export as write
+    from contrastive_concepts.visibility.cc_text import read_classes
+
+    if form not in get_args(Format):
+        raise UserError(f"--format: found {form!r}, expected one of {', '.join(get_args(Format))}")
+    dictionary = ContrastiveConcepts.load(folder, background=background)
+    texts = list(dictionary) if prompts is None else read_classes(prompts)
+    name = "concepts" if prompts is None else prompts.stem
+    for file in write(dictionary, texts, output, form, name):  # type: ignore[arg-type]
+        print(file)
+
+
+def diff(
+    a: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+    show: Annotated[int, typer.Option(min=0, help="Concepts listed, the least alike first.")] = 20,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet of all concepts.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary in JSON.")] = False,
+) -> None:
+    """What the second dictionary adds and drops."""
+    from contrastive_concepts.dictionary.compare import compare
+
+    found = compare(a, b)
+    if output:
+        found.concepts.write_parquet(output)
+    if as_json:
+        print(json.dumps(found.summary))
+        return
+    print("\n".join(f"{value:>10} {name}" for name, value in found.summary.items()))
+    for concept, _, added, dropped, jaccard in found.concepts.head(show).iter_rows():
+        if jaccard < 1:
+            changes = [f"+{name}" for name in added] + [f"-{name}" for name in dropped]
+            print(f"{concept} ({jaccard:.2f})\n    {', '.join(changes)}")
+
+
+def explore(
+    folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page, one HTML file.")] = Path("explorer.html"),
+) -> None:
+    """Write one HTML page to search a dictionary in, without server or network."""
+    from contrastive_concepts.dictionary.explorer import write_explorer
+
+    write_explorer(folder, output)
+    print(output)

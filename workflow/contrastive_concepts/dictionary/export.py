@@ -1,0 +1,155 @@
+"""A dictionary's answers in the formats that other programs read."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contrastive_concepts.dictionary.contrastive import BACKGROUND, ContrastiveConcepts, Match
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility.cc_text import write_cc_text
+
+Format = Literal["text", "json", "parquet", "csv", "hf", "standalone"]
+COLUMNS = ("query", "concept", "similarity", "rank", "contrastive_concept")
+LOADER = Path(__file__).with_name("standalone.py")
+STANDALONE = ("concepts.parquet", "contrastive_concepts.parquet", "concepts.faiss", "manifest.json")
+
+
+def export(
+    dictionary: ContrastiveConcepts, prompts: Sequence[str], target: Path, form: Format, name: str = "prompts"
+) -> list[Path]:
+    """Write the contrastive concepts of each prompt, in the order given; returns the files.
+
+    text, a folder: `name`.txt (a line a prompt), bkg_`name`.txt (the same, "background" first) and mapping_`name`.txt
+    (`prompt: concept`), as the authors' tool does. json, csv, parquet: a file. hf: a data-set folder with its card.
+    standalone: the whole dictionary in a folder that numpy, pyarrow and faiss alone can read; prompts play no part.
+    Raises UserError for a target that is there already, or a name that the format cannot hold.
+    """
+    if target.exists() and (target.is_file() or any(target.iterdir())):
+        raise UserError(f"{target}: exists, expected a new {'folder' if form in FOLDERS else 'file'}")
+    if form in FOLDERS:
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if form == "standalone":
+        return _standalone(dictionary, target)
+    matches = dictionary.lookup(prompts)
+    if form == "text":
+        return _text(matches, target, name)
+    if form == "hf":
+        return _hugging_face(dictionary, matches, target)
+    WRITERS[form](matches, target)
+    return [target]
+
+
+FOLDERS = ("text", "hf", "standalone")
+
+
+def _text(matches: Sequence[Match], target: Path, name: str) -> list[Path]:
+    files = [target / f"{name}.txt", target / f"bkg_{name}.txt", target / f"mapping_{name}.txt"]
+    lists = [[text for text in match.contrastive_concepts if text != BACKGROUND] for match in matches]
+    write_cc_text(files[0], lists)
+    write_cc_text(files[1], [[BACKGROUND, *texts] for texts in lists])
+    mapping = []
+    for row, match in enumerate(matches, start=1):
+        if len(match.query.splitlines()) != 1:
+            raise UserError(f"{files[2]}: line {row}: found the prompt {match.query!r}, expected one line")
+        mapping.append(f"{match.query}: {match.concept}\n")
+    files[2].write_text("".join(mapping), encoding="utf-8")
+    return files
+
+
+def _json(matches: Sequence[Match], target: Path) -> None:
+    content = {match.query: match.contrastive_concepts for match in matches}
+    target.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _csv(matches: Sequence[Match], target: Path) -> None:
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in _rows(matches):
+            writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+
+
+def _parquet(matches: Sequence[Match], target: Path) -> None:
+    types = (pa.string(), pa.string(), pa.float32(), pa.int32(), pa.string())
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    columns = zip(*_rows(matches), strict=True) if matches else [[] for _ in COLUMNS]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), target)
+
+
+WRITERS: dict[str, Callable[[Sequence[Match], Path], None]] = {"json": _json, "csv": _csv, "parquet": _parquet}
+
+
+def _hugging_face(dictionary: ContrastiveConcepts, matches: Sequence[Match], target: Path) -> list[Path]:
+    data = target / "data" / "train-00000-of-00001.parquet"
+    data.parent.mkdir()
+    _parquet(matches, data)
+    manifest = dictionary.manifest
+    card = target / "README.md"
+    facts = [
+        f"| corpus | {manifest.corpus} |",
+        *(f"| {name} | {value} |" for name, value in manifest.thresholds.items()),
+        f"| text encoder | {manifest.encoder.name} |",
+        f"| judge | {', '.join(str(value) for value in manifest.judge.get('model') or manifest.judge['judge'])} |",
+        f"| queries | {len(matches)} |",
+        f"| contrastive concepts | {sum(len(match.contrastive_concepts) for match in matches)} |",
+    ]
+    card.write_text(CARD.format(run=json.dumps(manifest.run), facts="\n".join(facts)), encoding="utf-8")
+    return [data, card]
+
+
+CARD = """\
+---
+pretty_name: {run}
+task_categories:
+- image-segmentation
+tags:
+- open-vocabulary-segmentation
+- contrastive-concepts
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*
+---
+
+# Contrastive concepts
+
+What each query is usually seen with (CC^D of arXiv 2407.05061): a row a query and contrastive concept, the most
+frequent first. Give a segmenter the query and these texts, and keep the pixels of the query.
+
+| | |
+| --- | --- |
+{facts}
+
+`query`: the text asked; `concept`: the concept of the dictionary that it was mapped to; `similarity`: their cosine;
+`rank`: from 1; `contrastive_concept`: the negative.
+"""
+
+
+def _standalone(dictionary: ContrastiveConcepts, target: Path) -> list[Path]:
+    for name in STANDALONE:
+        shutil.copyfile(dictionary.folder / name, target / name)
+    shutil.copyfile(LOADER, target / "contrastive.py")
+    return [target / name for name in (*STANDALONE, "contrastive.py")]
+
+
+def _rows(matches: Sequence[Match]) -> list[tuple[str, str, float, int, str]]:
+    return [
+        (match.query, match.concept, match.similarity, rank, text)
+        for match in matches
+        for rank, text in enumerate(match.contrastive_concepts, start=1)
+    ]
+
+
+def _harmless(cell: str) -> str:
+    """A spreadsheet runs what begins so as a formula; an apostrophe makes it text."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

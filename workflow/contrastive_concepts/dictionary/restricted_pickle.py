@@ -1,0 +1,152 @@
+"""Reading a pickle that a stranger made: builtin containers, numpy arrays, torch CPU tensors, and nothing else."""
+
+import io
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contrastive_concepts.errors import UserError
+
+STORAGES = {
+    "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
+    "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
+}  # fmt: skip
+
+
+class _NdarrayMarker:
+    """Stands for numpy.ndarray, which pickles name and never need to call."""
+
+
+def load_restricted(path: Path) -> Any:
+    """The object in a pickle. Nothing outside a short list is called, and nothing larger than the file is allocated.
+
+    Raises UserError for a file that is no pickle, is cut off, or names anything else, which it names.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Restricted(file, path).load()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(f"{path}: asks for more memory than there is, expected a pickle of its file's size") from None
+    except Exception as error:  # a pickle is a program: a damaged one fails in any way
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: not a whole pickle ({reason})") from None
+
+
+class _Restricted(pickle.Unpickler):
+    def __init__(self, file: io.BufferedReader, path: Path) -> None:
+        super().__init__(file, encoding="latin1")
+        self._path = path
+        self._size = path.stat().st_size
+
+    def find_class(self, module: str, name: str) -> Any:
+        admitted: dict[tuple[str, str], Any] = {
+            **{(module, "set"): set for module in ("builtins", "__builtin__")},
+            **{(module, "frozenset"): frozenset for module in ("builtins", "__builtin__")},
+            ("collections", "OrderedDict"): OrderedDict,
+            ("_codecs", "encode"): _encode,
+            ("numpy", "ndarray"): _NdarrayMarker,
+            ("numpy", "dtype"): _dtype,
+            **{
+                (f"numpy.{core}.{part}", function): known
+                for core in ("core", "_core")
+                for part, function, known in (
+                    ("multiarray", "_reconstruct", _reconstruct),
+                    ("multiarray", "scalar", _scalar),
+                    ("numeric", "_frombuffer", _frombuffer),
+                )
+            },
+            ("torch._utils", "_rebuild_tensor_v2"): self._rebuild_tensor,
+            ("torch.storage", "_load_from_bytes"): _storage,
+        }
+        if (module, name) not in admitted:
+            raise UserError(
+                f"{self._path}: found {module}.{name}, expected builtin containers, numpy arrays, torch CPU tensors"
+            )
+        return admitted[module, name]
+
+    def persistent_load(self, identifier: Any) -> Any:
+        raise UserError(f"{self._path}: found a reference to data outside of the file, expected a plain pickle")
+
+    def _rebuild_tensor(
+        self, storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+    ) -> "np.ndarray[Any, Any]":
+        """The tensor as an array. Strides may repeat a storage without bound, so its bytes must fit into the file."""
+        values: np.ndarray[Any, Any] = storage
+        count = int(np.prod(size, dtype=object)) if size else 1
+        if count * values.itemsize > self._size:
+            raise UserError(f"{self._path}: found a tensor of {count} numbers, expected no more than the file holds")
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if count and not (0 <= offset <= last < len(values) and min(stride, default=0) >= 0):
+            raise UserError(f"{self._path}: found a tensor of shape {tuple(size)} outside of its storage")
+        view = np.lib.stride_tricks.as_strided(
+            values[offset:], tuple(size), tuple(step * values.itemsize for step in stride)
+        )
+        return view.copy()
+
+
+def _encode(text: str, encoding: str = "latin1", *_: Any) -> bytes:
+    """How protocol 2 writes bytes."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"found bytes in {encoding}, expected latin1")
+    return text.encode("latin1")
+
+
+def _reconstruct(kind: Any, shape: tuple[int, ...], code: Any) -> "np.ndarray[Any, Any]":
+    """An empty array, which its state then fills."""
+    if kind is not _NdarrayMarker or tuple(shape) != (0,):
+        raise ValueError(f"found an array of shape {tuple(shape)} before its data, expected (0,)")
+    return np.ndarray((0,), np.int8)
+
+
+def _dtype(code: Any, align: bool = False, copy: bool = False) -> "np.dtype[Any]":
+    kind: np.dtype[Any] = np.dtype(code)
+    if kind.itemsize > 1024:
+        raise ValueError(f"found elements of {kind.itemsize} bytes, expected numbers or short strings")
+    return kind
+
+
+def _scalar(kind: "np.dtype[Any]", data: Any = None) -> Any:
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    if kind.hasobject or not isinstance(data, bytes) or len(data) != kind.itemsize:
+        raise ValueError("found a scalar without its bytes")
+    return np.frombuffer(data, kind)[0]
+
+
+def _frombuffer(data: Any, kind: "np.dtype[Any]", shape: tuple[int, ...], order: str) -> "np.ndarray[Any, Any]":
+    if kind.hasobject:
+        raise ValueError("found an array of objects, expected numbers")
+    return np.frombuffer(data, kind).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+
+
+def _storage(data: bytes) -> "np.ndarray[Any, Any]":
+    """torch's stream of a CPU storage: magic number, version, system, description, keys; then its length and bytes."""
+    stream = io.BytesIO(data)
+    *_, description, _ = (_StorageStream(stream).load() for _ in range(5))
+    if not isinstance(description, np.dtype):
+        raise ValueError("found a tensor without a known storage")
+    length = int.from_bytes(stream.read(8), "little")
+    content = stream.read()
+    if len(content) != length * description.itemsize:
+        raise ValueError(f"found {len(content)} bytes of a tensor, expected {length * description.itemsize}")
+    return np.frombuffer(content, description)
+
+
+class _StorageStream(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module != "torch" or name not in STORAGES:
+            raise ValueError(f"found {module}.{name} in a tensor, expected a storage of numbers")
+        return np.dtype(STORAGES[name])
+
+    def persistent_load(self, identifier: Any) -> Any:
+        """("storage", its type, key, device, length, view)."""
+        if identifier[3] != "cpu":
+            raise ValueError(f"found a tensor on {identifier[3]}, expected one on the cpu")
+        return identifier[1]

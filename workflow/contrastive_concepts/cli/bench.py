@@ -53,6 +53,41 @@ def segmentation(
         print(f"{count} images: peak {json.loads(done.stdout)} MB", flush=True)
 
 
+@app.command()
+def judge(
+    vocabulary: Annotated[Path, typer.Argument(help="A list of concepts, one a line.")],
+    words: Annotated[int, typer.Option(help="Words asked in each measurement, spread over the list.")] = 128,
+    vllm_python: Annotated[
+        Path | None,
+        typer.Option(help="Python of vLLM's environment (envs/vllm_cpu.py); without it no server is measured."),
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page whose section `Judge` is written anew.")] = None,
+) -> None:
+    """Words a second, through a vLLM server and in process, one at a time and many at once."""
+    import tempfile
+
+    from contrastive_concepts.bench.judging import WARM_UP, cpu_server, measure_judges
+    from contrastive_concepts.bench.page import machine, markdown_table, write_section
+    from contrastive_concepts.config.visibility import TransformersJudge
+    from contrastive_concepts.visibility.in_process import InProcessJudge
+    from contrastive_concepts.vocabulary.concepts import read_names
+
+    names = list(dict.fromkeys(read_names(vocabulary)))
+    chosen = names[:: max(1, len(names) // (words + WARM_UP))][: words + WARM_UP]
+    with tempfile.TemporaryDirectory() as folder:
+        server = None
+        if vllm_python is not None:
+            InProcessJudge(TransformersJudge(judge="transformers")).save(Path(folder))
+            server = cpu_server(vllm_python, Path(folder))
+        found = measure_judges(chosen, server)
+    rows = [(t.judge, t.form, t.at_once, f"{t.words_per_second:.1f}") for t in found]
+    text = f"{len(chosen) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n\n"
+    text += markdown_table(["judge", "form", "requests or words at once", "words/s"], rows)
+    print(text)
+    if page is not None:
+        write_section(page, "Judge", text)
+
+
 def _segmenter(method: str, model: str) -> "Segmenter":
     import open_clip
     import torch

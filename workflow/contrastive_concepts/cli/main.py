@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import bench, calibrate, configuration, data, exchange, query
+from contrastive_concepts.cli import audit, bench, calibrate, configuration, data, exchange, query
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app.command("import")(exchange.import_)
 app.command("export")(exchange.export)
 app.command("diff")(exchange.diff)
 app.command("explore")(exchange.explore)
+app.command("audit")(audit.audit)
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(configuration.app, name="config")
 app.add_typer(data.app, name="data")

@@ -77,6 +77,12 @@ class InProcessJudge:
                 output = model.generate(**inputs.to(model.device), max_new_tokens=LIST_TOKENS, do_sample=False)
             yield key, str(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
+    def save(self, folder: Path) -> None:
+        """Write the model as a folder of weights and tokeniser that a server can load."""
+        model, tokenizer = self._loaded
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
     def _batches(self, words: Sequence[str]) -> Iterator[list[str]]:
         """Words of equal length in tokens together: no padding, so a batch cannot change a score."""
         by_length: dict[int, list[str]] = {}

@@ -1,0 +1,88 @@
+"""The report on verdicts, the page of measurements, and the command that writes them."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from contrastive_concepts.bench.page import markdown_table, write_section
+from contrastive_concepts.cli import audit as command
+from contrastive_concepts.config.visibility import AuditSettings
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility.audit import audit, write_audit
+
+ROWS = [
+    ("boat", 0.97, True, True, "yes"),
+    ("Dog", 0.61, True, True, "yes"),
+    ("a|b <i>", 0.45, False, True, "no"),
+    ("liberty", 0.93, True, True, "yes"),
+    ("logic", 0.05, False, True, "no"),
+    ("hill", 0.20, False, True, "no"),
+    ("ehm", None, False, False, "maybe\nso"),
+]
+RATED = "WORD,IMAG,CONC\nboat,6.3,6.0\ndog,6.4,\nliberty,3.0,2.2\nlogic,2.0,2.0\nhill,6.1,5.9\nehm,6.0,6.0\n"
+
+
+def verdicts() -> pl.DataFrame:
+    table = pl.DataFrame(ROWS, schema=["concept", "p_visible", "visible", "parsed", "answer"], orient="row")
+    return table.with_columns(judge=pl.lit("vllm"), model=pl.lit("m"), revision=pl.lit("r"), prompt_hash=pl.lit("h"))
+
+
+@pytest.fixture
+def ratings(tmp_path: Path) -> Path:
+    path = tmp_path / "ratings.csv"
+    path.write_text(RATED)
+    return path
+
+
+def test_words_come_by_p_then_in_doubt_then_unparsed() -> None:
+    table, sections = audit(verdicts(), 0.5, AuditSettings(nearest=2))
+    assert table["concept"].to_list() == ["boat", "liberty", "Dog", "a|b <i>", "hill", "logic", "ehm"]
+    by_title = {section.title: section.table for section in sections}
+    assert list(by_title) == ["Summary", "In doubt", "Unparsed", "All words by P(visible)"]
+    assert by_title["In doubt"]["concept"].to_list() == ["a|b <i>", "Dog"]
+    assert by_title["Unparsed"].rows() == [("ehm", "maybe\nso")]
+    assert dict(by_title["Summary"].iter_rows())["visible"] == "3"
+
+
+def test_with_ratings_agreement_and_the_surest_mistakes_are_told(ratings: Path) -> None:
+    table, sections = audit(verdicts(), 0.5, AuditSettings(), ratings)
+    assert dict(table.select("concept", "IMAG").iter_rows())["Dog"] == 6.4
+    by_title = {section.title: section.table for section in sections}
+    image = by_title["Agreement with people"].row(0, named=True)
+    # boat, dog and hill are seen, liberty and logic are not: of six pairs, liberty wins over dog and hill.
+    assert (image["words"], image["auc"], image["accuracy"]) == (5, pytest.approx(4 / 6), pytest.approx(3 / 5))
+    assert by_title["Agreement with people"]["words"].to_list() == [5, 4]
+    assert by_title["Worst disagreements"]["concept"].to_list() == ["liberty", "hill"]
+
+
+def test_the_command_writes_three_files_and_nothing_in_a_name_is_markup(ratings: Path, tmp_path: Path) -> None:
+    verdicts().write_parquet(tmp_path / "v.parquet")
+    command.audit(tmp_path / "v.parquet", tmp_path / "out", ratings, nearest=3)
+    markdown, html = ((tmp_path / "out" / f"audit.{kind}").read_text() for kind in ("md", "html"))
+    assert r"| a\|b <i> | 0.45 | no | no |" in markdown
+    assert "| ehm | maybe so |" in markdown
+    assert "<td>a|b &lt;i&gt;</td>" in html
+    assert pl.read_parquet(tmp_path / "out" / "audit.parquet").height == len(ROWS)
+    with pytest.raises(UserError, match=r"none.parquet: cannot be read as verdicts"):
+        command.audit(tmp_path / "none.parquet", tmp_path / "out")
+
+
+def test_no_verdicts_and_no_known_word_are_a_report_too(ratings: Path, tmp_path: Path) -> None:
+    table, sections = audit(verdicts().head(0), 0.5, AuditSettings(), ratings)
+    write_audit(table, sections, tmp_path / "a.md", tmp_path / "a.html", tmp_path / "a.parquet")
+    assert "| IMAG | 0 |" in (tmp_path / "a.md").read_text()
+
+
+def test_a_section_of_the_page_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    write_section(page, "Mining", "fast\n")
+    write_section(page, "Judge", markdown_table(["a"], [[1]]))
+    write_section(page, "Mining", "faster")
+    text = page.read_text()
+    assert text.startswith("# Performance\n")
+    assert text.index("## Mining\n\nfaster\n") < text.index("## Judge\n\n| a |\n| --- |\n| 1 |\n")
+    assert "fast\n\n" not in text
+    before = page.read_text()
+    write_section(page, "Judge", markdown_table(["a"], [[1]]))
+    assert page.read_text() == before

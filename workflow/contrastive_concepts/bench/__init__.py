@@ -1,0 +1,1 @@
+"""Speed of the parts, measured on the machine at hand."""

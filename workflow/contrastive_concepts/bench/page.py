@@ -1,0 +1,35 @@
+"""The page of measurements: one section a part, written anew by the command that measured it."""
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+TITLE = "# Performance\n\nMeasured by `contrastive-concepts bench`, on the machine that each section names.\n"
+
+
+def write_section(page: Path, title: str, text: str) -> None:
+    """Replace the section `## title` of a Markdown page, or add it at the end; the page is made where it is absent."""
+    old = page.read_text(encoding="utf-8") if page.is_file() else TITLE
+    section = f"## {title}\n\n{text.strip()}\n"
+    found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", old, re.MULTILINE | re.DOTALL)
+    if found is None:
+        new = f"{old.rstrip()}\n\n{section}"
+    else:
+        new = f"{old[: found.start()]}{section}\n{old[found.end() :]}".rstrip() + "\n"
+    page.write_text(new, encoding="utf-8")
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def machine() -> str:
+    """Processor, cores and load of this machine, in words."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file() and (named := re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE)):
+        model = named[1]
+    return f"{os.cpu_count()} cores ({model}), load average {os.getloadavg()[0]:.1f}"

@@ -1,0 +1,36 @@
+"""`contrastive-concepts audit`: a report on the judge's verdicts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def audit(
+    verdicts: Annotated[Path, typer.Argument(help="A run's visibility/visibility.parquet.")],
+    folder: Annotated[Path, typer.Argument(help="Where audit.md, audit.html and audit.parquet are written.")],
+    ratings: Annotated[Path | None, typer.Option(help="CSV or TSV of words rated by people.")] = None,
+    word: Annotated[str, typer.Option(help="Column of the words.")] = "WORD",
+    rating: Annotated[list[str] | None, typer.Option(help="Column of ratings; the first one counts.")] = None,
+    low: Annotated[float, typer.Option(help="The lowest rating of the scale.")] = 1,
+    high: Annotated[float, typer.Option(help="The highest rating of the scale.")] = 7,
+    threshold: Annotated[float, typer.Option(help="The threshold that the verdicts were made with.")] = 0.5,
+    nearest: Annotated[int, typer.Option(help="Words listed of each kind.")] = 50,
+) -> None:
+    """Words by P(visible), those in doubt, those unparsed, and, with ratings, how far people agree."""
+    import polars as pl
+
+    from contrastive_concepts.config.visibility import AuditSettings
+    from contrastive_concepts.errors import UserError
+    from contrastive_concepts.visibility.audit import audit as audit_verdicts
+    from contrastive_concepts.visibility.audit import write_audit
+
+    try:
+        table = pl.read_parquet(verdicts)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{verdicts}: cannot be read as verdicts ({str(error).splitlines()[0]})") from None
+    settings = AuditSettings(word=word, ratings=rating or ["IMAG", "CONC"], low=low, high=high, nearest=nearest)
+    table, sections = audit_verdicts(table, threshold, settings, ratings)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_audit(table, sections, folder / "audit.md", folder / "audit.html", folder / "audit.parquet")
+    print(f"{folder / 'audit.md'}: {table.height} concepts, {int(table['visible'].sum())} visible")

@@ -1,0 +1,145 @@
+"""What the judge said, for people to look through: by P(visible), in doubt, unparsed, and against human ratings."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jinja2 import Environment
+
+from contrastive_concepts.config.visibility import AuditSettings
+from contrastive_concepts.visibility.agreement import MIDDLE, agreement, read_ratings
+
+SHOWN = ["concept", "p_visible", "visible", "answer"]
+
+MARKDOWN = """\
+# Audit of the verdicts on visibility
+
+{% for section in sections %}
+## {{ section.title }}
+
+{{ section.text }}
+{% if section.table.height %}
+
+| {{ section.table.columns | join(" | ") }} |
+|{{ " --- |" * section.table.width }}
+{% for row in section.table.iter_rows() %}
+| {% for value in row %}{{ value | cell | replace("|", "\\\\|") }} |{{ " " if not loop.last }}{% endfor %}
+
+{% endfor %}
+{% endif %}
+
+{% endfor %}"""
+
+HTML = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Audit of the verdicts on visibility</title>
+<style>body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:left}</style>
+</head><body>
+<h1>Audit of the verdicts on visibility</h1>
+{% for section in sections %}
+<h2>{{ section.title }}</h2>
+<p>{{ section.text }}</p>
+{% if section.table.height %}
+<table><thead><tr>{% for name in section.table.columns %}<th>{{ name }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in section.table.iter_rows() %}
+<tr>{% for value in row %}<td>{{ value | cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table>
+{% endif %}
+{% endfor %}
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a sentence, and a table that may be empty."""
+
+    title: str
+    text: str
+    table: pl.DataFrame
+
+
+def audit(
+    verdicts: pl.DataFrame, threshold: float, settings: AuditSettings, ratings_path: str | Path | None = None
+) -> tuple[pl.DataFrame, list[Section]]:
+    """The verdicts by P(visible), the surest first, with their ratings; and the report's sections.
+
+    `verdicts` as `judging.judge_concepts` gives them; ratings are joined by the concept's name in lower case and stand
+    on the scale 1-7. Raises UserError where the ratings cannot be read.
+    """
+    table = verdicts.sort("p_visible", descending=True, nulls_last=True, maintain_order=True)
+    rated = [] if ratings_path is None else settings.ratings
+    if ratings_path is not None:
+        ratings = read_ratings(ratings_path, settings).rename({"word": "_word"})
+        table = table.with_columns(_word=pl.col("concept").str.to_lowercase()).join(
+            ratings, on="_word", how="left", maintain_order="left"
+        )
+        table = table.drop("_word")
+    parsed = table.filter("parsed")
+    doubtful = parsed.sort((pl.col("p_visible") - threshold).abs(), maintain_order=True).head(settings.nearest)
+    unparsed = table.filter(~pl.col("parsed"))
+    sections = [_summary(table, threshold)]
+    if rated:
+        sections.append(_agreement(parsed, rated))
+        sections.append(_disagreements(parsed, rated[0], settings.nearest))
+    sections += [
+        Section("In doubt", f"The {doubtful.height} words nearest to the threshold.", doubtful.select(SHOWN + rated)),
+        Section(
+            "Unparsed", f"{unparsed.height} answers were neither yes nor no.", unparsed.select("concept", "answer")
+        ),
+        Section("All words by P(visible)", f"{parsed.height} words.", parsed.select(*SHOWN[:3], *rated)),
+    ]
+    return table, sections
+
+
+def write_audit(table: pl.DataFrame, sections: list[Section], markdown: Path, html: Path, parquet: Path) -> None:
+    """The sections as Markdown and as HTML, and the whole table as parquet."""
+    for path, template, escape in ((markdown, MARKDOWN, False), (html, HTML, True)):
+        environment = Environment(autoescape=escape, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["cell"] = _cell
+        path.write_text(environment.from_string(template).render(sections=sections).rstrip() + "\n", encoding="utf-8")
+    table.write_parquet(parquet)
+
+
+def _summary(table: pl.DataFrame, threshold: float) -> Section:
+    said: dict[str, object] = {
+        "concepts": table.height,
+        "visible": int(table["visible"].sum()),
+        "not visible": int((table["parsed"] & ~table["visible"]).sum()),
+        "unparsed": int((~table["parsed"]).sum()),
+        "threshold": threshold,
+    }
+    said |= {name: ", ".join(sorted(set(table[name]))) for name in ("judge", "model", "revision", "prompt_hash")}
+    rows = [(name, _cell(value)) for name, value in said.items()]
+    return Section("Summary", "Who judged, and what came of it.", pl.DataFrame(rows, ["what", "value"], orient="row"))
+
+
+def _agreement(parsed: pl.DataFrame, rated: list[str]) -> Section:
+    rows = []
+    for name in rated:
+        ratings, scores = parsed[name].cast(pl.Float64).to_numpy(), parsed["p_visible"].to_numpy()
+        known = ~np.isnan(ratings)
+        right = parsed["visible"].to_numpy()[known] == (ratings[known] >= MIDDLE)
+        accuracy = float(right.mean()) if known.any() else float("nan")
+        rows.append({"rating": name, **asdict(agreement(scores, ratings)), "accuracy": accuracy})
+    text = "AUC and accuracy split the ratings in the middle of their scale; clear-cut words lie in its outer parts."
+    return Section("Agreement with people", text, pl.DataFrame(rows))
+
+
+def _disagreements(parsed: pl.DataFrame, rating: str, nearest: int) -> Section:
+    seen = pl.col(rating) >= MIDDLE
+    wrong = parsed.filter(pl.col(rating).is_not_null() & (seen != pl.col("visible")))
+    wrong = wrong.sort((pl.col("p_visible") - seen.cast(pl.Float64)).abs(), descending=True, maintain_order=True)
+    text = f"The judge and {rating} disagree on {wrong.height} words; those it was surest of:"
+    return Section("Worst disagreements", text, wrong.head(nearest).select(*SHOWN, rating))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("\n", " ")

@@ -94,6 +94,23 @@ def test_layout_of_the_tables() -> None:
     assert made["6"].columns == (("VOC21", "CC_D"),)
 
 
+def test_what_shares_a_name_keeps_a_place_of_its_own() -> None:
+    rows = [
+        score("voc_a", "CC_D", 50.0, kind="voc21"),
+        score("voc_b", "CC_D", 60.0, kind="voc21"),
+        score("voc_a", "CC_D", 55.0, kind="voc21", segmenter="other"),
+    ]
+    table = tables(rows)["1"]
+    assert [labels[0] for labels, _ in table.rows] == ["MaskCLIP (s)", "MaskCLIP (other)"]
+    cells = {
+        (labels[0], place): cell for labels, row in table.rows for place, cell in zip(table.columns, row, strict=True)
+    }
+    assert cells["MaskCLIP (s)", ("voc_a", "CC_D")].value == 50.0
+    assert cells["MaskCLIP (s)", ("voc_b", "CC_D")].value == 60.0
+    assert cells["MaskCLIP (other)", ("voc_a", "CC_D")].value == 55.0
+    assert cells["MaskCLIP (s)", ("voc_a", "CC_D")].published is None
+
+
 def test_sweeps_stand_beside_the_papers() -> None:
     def point(threshold: str, step: float, value: float, metric: str) -> dict[str, Any]:
         return {"threshold": threshold, "step": step, **score("ade100", "CC_D", value, kind="ade20k", metric=metric)}

@@ -122,6 +122,17 @@ def set_inputs(wildcards):
     }
 
 
+def selection_of(wildcards):
+    """The thresholds that a contrastive set depends on: none but for those of a dictionary."""
+    if BENCHMARK.sets[wildcards.set].kind != "dictionary":
+        return None
+    return {
+        "settings": SETTINGS.selection.model_dump(),
+        "gamma": SETTINGS.selection.gamma_for(CORPUS.corpus),
+        "unparsed": SETTINGS.visibility.unparsed,
+    }
+
+
 def stage_tables():
     """What the selection of contrastive concepts acts on."""
     return {

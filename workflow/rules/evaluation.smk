@@ -33,10 +33,8 @@ rule contrastive_set:
     params:
         name="{set}",
         settings=lambda wildcards: BENCHMARK.sets[wildcards.set].model_dump(),
-        selection=SETTINGS.selection.model_dump(),
-        gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
-        unparsed=SETTINGS.visibility.unparsed,
-        code=code_sha256("evaluation.resolve"),
+        selection=selection_of,
+        code=code_sha256("evaluation.resolve", "evaluation.mined_sets"),
     script:
         "../scripts/contrastive_set.py"
 
@@ -94,9 +92,7 @@ if SWEEP:
                 **BENCHMARK.sets[wildcards.set].model_dump(),
                 wildcards.threshold: float(wildcards.value),
             },
-            selection=SETTINGS.selection.model_dump(),
-            gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
-            unparsed=SETTINGS.visibility.unparsed,
+            selection=selection_of,
             code=code_sha256("evaluation.resolve", "evaluation.mined_sets"),
 
     use rule cell as sweep_cell with:
@@ -173,7 +169,12 @@ rule tables:
         taken=f"{RESULTS}/benchmark/taken.parquet",
         published=RESOURCES / "paper_tables.json",
     output:
-        tables=directory(f"{RESULTS}/benchmark/tables"),
+        tables=report(
+            directory(f"{RESULTS}/benchmark/tables"),
+            patterns=["table_{number}.csv"],
+            category="Benchmark",
+            labels={"what": "Table {number}"},
+        ),
         summary=report(
             f"{RESULTS}/benchmark/summary.md",
             category="Benchmark",

@@ -36,7 +36,9 @@ with job_log(snakemake.log[0]):
             load_embeddings(files.vectors),
             pl.read_parquet(files.parts) if files.get("parts") else None,
         )
-        every = select_lists(tables, SelectionSettings(**params.selection), params.gamma, params.unparsed, settings)
+        selection = params.selection
+        thresholds = SelectionSettings(**selection["settings"])
+        every = select_lists(tables, thresholds, selection["gamma"], selection["unparsed"], settings)
         lists = lists_of_queries(every, pl.read_parquet(files.queries))
     chosen = resolve(
         params.name,

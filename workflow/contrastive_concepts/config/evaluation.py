@@ -49,7 +49,7 @@ class SegmenterSettings(Settings):
     prompts: Literal["paper", "original"] = Field(
         "paper", description="paper: the 80 ImageNet prompts for all methods (6.1); original: those of its authors."
     )
-    options: dict[str, bool | int | float] = Field({}, description="Further options of the method's class.")
+    options: dict[str, bool | int | float | str] = Field({}, description="Further options of the method's class.")
 
 
 class FolderDataset(Settings):

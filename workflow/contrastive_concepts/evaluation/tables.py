@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -44,8 +45,13 @@ class Table:
         return not any(cell.value is not None for _, cells in self.rows for cell in cells)
 
 
-Model = tuple[str, str]
-"""Method and training data, as the paper names them."""
+class Model(NamedTuple):
+    """A segmenter on a backbone; method and training data as the paper names them."""
+
+    segmenter: str
+    backbone: str
+    method: str
+    training_data: str
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,16 @@ class Scores:
 
     def models(self) -> list[Model]:
         """In the order of the paper's tables, training data in the order of the config."""
-        found = self.table.select("method", "training_data").unique(maintain_order=True).iter_rows()
+        found = self.table.select("segmenter", "backbone", "method", "training_data").unique(maintain_order=True)
         order = list(METHODS)
-        return [(METHODS[m], data) for m, data in sorted(found, key=lambda row: order.index(row[0]))]
+        rows = sorted(found.iter_rows(), key=lambda row: order.index(row[2]))
+        return [Model(segmenter, backbone, METHODS[method], data) for segmenter, backbone, method, data in rows]
+
+    def labels(self, model: Model) -> tuple[str, str]:
+        """Method and training data; the segmenter's own name where several share the method."""
+        same = {other.segmenter for other in self.models() if other.method == model.method}
+        name = model.method if len(same) == 1 else f"{model.method} ({model.segmenter})"
+        return name, model.training_data
 
     def groups(self, paper: Sequence[str]) -> list[str]:
         """The paper's data sets of a table that were run, then those that the paper does not have."""
@@ -67,14 +80,9 @@ class Scores:
         return [name for name in paper if name in run] + [name for name in run if name not in DATASETS.values()]
 
     def cell(self, number: str, metric: str, model: Model, group: str, column: str) -> TableCell:
-        printed = self.published.value(number, group, *model, column)
-        name = {label: method for method, label in METHODS.items()}[model[0]]
-        found = self.table.filter(
-            (pl.col("metric") == metric)
-            & (pl.col("group") == group)
-            & (pl.col("method") == name)
-            & (pl.col("training_data") == model[1])
-        )
+        printed = self.published.value(number, group, model.method, model.training_data, column)
+        place = {"metric": metric, "group": group, "segmenter": model.segmenter, "backbone": model.backbone}
+        found = self.table.filter(*(pl.col(name) == value for name, value in place.items()))
         if column == "grid bound":
             bound = found["grid_bound"].drop_nulls()
             return TableCell(bound[0] if len(bound) else None)
@@ -89,9 +97,9 @@ def build_tables(scores: pl.DataFrame, sweeps: pl.DataFrame, published: Publishe
     """Tables 1 to 7 of what was run; a table of which no cell was run is left out.
 
     scores, sweeps: as `results` makes them."""
-    group = pl.col("kind").replace_strict(DATASETS, default=None, return_dtype=pl.String)
-    named = scores.with_columns(pl.coalesce(group, pl.col("dataset")).alias("group"))
-    made = Scores(named, published)
+    paper = pl.col("kind").replace_strict(DATASETS, default=None, return_dtype=pl.String)
+    alone = pl.col("dataset").n_unique().over("kind") == 1
+    made = Scores(scores.with_columns(group=pl.coalesce(pl.when(alone).then(paper), pl.col("dataset"))), published)
     tables = [
         _by_dataset(made, "1", "IoU-single", ("VOC21", "Cityscapes", "ADE20k"), _columns_1),
         _filter_steps(made),
@@ -147,7 +155,8 @@ def _by_dataset(
     """A row a method, data sets side by side; columns that nobody filled or published are left out."""
     columns = tuple((group, column) for group in scores.groups(paper) for column in columns_of(group))
     rows = tuple(
-        (model, tuple(scores.cell(number, metric, model, *place) for place in columns)) for model in scores.models()
+        (scores.labels(model), tuple(scores.cell(number, metric, model, *place) for place in columns))
+        for model in scores.models()
     )
     return _without_empty(Table(number, CAPTIONS[number], ("method", "CLIP data"), columns, rows))
 
@@ -160,26 +169,28 @@ def _filter_steps(scores: Scores) -> Table:
         ((label,), tuple(scores.cell("2a", "IoU-single", model, group, column) for group, model in places))
         for label, column in steps.items()
     )
-    columns = tuple((group, " ".join(model)) for group, model in places)
+    columns = tuple((group, " ".join(scores.labels(model))) for group, model in places)
     return _without_empty(Table("2a", CAPTIONS["2a"], ("step",), columns, rows))
 
 
 def _backbones(scores: Scores) -> Table:
     """Table 2c: MaskCLIP alone."""
-    table = _by_dataset(scores, "2c", "IoU-single", ("VOC21",), lambda group: ("BG", "CC_L", "CC_D"))
-    rows = tuple(row for row in table.rows if row[0][0] == "MaskCLIP")
-    return _without_empty(Table("2c", table.caption, table.labels, table.columns, rows))
+    only = Scores(scores.table.filter(pl.col("method") == "maskclip"), scores.published)
+    return _by_dataset(only, "2c", "IoU-single", ("VOC21",), lambda group: ("BG", "CC_L", "CC_D"))
 
 
 def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataFrame, published: Published) -> Table:
     """Tables 4 and 5: the values of a threshold side by side, data sets below one another."""
     found = sweeps.filter(pl.col("threshold").is_in(thresholds) & (pl.col("metric") == metric))
     columns = tuple(found.select("threshold", "step").unique(maintain_order=True).iter_rows())
-    models = found.select("dataset", "method", "training_data").unique(maintain_order=True).rows()
+    models = found.select("dataset", "segmenter", "backbone", "method", "training_data").unique(maintain_order=True)
 
-    def cells(dataset: str, method: str, data: str) -> Iterator[TableCell]:
+    def cells(dataset: str, segmenter: str, backbone: str, method: str, data: str) -> Iterator[TableCell]:
         for threshold, step in columns:
-            place = {"dataset": dataset, "method": method, "training_data": data, "threshold": threshold, "step": step}
+            place = {"dataset": dataset, "segmenter": segmenter, "backbone": backbone} | {
+                "threshold": threshold,
+                "step": step,
+            }
             rows = found.filter(*(pl.col(name) == value for name, value in place.items()))
             printed = published.value(number, threshold, METHODS[method], data, f"{step:g}")
             if rows.is_empty():
@@ -188,7 +199,10 @@ def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataF
                 value, low, high, original = rows.select("value", "low", "high", "original").row(0)
                 yield TableCell(value, low, high, original, printed)
 
-    rows = tuple(((METHODS[m], data, dataset), tuple(cells(dataset, m, data))) for dataset, m, data in models)
+    rows = tuple(
+        ((METHODS[method], data, dataset), tuple(cells(dataset, segmenter, backbone, method, data)))
+        for dataset, segmenter, backbone, method, data in models.iter_rows()
+    )
     named = tuple((threshold, f"{step:g}") for threshold, step in columns)
     return Table(number, CAPTIONS[number], ("method", "CLIP data", "data set"), named, rows)
 

@@ -168,6 +168,7 @@ def test_the_summary_names_what_took_the_pixels() -> None:
         [{**place, "set": "ccd", "query": "boat", "concept": text, "pixels": n, "share": n / 4}
          for text, n in (("water", 3), ("sky", 1))]
     )  # fmt: skip
-    text = summary(made, differences, classes, taken)
+    scores = pl.DataFrame([score("toyworld", "CC_D", 30.0, set="ccd")], SCORES)
+    text = summary(made, scores, differences, classes, taken)
     assert "| IoU-single | s | b | toyworld | CC_D - BG | +5.0 [+4.0, +6.0] |" in text
     assert "| boat | 3 | 20.0 | 30.0 | water 75 %, sky 25 % |" in text

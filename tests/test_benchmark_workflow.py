@@ -41,13 +41,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             "train": {"kind": "toyworld", "images": 3, "seed": 2, "tables": False},
         },
         "sets": {
-            "none": {"kind": "none"},
             "bg": {"kind": "background"},
             "own": {"kind": "background", "original": True},
             "ccd": {"kind": "dictionary"},
             "raw": {"kind": "dictionary", "filters": []},
             "random": {"kind": "random", "like": "ccd"},
-            "list": {"kind": "list", "concepts": ["sky", "water"]},
             "present": {"kind": "image_oracle"},
             "all": {"kind": "oracle"},
         },
@@ -75,8 +73,8 @@ def test_every_cell_has_its_scores(project: Project) -> None:
     assert ("mask", "own", "mIoU") not in found
     assert ("mask", "all", "IoU-single") in found
     assert ("mask", "all", "mIoU") not in found
-    # MaskCLIP has no own handling: 8 sets; the two oracles have no mIoU.
-    assert len(found) == (8 + 6) + (9 + 7)
+    # MaskCLIP has no own handling: 6 sets; the two oracles have no mIoU.
+    assert len(found) == (6 + 4) + (7 + 5)
     assert scores["value"].is_between(0, 100).all()
     assert (scores["images"] == 6).all()
     sweeps = pl.read_parquet(tables(project) / "sweeps.parquet")

@@ -260,6 +260,7 @@ def test_sets_never_contrast_a_query_with_itself() -> None:
     with pytest.raises(UserError, match="'cat' is missing"):
         chosen.negatives("cat")
     assert cs.image_oracle(CLASSES).negatives("boat", ["boat", "water"]) == ("water",)
+    assert cs.image_oracle(CLASSES).negatives("boat", ["background", "boat"]) == ("background",)
     assert cs.oracle(CLASSES).negatives("boat") == ("water", "dog", "grass")
 
 

@@ -17,6 +17,6 @@ with job_log(snakemake.log[0]):
     tables = build_tables(read["scores"], read["sweeps"], Published(Path(files.published)))
     for table in tables:
         write_table(table, folder)
-    text = summary(tables, read["differences"], read["classes"], read["taken"])
+    text = summary(tables, read["scores"], read["differences"], read["classes"], read["taken"])
     Path(snakemake.output.summary).write_text(text, encoding="utf-8")
     print(text)

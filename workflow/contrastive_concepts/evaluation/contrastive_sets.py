@@ -63,8 +63,12 @@ def oracle(classes: Sequence[str], background: bool = False) -> ContrastiveSet:
 
 
 def image_oracle(classes: Sequence[str], background: bool = False) -> ContrastiveSet:
-    """The other classes that the image shows."""
-    return ContrastiveSet("image_oracle", _others(classes), background, present_only=True)
+    """The other classes that the image shows, a data set's background class among them."""
+    shown = {
+        query: (*others, *(name for name in classes if name == BACKGROUND))
+        for query, others in _others(classes).items()
+    }
+    return ContrastiveSet("image_oracle", shown, background, present_only=True)
 
 
 def random_control(

@@ -88,12 +88,17 @@ def single_texts(
 ) -> Iterator[str]:
     """Every text that any query of any image can need."""
     names = [classes[label] for label in queries]
-    return (text for each in sets for name in names for text in query_texts(segmenter, each, name, names))
+    return (text for each in sets for name in names for text in query_texts(segmenter, each, name, classes))
 
 
 def shown_classes(labels: Labels, queries: Sequence[int]) -> list[int]:
     """The labels that an image shows, among those that are asked for."""
     return sorted(set(np.unique(labels).tolist()) & set(queries))
+
+
+def present_names(labels: Labels, classes: Sequence[str]) -> list[str]:
+    """The names of all classes that an image shows, a background class too."""
+    return [classes[label] for label in np.unique(labels).tolist() if label < len(classes)]
 
 
 def evaluate_single(
@@ -128,9 +133,8 @@ def score_image(
     results: Sequence[SingleScores],
 ) -> None:
     """All queries of one encoded image under all sets, added to the results."""
-    shown = shown_classes(sample.labels, queries)
-    present = [classes[label] for label in shown]
-    asked = [[query_texts(segmenter, each, query, present) for query in present] for each in sets]
+    shown, present = shown_classes(sample.labels, queries), present_names(sample.labels, classes)
+    asked = [[query_texts(segmenter, each, classes[label], present) for label in shown] for each in sets]
     needed = list(dict.fromkeys(text for of_set in asked for of_query in of_set for text in of_query))
     position = {text: index for index, text in enumerate(needed)}
     compared = similarities(segmenter, sample.encoded, texts.select(needed)) if needed else []
@@ -138,12 +142,12 @@ def score_image(
     maps: dict[tuple[tuple[str, ...], bool], Labels] = {}
     for each, result, of_set in zip(sets, results, asked, strict=True):
         result.start(sample.name)
-        for label, query, chosen in zip(shown, present, of_set, strict=True):
+        for label, chosen in zip(shown, of_set, strict=True):
             key = (chosen, each.original)
             if key not in maps:
                 rows = [position[text] for text in chosen]
                 maps[key] = label_map(segmenter, sample.encoded, compared, rows, each.original).cpu().numpy()
-            result.add_query(label, query, chosen, maps[key] - added_channels(segmenter, each), sample.labels)
+            result.add_query(label, classes[label], chosen, maps[key] - added_channels(segmenter, each), sample.labels)
 
 
 def added_channels(segmenter: Segmenter, chosen: ContrastiveSet) -> int:

@@ -10,8 +10,14 @@ from contrastive_concepts.evaluation.tables import Table
 LARGEST = 5
 
 
-def summary(tables: Sequence[Table], differences: pl.DataFrame, classes: pl.DataFrame, taken: pl.DataFrame) -> str:
-    """Markdown. classes: the IoU of each class with its images; taken: shares of the pixels that were taken."""
+def summary(
+    tables: Sequence[Table],
+    scores: pl.DataFrame,
+    differences: pl.DataFrame,
+    classes: pl.DataFrame,
+    taken: pl.DataFrame,
+) -> str:
+    """Markdown, from what `results` made."""
     parts = ["# Benchmark\n", *(markdown(table) for table in tables)]
     if differences.height:
         parts.append(_differences(differences))
@@ -19,7 +25,8 @@ def summary(tables: Sequence[Table], differences: pl.DataFrame, classes: pl.Data
         "segmenter", "backbone", "dataset", maintain_order=True
     ):
         title = f"## Classes: {', '.join(str(name) for name in place)}\n"
-        parts += [title, _classes(own, taken.filter(_at(place)))]
+        mined = scores.filter(_at(place) & (pl.col("column") == "CC_D"))["set"].to_list()
+        parts += [title, _classes(own, taken.filter(_at(place) & pl.col("set").is_in(mined[:1])))]
     return "\n".join(parts)
 
 
@@ -43,30 +50,22 @@ def _differences(differences: pl.DataFrame) -> str:
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
-    """A row a class: its IoU under each set, and what took most of its pixels under the mined set."""
+    """A row a class: its IoU under each set, and what took most of the pixels under CC^D."""
     sets = classes["set"].unique(maintain_order=True).to_list()
     wide = classes.pivot("set", index=["class", "images"], values="iou", aggregate_function="first")
-    lists = {
-        (row["set"], row["query"]): row["concepts"]
-        for row in taken.group_by("set", "query", maintain_order=True)
-        .agg(
-            (pl.col("concept") + " " + (100 * pl.col("share")).round().cast(pl.Int32).cast(pl.String) + " %")
-            .head(LARGEST)
-            .alias("concepts")
-        )
-        .iter_rows(named=True)
-    }
-    most = max(sets, key=lambda name: sum(len(found) for (own, _), found in lists.items() if own == name))
+    share = (100 * pl.col("share")).round().cast(pl.Int32).cast(pl.String)
+    named = taken.select("query", text=pl.col("concept") + " " + share + " %")
+    most = {query: texts[:LARGEST] for query, texts in named.group_by("query").agg("text").iter_rows()}
     lines = [
         (
             row["class"],
             str(row["images"]),
             *("-" if row[name] is None else f"{row[name]:.1f}" for name in sets),
-            ", ".join(lists.get((most, row["class"]), ())),
+            ", ".join(most.get(row["class"], ())),
         )
         for row in wide.iter_rows(named=True)
     ]
-    return _table(("class", "images", *sets, f"most pixels under {most}"), lines)
+    return _table(("class", "images", *sets, "most pixels under CC_D"), lines)
 
 
 def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -15,6 +15,7 @@ from contrastive_concepts.evaluation.single import (
     SingleScores,
     added_channels,
     evaluate_single,
+    present_names,
     query_texts,
     shown_classes,
     single_texts,
@@ -64,16 +65,15 @@ def evaluate_straightforward(
     texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
     results = [SingleScores(each.name, tuple(classes)) for each in sets]
     for sample in samples:
-        shown = shown_classes(sample.labels, queries)
-        present = [classes[label] for label in shown]
+        shown, present = shown_classes(sample.labels, queries), present_names(sample.labels, classes)
         for each, result in zip(sets, results, strict=True):
             result.start(sample.name)
-            for label, query in zip(shown, present, strict=True):
-                chosen = query_texts(segmenter, each, query, present)
+            for label in shown:
+                chosen = query_texts(segmenter, each, classes[label], present)
                 encoded = encode(segmenter, sample.image, protocol)
                 compared = similarities(segmenter, encoded, texts.select(chosen))
                 found = label_map(segmenter, encoded, compared, range(len(chosen)), each.original).cpu().numpy()
-                result.add_query(label, query, chosen, found - added_channels(segmenter, each), sample.labels)
+                result.add_query(label, classes[label], chosen, found - added_channels(segmenter, each), sample.labels)
     return results
 
 

@@ -76,6 +76,22 @@ def test_a_text_is_compared_whatever_the_others_are(name: str, model: Any) -> No
     assert torch.allclose(every[:, [3, 1]], segmenter.similarities(features, texts(5)[[3, 1]]), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(64, 64), (61, 67)])
+def test_reduced_precision(name: str, size: tuple[int, int], model: Any) -> None:
+    full, reduced = made(name, model), made(name, model, precision="bfloat16")
+    expected, found = full.encode_image(image(*size)), reduced.encode_image(image(*size))
+    assert found.dense.dtype == torch.float32
+    assert {key: value.dtype for key, value in found.extra.items()} == dict.fromkeys(expected.extra, torch.float32)
+    assert found.dense.shape == expected.dense.shape
+    assert not torch.equal(found.dense, expected.dense)
+    alike = torch.nn.functional.cosine_similarity(found.dense, expected.dense, dim=1)
+    assert float(alike.min()) > 0.99
+    assert reduced.scores(found, texts(3)).dtype == torch.float32
+    with pytest.raises(UserError, match="precision: found 'int8', expected one of float32, bfloat16, float16"):
+        made(name, model, precision="int8")
+
+
 def test_own_background_handling(model: Any) -> None:
     segmenter = made("maskclip", model)
     features = segmenter.encode_image(image())

@@ -10,11 +10,17 @@ if TYPE_CHECKING:
 NAMES = ("maskclip", "gem", "tcl", "clip_dinoiser")
 
 
-def build(name: str, clip_model: Any, **options: Any) -> "Segmenter":
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def build(name: str, clip_model: Any, precision: str = "float32", **options: Any) -> "Segmenter":
     """A segmenter on an open_clip 3.x ViT model, in eval mode; the options are those of its class.
 
-    tcl and clip_dinoiser need `checkpoint`, the official file. Raises UserError for an unknown name or option."""
+    precision: of the encoder's products, bfloat16 or float16 on a GPU. tcl and clip_dinoiser need `checkpoint`, the
+    official file. Raises UserError for an unknown name, option or precision."""
     import inspect
+
+    import torch
 
     from contrastive_concepts.segmenters.clip_dinoiser import ClipDinoiser
     from contrastive_concepts.segmenters.gem import Gem
@@ -24,10 +30,14 @@ def build(name: str, clip_model: Any, **options: Any) -> "Segmenter":
     kinds: dict[str, type[Segmenter]] = {kind.name: kind for kind in (MaskClip, Gem, Tcl, ClipDinoiser)}
     if name not in kinds:
         raise UserError(f"segmenter: found {name!r}, expected one of {', '.join(NAMES)}")
+    if precision not in PRECISIONS:
+        raise UserError(f"segmenter {name}: precision: found {precision!r}, expected one of {', '.join(PRECISIONS)}")
     known = list(inspect.signature(kinds[name]).parameters)[1:]
     for option in options:
         if option not in known:
             raise UserError(f"segmenter {name}: option {option!r} is unknown, expected one of {known}")
     if "checkpoint" in known and "checkpoint" not in options:
         raise UserError(f"segmenter {name}: checkpoint is missing, expected the official file of trained heads")
-    return kinds[name](clip_model, **options)
+    segmenter = kinds[name](clip_model, **options)
+    segmenter.precision = getattr(torch, precision)
+    return segmenter

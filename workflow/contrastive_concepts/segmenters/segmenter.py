@@ -40,6 +40,9 @@ class Segmenter(ABC):
     scored_extra: ClassVar[tuple[str, ...]] = ()
     """The extras that scores need once the image is encoded."""
 
+    precision: torch.dtype = torch.float32
+    """Of the encoder's products; float16 and bfloat16 are for GPUs. What it gives is float32 either way."""
+
     def __init__(self, clip_model: Any) -> None:
         """clip_model: None for a MaskCLIP that only scores features encoded before."""
         self._clip_model = clip_model
@@ -58,8 +61,11 @@ class Segmenter(ABC):
             found = f"{pixels.dtype} {tuple(pixels.shape)}"
             raise UserError(f"image: found {found}, expected uint8 RGB [H, W, 3] or [B, H, W, 3]")
         batch = pixels.reshape(-1, *pixels.shape[-3:]).to(self.tower.device).permute(0, 3, 1, 2).float()
-        dense, extra = self._encode(batch)
-        return Features(dense, (int(batch.shape[-2]), int(batch.shape[-1])), pixels.ndim == 3, extra)
+        reduced = self.precision != torch.float32
+        with torch.autocast(self.tower.device.type, self.precision if reduced else None, enabled=reduced):
+            dense, extra = self._encode(batch)
+        extra = {name: value.float() for name, value in extra.items()}
+        return Features(dense.float(), (int(batch.shape[-2]), int(batch.shape[-1])), pixels.ndim == 3, extra)
 
     @torch.inference_mode()
     def similarities(self, features: Features, texts: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""A figure's row from the encoder on, and the figure that the rows make; real photos where they are there."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.evaluation.contrastive_sets import background_only, from_mapping, none
+from contrastive_concepts.evaluation.datasets import Sample, open_dataset
+from contrastive_concepts.evaluation.texts import embed_once
+from contrastive_concepts.report.panels import QUERY, draw_rows, label_colour
+from contrastive_concepts.report.segmented import segmented_row
+from contrastive_concepts.segmenters import build
+from tests.conftest import DATA
+from tests.synthetic_clip import clip_model
+from tests.test_evaluation import vectors
+
+SMALL = Protocol(short_side=64, long_side=256, window=64, stride=32)
+CLASSES = ["boat", "water"]
+VOC = DATA / "seg" / "VOCdevkit" / "VOC2012"
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return clip_model(layers=2, patch=8, size=64)
+
+
+def sample() -> Sample:
+    random = np.random.default_rng(1)
+    return Sample(
+        "a", random.integers(0, 256, (64, 90, 3), np.uint8), np.repeat([[0] * 45 + [1] * 45], 64, 0).astype(np.uint8)
+    )
+
+
+def test_a_row_is_image_truth_sets_and_full_map(model: Any) -> None:
+    sets = {"BG": background_only(), "CC^D": from_mapping("d", {"boat": ["sky", "harbour"]}, background=True)}
+    texts = embed_once(["boat", "background", "sky", "harbour"], vectors)
+    row = segmented_row(build("maskclip", model), sample(), CLASSES, 0, sets, texts, SMALL, nearest="boats")
+    assert [panel.title for panel in row] == [
+        "boat (nearest: boats)", "ground truth", "BG", "CC^D", "CC^D: all concepts",
+    ]  # fmt: skip
+    assert (row[0].pixels == sample().image).all()
+    full, tinted = row[4].pixels, row[3].pixels
+    colours = [QUERY, label_colour(1), label_colour(2), label_colour(3)]
+    assert {tuple(colour) for colour in full.reshape(-1, 3).tolist()} <= set(colours)
+    grey = np.repeat(sample().image.mean(axis=2, keepdims=True), 3, axis=2).round()
+    is_query = (full == QUERY).all(axis=2)
+    assert (np.abs(tinted.astype(float) - grey).max(axis=2) <= 1)[~is_query].all()
+    assert {name for name, _ in row[4].legend} <= {"boat", "background", "sky", "harbour"}
+
+
+def test_own_background_is_black(model: Any) -> None:
+    texts = embed_once(["boat"], vectors)
+    gem = build("gem", model, threshold=1.0)  # no softmax of one text exceeds 1: all is background
+    row = segmented_row(gem, sample(), CLASSES, 0, {"original": none(original=True)}, texts, SMALL)
+    assert row[-1].title == "original: all concepts"
+    assert (row[-1].pixels == 0).all()
+    assert row[-1].legend == ()
+
+
+@pytest.mark.skipif(not VOC.is_dir(), reason="../shared/data/seg is not on this machine")
+def test_a_real_photo_becomes_a_figure(model: Any, tmp_path: Path) -> None:
+    data = open_dataset("voc21", VOC)
+    shown = data.read(data.names[0])
+    label = int(next(k for k in np.unique(shown.labels) if k not in (0, 255)))
+    texts = embed_once([data.classes[label], "background"], vectors)
+    row = segmented_row(build("maskclip", model), shown, data.classes, label, {"BG": background_only()}, texts, SMALL)
+    draw_rows([row, row], tmp_path / "figure.png")
+    sheet = Image.open(tmp_path / "figure.png")
+    assert sheet.height > 2 * 160
+    assert sheet.width > 4 * 160 * shown.image.shape[1] / shown.image.shape[0]

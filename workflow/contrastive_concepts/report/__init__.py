@@ -1,0 +1,1 @@
+"""Stage 10, report: figures and lists of what a benchmark found."""

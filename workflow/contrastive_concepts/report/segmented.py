@@ -1,0 +1,47 @@
+"""Rows of Figures 3, 4 and 6: one query of one image under several contrastive sets."""
+
+from collections.abc import Mapping, Sequence
+
+from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.evaluation.confusion import IGNORED
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
+from contrastive_concepts.evaluation.datasets import Sample
+from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
+from contrastive_concepts.evaluation.single import added_channels, query_texts, shown_classes
+from contrastive_concepts.evaluation.texts import TextRows
+from contrastive_concepts.report.panels import Panel, image_panel, map_panel, query_panel
+from contrastive_concepts.segmenters.segmenter import Segmenter
+
+
+def segmented_row(
+    segmenter: Segmenter,
+    sample: Sample,
+    classes: Sequence[str],
+    label: int,
+    sets: Mapping[str, ContrastiveSet],
+    texts: TextRows,
+    protocol: Protocol,
+    nearest: str | None = None,
+) -> list[Panel]:
+    """The image, the truth of class `label`, its segmentation under each set (by title), the last set's full map.
+
+    The image is encoded once. nearest: the vocabulary's concept that stood in for the query, named in the title.
+    Where the method's own background handling took a pixel, the full map is black."""
+    query = classes[label]
+    present = [classes[shown] for shown in shown_classes(sample.labels, range(len(classes)))]
+    title = query if nearest in (None, query) else f"{query} (nearest: {nearest})"
+    panels = [image_panel(title, sample.image), query_panel("ground truth", sample.image, sample.labels == label)]
+    encoded = encode(segmenter, sample.image, protocol)
+    for name, chosen in sets.items():
+        asked = query_texts(segmenter, chosen, query, present)
+        compared = similarities(segmenter, encoded, texts.select(asked))
+        found = label_map(segmenter, encoded, compared, range(len(asked)), chosen.original).cpu().numpy()
+        found = found - added_channels(segmenter, chosen)
+        panels.append(query_panel(name, sample.image, found == asked.index(query)))
+    # The query first, so that it has its own colour in every map.
+    names = [query, *(text for text in asked if text != query)]
+    numbers = [names.index(text) for text in asked]
+    full = sample.labels * 0 + IGNORED
+    for row, number in enumerate(numbers):
+        full[found == row] = number
+    return [*panels, map_panel(f"{name}: all concepts", sample.image, full, names)]

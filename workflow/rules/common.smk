@@ -43,6 +43,13 @@ BENCHMARK = SETTINGS.benchmark
 CELLS = list(BENCHMARK.cells())
 SWEEP = list(BENCHMARK.sweep_points())
 BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
+FIGURES = sorted(
+    {
+        f"{RESULTS}/figures/{cell.segmenter}/{cell.backbone}/{cell.dataset}.png"
+        for cell in CELLS
+        if BENCHMARK.figures.sets
+    }
+) + ([f"{RESULTS}/figures/frequencies.png"] if CELLS else [])
 GPU = int(BENCHMARK.device.startswith("cuda"))
 KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 

@@ -63,6 +63,15 @@ class SweepPoint(NamedTuple):
         return "/".join(("sweeps", *(f"{name}~{value}" for name, value in self._asdict().items())))
 
 
+class FigureSettings(Settings):
+    """Pictures of single queries (Figures 3 and 4), for every segmenter, backbone and data set."""
+
+    rows: int = Field(8, ge=1, description="Queries shown, the first that fit in the data set's order.")
+    sets: list[Slug] = Field(
+        [], description="Contrastive sets side by side, the last one with its full map; empty: none."
+    )
+
+
 class BenchmarkSettings(Settings):
     """Segmenter x backbone x data set x contrastive set; empty, nothing is benchmarked."""
 
@@ -90,12 +99,14 @@ class BenchmarkSettings(Settings):
         ],
         description="Pairs of table columns whose paired difference is reported with its interval.",
     )
+    figures: FigureSettings = Field(FigureSettings(), description="Pictures of single queries.")
     sweeps: list[SweepSettings] = Field([], description="Studies of one threshold (paper 6.2.1).")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name, segmenter in self.segmenters.items():
             _known(f"segmenters.{name}.backbones", segmenter.backbones, self.backbones)
+        _known("figures.sets", self.figures.sets, self.sets)
         for name, chosen in self.sets.items():
             _known(f"sets.{name}.datasets", chosen.datasets or [], self.datasets)
             if isinstance(chosen, RandomSet):

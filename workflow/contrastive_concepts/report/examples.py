@@ -1,0 +1,27 @@
+"""Which queries of a data set are shown in the qualitative figures: by a rule, not by how well they turned out."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from contrastive_concepts.evaluation.datasets import Dataset, Sample
+from contrastive_concepts.evaluation.single import shown_classes
+
+LEAST, MOST = 0.05, 0.6
+"""Share of the image that the class covers: neither a speck nor nearly everything."""
+
+
+def examples(dataset: Dataset, queries: Sequence[int], count: int) -> Iterator[tuple[Sample, int]]:
+    """`count` samples with a label each: the first image, in the data set's order, for each class that fits in it with
+    another class beside it; a class is shown once."""
+    shown: set[int] = set()
+    for sample in dataset:
+        present = shown_classes(sample.labels, queries)
+        areas = {label: float(np.mean(sample.labels == label)) for label in present if label not in shown}
+        fitting = [label for label, area in areas.items() if LEAST <= area <= MOST]
+        if len(present) < 2 or not fitting:
+            continue
+        shown.add(fitting[0])
+        yield sample, fitting[0]
+        if len(shown) == count:
+            return

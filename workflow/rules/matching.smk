@@ -13,7 +13,8 @@ rule lexicon:
     params:
         mode=SETTINGS.matching.mode,
         nouns=SETTINGS.matching.nouns,
-        table=content_sha256([RESOURCES / "nouns" / "noun_table.tsv"]),
+        tagger=SETTINGS.matching.tagger,
+        table=content_sha256([RESOURCES / "nouns" / "noun_model.npz"]),
         code=code_sha256("matching.lexicon"),
     script:
         "../scripts/lexicon.py"

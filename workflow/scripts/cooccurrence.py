@@ -7,10 +7,10 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
-    from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, save_matrix
+    from contrastive_concepts.cooccurrence.matrix import merge_shards, save_matrix
 
     concepts = pl.read_parquet(snakemake.input.concepts)
-    matrix = merge((load_matrix(path) for path in snakemake.input.matrices), concepts.height)
+    matrix = merge_shards(snakemake.input.matrices, concepts.height)
     save_matrix(snakemake.output.matrix, matrix)
     concepts.with_columns(pl.Series("count", matrix.diagonal(), pl.Int64)).write_parquet(snakemake.output.concepts)
     statistics = pl.DataFrame(

@@ -6,4 +6,5 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.matching.lexicon import Lexicon
 
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
-    Lexicon.build(concepts, snakemake.params.mode, snakemake.params.nouns).save(snakemake.output[0])
+    settings = snakemake.params
+    Lexicon.build(concepts, settings.mode, settings.nouns, settings.tagger).save(snakemake.output[0])

@@ -17,15 +17,17 @@ with job_log(snakemake.log[0]):
     if snakemake.input.duplicates:
         rows = pl.scan_parquet(snakemake.input.duplicates).filter(pl.col("shard") == record.shard)
         duplicates = rows.select("row").collect()["row"].to_numpy()
+    lexicon = Lexicon.load(snakemake.input.lexicon)
     with progress_bar(f"matching {record.shard}", record.rows) as progress:
         matrix, statistics = count_shard(
             record,
-            Lexicon.load(snakemake.input.lexicon),
+            lexicon,
             snakemake.params.max_caption_bytes,
             duplicates,
             snakemake.params.on_bad_shard,
             progress,
         )
     print(statistics)
-    save_matrix(snakemake.output.matrix, matrix)
+    settings = lexicon.settings | {"max_caption_bytes": snakemake.params.max_caption_bytes}
+    save_matrix(snakemake.output.matrix, matrix, settings)
     Path(snakemake.output.statistics).write_text(json.dumps(statistics, indent=2) + "\n")

@@ -3,19 +3,26 @@
 X is int64, symmetric, |T| x |T|; X[i, j] is the number of captions that mention both i and j, X[i, i] those with i.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from scipy import sparse
 
 from contrastive_concepts.errors import UserError
 
+SETTINGS = "settings.json"
 
-def save_matrix(path: str | Path, matrix: sparse.csr_array) -> None:
-    """Write X in scipy's own format."""
+
+def save_matrix(path: str | Path, matrix: sparse.csr_array, settings: dict[str, Any] | None = None) -> None:
+    """Write X in scipy's own format, and beside it what it was counted with, where that is told."""
     sparse.save_npz(path, matrix, compressed=True)
+    if settings is not None:
+        with ZipFile(path, "a") as archive:
+            archive.writestr(ZipInfo(SETTINGS), json.dumps(settings, sort_keys=True))
 
 
 def load_matrix(path: str | Path) -> sparse.csr_array:
@@ -27,6 +34,28 @@ def load_matrix(path: str | Path) -> sparse.csr_array:
     if matrix.shape[0] != matrix.shape[1] or not np.issubdtype(matrix.dtype, np.integer):
         raise UserError(f"{path}: found {matrix.dtype} {matrix.shape}, expected a square matrix of integers")
     return matrix
+
+
+def load_settings(path: str | Path) -> dict[str, Any]:
+    """What the counts of a file depend on; nothing where the file does not tell. Raises UserError for another file."""
+    try:
+        with ZipFile(path) as archive:
+            return dict(json.loads(archive.read(SETTINGS))) if SETTINGS in archive.namelist() else {}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(f"{path}: not a readable co-occurrence matrix ({str(error).splitlines()[0]})") from None
+
+
+def merge_shards(paths: Sequence[str | Path], concepts: int) -> sparse.csr_array:
+    """The sum of the shards' files. Raises UserError where one was counted with other settings than the first."""
+    expected = load_settings(paths[0]) if paths else {}
+    for path in paths:
+        found = load_settings(path)
+        for name in sorted(expected.keys() | found.keys()):
+            if found.get(name) != expected.get(name):
+                raise UserError(
+                    f"{path}: counted with {name} {found.get(name)!r}, expected {expected.get(name)!r} as {paths[0]}"
+                )
+    return merge((load_matrix(path) for path in paths), concepts)
 
 
 def merge(matrices: Iterable[sparse.csr_array], concepts: int) -> sparse.csr_array:

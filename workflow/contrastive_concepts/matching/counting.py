@@ -1,6 +1,6 @@
 """Counting co-occurrences over batches of captions (paper 3.4)."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -8,11 +8,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
-from contrastive_concepts.matching import kernel
+from contrastive_concepts.matching import kernel, pairs
 from contrastive_concepts.matching.buffers import caption_places
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.matching.reading import LONGEST_KIND
+from contrastive_concepts.matching.spacy_tagger import noun_lemmas
+from contrastive_concepts.matching.tables import I64, U8, Scratch
 
+SAMPLE_ROWS = 1 << 16
+CELLS = 1 << 25
 PAIRS_AT_ONCE = 1 << 20
+MOST_BYTES = 1_000_000
+"""Of a caption that spaCy takes."""
+MOST_ROWS = (1 << 32) - 1
+"""What a counter of 32 bits holds."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,9 @@ class CaptionStatistics:
 class CooccurrenceCounter:
     """Counts the captions that mention each concept and each pair of concepts; memory does not grow with the rows.
 
-    Pairs are listed as they come; a full list is sorted and merged into the sorted counts, so that memory is read in
-    order, whatever the size of the vocabulary.
+    Once `SAMPLE_ROWS` captions have shown which concepts are frequent, their pairs have a counter each. The others are
+    listed as they come; a full list is sorted and merged into the sorted counts, so that memory is read in order,
+    whatever the size of the vocabulary.
 
     `add` runs without the interpreter lock. One counter belongs to one thread; several are brought together by `merge`,
     in any order, to the same result.
@@ -53,84 +63,116 @@ class CooccurrenceCounter:
         self.lexicon = lexicon
         self.max_caption_bytes = max_caption_bytes
         self._scratch = _scratch(lexicon)
-        self._captions = np.zeros(len(lexicon.concepts), np.int64)
-        self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._pairs, self._listed = np.empty(PAIRS_AT_ONCE, np.int64), 0
         self._statistics = np.zeros(7, np.int64)
+        self._folded: sparse.csr_array | None = None
+        self._limit = SAMPLE_ROWS
+        # spaCy's lemmas are counted in place of captions; what is odd about these, another counter sees.
+        self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
+        self._start()
 
     def add(self, captions: pa.Array | pa.ChunkedArray) -> None:
         """Count a batch of captions: text of any Arrow type, nulls allowed. Raises UserError for another type."""
+        if self._odd is not None:
+            self._odd.add(captions)
+            captions = noun_lemmas(captions, self.lexicon.nouns, self.max_caption_bytes)
         for data, starts, stops in caption_places(captions):
-            longest = min(int((stops - starts).max(initial=0)), self.max_caption_bytes)
-            self._scratch = _with_room(self._scratch, longest)
-            row = 0
-            while row < len(starts):
-                row, self._listed, wanted = kernel.count_captions(
-                    data,
-                    starts,
-                    stops,
-                    row,
-                    self.max_caption_bytes,
-                    self.lexicon.mode == "phrase",
-                    self.lexicon.tables,
-                    self._scratch,
-                    self._captions,
-                    self._pairs,
-                    self._listed,
-                    self._statistics,
-                )
-                if row < len(starts):
-                    self._settle(wanted)
+            for first in range(0, len(starts), SAMPLE_ROWS):
+                rows = slice(first, first + SAMPLE_ROWS)
+                self._add(data, starts[rows], stops[rows])
 
     def merge(self, other: "CooccurrenceCounter") -> None:
         """Add the counts of another counter over the same concepts."""
-        if other.lexicon.concepts != self.lexicon.concepts or other.lexicon.mode != self.lexicon.mode:
+        if other.lexicon.settings != self.lexicon.settings:
             raise ValueError("counters of different lexicons cannot be merged")
-        other._settle()
-        self._add_pairs(other._keys, other._counts)
-        self._captions += other._captions
+        self._folded = self.matrix() + other.matrix()
+        self._start(CELLS if self._limit == MOST_ROWS else 0)
         self._statistics += other._statistics
+        if self._odd is not None and other._odd is not None:
+            self._odd.merge(other._odd)
 
     def matrix(self) -> sparse.csr_array:
         """X (T, T) int64, symmetric, canonical: X[i, j] captions mention both i and j, X[i, i] mention i."""
         self._settle()
         total = len(self._captions)
-        i, j = np.divmod(self._keys, max(total, 1))
-        concepts = np.flatnonzero(self._captions)
-        rows, columns = np.concatenate([i, j, concepts]), np.concatenate([j, i, concepts])
-        counts = np.concatenate([self._counts, self._counts, self._captions[concepts]])
-        matrix = sparse.csr_array(sparse.coo_array((counts, (rows, columns)), shape=(total, total)))
+        mentioned = np.flatnonzero(self._captions)
+        lengths = (self._captions > 0).astype(np.int64)
+        pairs.row_lengths(self._cells, self._keys, lengths)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        columns, counts, at = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64), indptr[:-1].copy()
+        columns[at[mentioned]], counts[at[mentioned]] = mentioned, self._captions[mentioned]
+        at[mentioned] += 1
+        pairs.write_rows(self._cells, self._keys, self._counts, at, columns, counts)
+        matrix = sparse.csr_array((counts, columns, indptr), shape=(total, total))
         matrix.sort_indices()
-        return matrix
+        return matrix if self._folded is None else self._folded + matrix
 
     @property
     def statistics(self) -> CaptionStatistics:
         """What was met so far."""
-        return CaptionStatistics(*map(int, self._statistics))
+        statistics = CaptionStatistics(*map(int, self._statistics))
+        if self._odd is None:
+            return statistics
+        return replace(self._odd.statistics, matched=statistics.matched, mentions=statistics.mentions)
+
+    def _start(self, cells: int = 0) -> None:
+        """Count from nothing, with cells for the concepts that were frequent so far."""
+        total = len(self.lexicon.concepts)
+        self._cells = pairs.allot_cells(self._captions if cells else np.zeros(total, np.int64), cells)
+        self._captions = np.zeros(total, np.int64)
+        self._rows = 0
+        self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._listed, self._size = np.empty(PAIRS_AT_ONCE, np.int64), 0
+
+    def _add(self, data: U8, starts: I64, stops: I64) -> None:
+        if self._rows + len(starts) > self._limit:
+            self._folded = self.matrix()
+            self._start(CELLS)
+            self._limit = MOST_ROWS
+        longest = min(int((stops - starts).max(initial=0)), self.max_caption_bytes)
+        self._scratch = _with_room(self._scratch, longest)
+        row = 0
+        while row < len(starts):
+            row, self._size, wanted = kernel.count_captions(
+                data,
+                starts,
+                stops,
+                row,
+                self.max_caption_bytes,
+                self.lexicon.mode == "phrase",
+                self.lexicon.tagged,
+                self.lexicon.tables,
+                self._scratch,
+                self._captions,
+                self._cells,
+                self._listed,
+                self._size,
+                self._statistics,
+            )
+            if row < len(starts):
+                self._settle(wanted)
+        self._rows += len(starts)
 
     def _settle(self, wanted: int = 0) -> None:
-        """Move the listed pairs into the counts; afterwards there is room to list `wanted` pairs."""
-        pairs = self._pairs[: self._listed]
-        pairs.sort()
-        counts = np.empty(len(pairs), np.int64)
-        distinct = kernel.run_lengths(pairs, pairs, counts)
-        self._add_pairs(pairs[:distinct], counts[:distinct])
-        self._listed = 0
-        room = max(len(self._keys), wanted)  # as long as the counts, or merging would take more than sorting
-        if room > len(self._pairs):
-            self._pairs = np.empty(room, np.int64)
-
-    def _add_pairs(self, keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> None:
-        room = len(self._keys) + len(keys)
-        merged, sums = np.empty(room, np.int64), np.empty(room, np.int64)
-        size = kernel.merge_counts(self._keys, self._counts, keys, counts, merged, sums)
-        self._keys, self._counts = merged[:size].copy(), sums[:size].copy()
+        """Move the listed pairs into the sorted counts; afterwards there is room to list `wanted` pairs."""
+        listed = self._listed[: self._size]
+        listed.sort()
+        counts = np.empty(len(listed), np.int64)
+        distinct = pairs.run_lengths(listed, listed, counts)
+        room = len(self._keys) + distinct
+        keys, sums = np.empty(room, np.int64), np.empty(room, np.int64)
+        size = pairs.merge_counts(self._keys, self._counts, listed[:distinct], counts[:distinct], keys, sums)
+        self._keys, self._counts, self._size = keys[:size].copy(), sums[:size].copy(), 0
+        room = max(2 * size, wanted)  # longer than the counts, or merging would take more than sorting
+        if room > len(self._listed):
+            self._listed = np.empty(room, np.int64)
 
 
 def mentions(
     captions: pa.Array | pa.ChunkedArray, lexicon: Lexicon
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Which concepts each caption mentions, as in a CSR matrix: indptr (rows + 1,) and ascending concept ids."""
+    if lexicon.tagger == "spacy":
+        captions = noun_lemmas(captions, lexicon.nouns, MOST_BYTES)
     scratch = _scratch(lexicon)
     indptr, found, total = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], 0
     for data, starts, stops in caption_places(captions):
@@ -139,7 +181,17 @@ def mentions(
         listed, row, size = np.empty(1024, np.int32), 0, 0
         while row < len(starts):
             row, size = kernel.list_concepts(
-                data, starts, stops, row, lexicon.mode == "phrase", lexicon.tables, scratch, ends, listed, size
+                data,
+                starts,
+                stops,
+                row,
+                lexicon.mode == "phrase",
+                lexicon.tagged,
+                lexicon.tables,
+                scratch,
+                ends,
+                listed,
+                size,
             )
             if row < len(starts):
                 listed = np.concatenate([listed, np.empty(len(listed) + len(lexicon.concepts), np.int32)])
@@ -151,19 +203,24 @@ def mentions(
     return np.concatenate(indptr), np.concatenate(found)
 
 
-def _scratch(lexicon: Lexicon) -> kernel.Scratch:
-    return kernel.Scratch(
-        word=np.empty(lexicon.longest_form, np.uint8),
-        sequence=np.empty(1024, np.int32),
-        concepts=np.empty(len(lexicon.concepts), np.int32),
-        word_stamps=np.zeros(lexicon.words, np.int64),
-        concept_stamps=np.zeros(len(lexicon.concepts), np.int64),
-        clock=np.zeros(1, np.int64),
+def _scratch(lexicon: Lexicon) -> Scratch:
+    return _with_room(
+        Scratch(
+            word=np.empty(max(lexicon.longest_form, LONGEST_KIND), np.uint8),
+            sequence=np.empty(0, np.int32),
+            cases=np.empty(0, np.uint8),
+            concepts=np.empty(len(lexicon.concepts), np.int32),
+            word_stamps=np.zeros(lexicon.words, np.int64),
+            concept_stamps=np.zeros(len(lexicon.concepts), np.int64),
+            clock=np.zeros(1, np.int64),
+        ),
+        1024,
     )
 
 
-def _with_room(scratch: kernel.Scratch, caption_bytes: int) -> kernel.Scratch:
+def _with_room(scratch: Scratch, caption_bytes: int) -> Scratch:
     """A caption has at most one word or phrase break a byte."""
     if caption_bytes < len(scratch.sequence):
         return scratch
-    return scratch._replace(sequence=np.empty(2 * caption_bytes, np.int32))
+    room = 2 * caption_bytes + 1
+    return scratch._replace(sequence=np.empty(room, np.int32), cases=np.empty(room, np.uint8))

@@ -1,5 +1,7 @@
 """The lexicon: |T| concepts compiled into flat tables of surface forms, words and concepts for the kernel."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -12,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching.kernel import GOLDEN, HASH_PRIME, HASH_START, Tables
-from contrastive_concepts.matching.noun_table import non_nouns
+from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
+from contrastive_concepts.matching.reading import GOLDEN, HASH_PRIME, HASH_START, LONGEST_KIND, form_kind
+from contrastive_concepts.matching.tables import Tables
 from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 from contrastive_concepts.vocabulary.words import code_points
 
 Mode = Literal["bag", "phrase"]
-Nouns = Literal["all", "filtered"]
-LAYOUT = 1
+LAYOUT = 2
 _MASK = (1 << 64) - 1
 
 
@@ -34,17 +36,28 @@ class Lexicon:
 
     concepts: tuple[str, ...]
     mode: Mode
+    nouns: Nouns
+    tagger: Tagger
+    model: str
     arrays: dict[str, npt.NDArray[Any]]
 
     @classmethod
-    def build(cls, concepts: Sequence[str], mode: Mode = "bag", nouns: Nouns = "all") -> Self:
-        """Compile the concepts. Raises UserError for a concept without a word, or an unknown mode.
+    def build(
+        cls, concepts: Sequence[str], mode: Mode = "bag", nouns: Nouns = "all", tagger: Tagger = "table"
+    ) -> Self:
+        """Compile the concepts. Raises UserError for a concept without a word, or an unknown setting.
 
-        `nouns="filtered"` leaves out surface forms that are mostly no nouns (`noun_table`); a concept all of whose
-        forms are (up) is then never found.
+        With `nouns` other than all, a word counts where it is a noun, by the shipped table or by spaCy (`tagger`); of
+        a phrase only the last word, its head, need be one.
         """
-        if mode not in get_args(Mode):
-            raise UserError(f"matching.mode: found {mode!r}, expected bag or phrase")
+        for name, value, known in (("mode", mode, Mode), ("nouns", nouns, Nouns), ("tagger", tagger, Tagger)):
+            if value not in get_args(known):
+                raise UserError(f"matching.{name}: found {value!r}, expected {' or '.join(get_args(known))}")
+        if tagger == "spacy" and (nouns == "all" or mode == "phrase"):
+            raise UserError(
+                f"matching.tagger: found spacy with mode {mode} and nouns {nouns}, "
+                "expected mode bag and nouns filtered or index"
+            )
         keys = []
         for number, concept in enumerate(concepts):
             key = concept_key(concept)
@@ -53,10 +66,35 @@ class Lexicon:
             keys.append(tuple(sorted(set(key))) if mode == "bag" else key)
         word_ids = {word: number for number, word in enumerate(dict.fromkeys(word for key in keys for word in key))}
         coded = [tuple(word_ids[word] for word in key) for key in keys]
-        if nouns not in get_args(Nouns):
-            raise UserError(f"matching.nouns: found {nouns!r}, expected all or filtered")
-        forms = _form_arrays(word_ids, non_nouns() if nouns == "filtered" else frozenset())
-        return cls(tuple(concepts), mode, forms | _concept_arrays(coded, len(word_ids)) | _folding_arrays())
+        by_table = nouns != "all" and tagger == "table"
+        rows, model = load_model(nouns) if by_table else ({}, empty_model())
+        # spaCy's own lemmas are looked up as they are.
+        forms = {
+            form: number
+            for word, number in word_ids.items()
+            for form in ([word] if tagger == "spacy" else surface_forms(word))
+        }
+        forms |= {form: -1 for form in rows if form not in forms}
+        arrays = _form_arrays(forms, rows, model["kind_rows"])
+        arrays |= model | _concept_arrays(coded, len(word_ids)) | _folding_arrays()
+        return cls(tuple(concepts), mode, nouns, tagger, model_sha256() if by_table else "", arrays)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether the kernel tells nouns apart."""
+        return bool(self.model)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What the counts depend on; only counts of the same settings may be added."""
+        names = "\n".join(self.concepts).encode()
+        return {
+            "mode": self.mode,
+            "nouns": self.nouns,
+            "tagger": self.tagger,
+            "model": self.model,
+            "concepts": hashlib.sha256(names).hexdigest()[:16],
+        }
 
     @cached_property
     def tables(self) -> Tables:
@@ -88,7 +126,7 @@ class Lexicon:
         names = [concept.encode() for concept in self.concepts]
         content: dict[str, Any] = self.arrays | {
             "layout": np.int64(LAYOUT),
-            "mode": np.frombuffer(self.mode.encode(), np.uint8),
+            "settings": np.frombuffer(json.dumps(self.settings).encode(), np.uint8),
             "names": np.frombuffer(b"".join(names), np.uint8),
             "name_offsets": _offsets(map(len, names)),
         }
@@ -102,15 +140,16 @@ class Lexicon:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             layout = int(arrays.pop("layout"))
-            mode, names, offsets = (arrays.pop(name) for name in ("mode", "names", "name_offsets"))
+            if layout != LAYOUT:
+                raise UserError(f"{path}: found a lexicon of layout {layout}, expected {LAYOUT}; build it again")
+            settings = json.loads(arrays.pop("settings").tobytes())
+            names, offsets = arrays.pop("names"), arrays.pop("name_offsets")
             concepts = tuple(names[a:b].tobytes().decode() for a, b in pairwise(offsets))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise UserError(
                 f"{path}: not a readable lexicon ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
             ) from None
-        if layout != LAYOUT:
-            raise UserError(f"{path}: found a lexicon of layout {layout}, expected {LAYOUT}; build it again")
-        return cls(concepts, mode.tobytes().decode(), arrays)
+        return cls(concepts, *(settings[name] for name in ("mode", "nouns", "tagger", "model")), arrays)
 
 
 def hash_form(form: bytes) -> int:
@@ -122,13 +161,16 @@ def hash_form(form: bytes) -> int:
     return code ^ code >> 32
 
 
-def _form_arrays(word_ids: dict[str, int], dropped: frozenset[str]) -> dict[str, npt.NDArray[Any]]:
-    forms = [
-        (form.encode(), number)
-        for word, number in word_ids.items()
-        for form in surface_forms(word)
-        if form not in dropped
-    ]
+def kind_of(form: str) -> int:
+    """The kernel's kind of a form that the noun model does not know."""
+    folded = form.encode()
+    return form_kind(np.frombuffer(folded[:LONGEST_KIND], np.uint8).copy(), len(folded))
+
+
+def _form_arrays(
+    word_of: dict[str, int], rows: dict[str, int], kind_rows: npt.NDArray[np.int32]
+) -> dict[str, npt.NDArray[Any]]:
+    forms = [(form.encode(), word) for form, word in word_of.items()]
     capacity = 64
     while capacity < 3 * len(forms):
         capacity *= 2
@@ -144,6 +186,10 @@ def _form_arrays(word_ids: dict[str, int], dropped: frozenset[str]) -> dict[str,
         "form_offsets": _offsets(len(form) for form, _ in forms),
         "form_bytes": np.frombuffer(b"".join(form for form, _ in forms), np.uint8).copy(),
         "form_words": np.array([word for _, word in forms], np.int32),
+        "form_rows": np.array(
+            [rows[form] if form in rows else kind_rows[kind_of(form)] for form in word_of] if rows else [],
+            np.int32,
+        ),
     }
 
 

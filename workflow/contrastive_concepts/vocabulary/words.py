@@ -55,7 +55,12 @@ def fold_character(character: str) -> str:
 
 
 def runs(text: str | bytes) -> list[list[str]]:
-    """The folded words of a text in order, as one list for each stretch that a phrase may not leave.
+    """The folded words of a text in order, as one list for each stretch that a phrase may not leave."""
+    return [[word for word, _ in run] for run in placed_runs(text)]
+
+
+def placed_runs(text: str | bytes) -> list[list[tuple[str, int]]]:
+    """`runs` with the number of each word's first character.
 
     Bytes are read as UTF-8. What is not UTF-8 in them breaks a phrase, exactly as `bytes.decode(errors="replace")`
     would have it: each maximal ill-formed piece acts as one U+FFFD, and everything else keeps its meaning. A lone
@@ -63,15 +68,17 @@ def runs(text: str | bytes) -> list[list[str]]:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
-    visible: list[tuple[CharacterClass, str]] = [
-        (kind, c) for c in text if (kind := character_class(c)) is not CharacterClass.IGNORED
+    visible: list[tuple[CharacterClass, str, int]] = [
+        (kind, c, number) for number, c in enumerate(text) if (kind := character_class(c)) is not CharacterClass.IGNORED
     ]
-    found: list[list[str]] = [[]]
+    found: list[list[tuple[str, int]]] = [[]]
     word: list[str] = []
+    begin = 0
     possessive = -1
-    for position, (kind, character) in enumerate(visible):
+    for position, (kind, character, number) in enumerate(visible):
         if kind is CharacterClass.WORD:
             if position != possessive:
+                begin = begin if word else number
                 word.append(fold_character(character))
             continue
         if kind is CharacterClass.APOSTROPHE and word and _is_word(visible, position + 1):
@@ -79,12 +86,12 @@ def runs(text: str | bytes) -> list[list[str]]:
                 continue
             possessive = position + 1
         if word:
-            found[-1].append("".join(word))
+            found[-1].append(("".join(word), begin))
             word = []
         if kind is CharacterClass.BREAK and found[-1]:
             found.append([])
     if word:
-        found[-1].append("".join(word))
+        found[-1].append(("".join(word), begin))
     return found if found[-1] else found[:-1]
 
 
@@ -101,5 +108,5 @@ def code_points() -> Iterator[tuple[int, CharacterClass, str]]:
             yield number, kind, fold_character(character) if kind is CharacterClass.WORD else ""
 
 
-def _is_word(visible: list[tuple[CharacterClass, str]], position: int) -> bool:
+def _is_word(visible: list[tuple[CharacterClass, str, int]], position: int) -> bool:
     return position < len(visible) and visible[position][0] is CharacterClass.WORD

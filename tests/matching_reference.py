@@ -3,31 +3,80 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from contrastive_concepts.matching.noun_model import load_model
 from contrastive_concepts.vocabulary.lemmas import lemma
-from contrastive_concepts.vocabulary.words import runs, words
+from contrastive_concepts.vocabulary.words import placed_runs, runs, words
 
 
-def mentioned(caption: str | bytes | None, concepts: Sequence[str], mode: str) -> set[int]:
+def mentioned(caption: str | bytes | None, concepts: Sequence[str], mode: str, nouns: str = "all") -> set[int]:
     """Numbers of the concepts that the caption mentions."""
     if caption is None:
         return set()
     keys = [[lemma(word) for word in words(concept)] for concept in concepts]
-    lines = [[lemma(word) for word in run] for run in runs(caption)]
+    lines = [[(lemma(word), noun) for word, noun in run] for run in noun_runs(caption, nouns)]
     if mode == "bag":
-        present = {word for line in lines for word in line}
+        present = {word for line in lines for word, noun in line if noun}
         return {number for number, key in enumerate(keys) if present.issuperset(key)}
     return {
         number
         for number, key in enumerate(keys)
-        if any(line[i : i + len(key)] == key for line in lines for i in range(len(line)))
+        if any(
+            [word for word, _ in line[i : i + len(key)]] == key and line[i + len(key) - 1][1]
+            for line in lines
+            for i in range(len(line))
+        )
     }
+
+
+def noun_runs(caption: str | bytes, nouns: str) -> list[list[tuple[str, bool]]]:
+    """The words of a caption, and whether the noun model takes each for a noun: its definition, in plain Python."""
+    if nouns == "all":
+        return [[(word, True) for word in run] for run in runs(caption)]
+    text = caption.decode("utf-8", "replace") if isinstance(caption, bytes) else caption
+    row_of, model = load_model(nouns)
+    weights, classes = model["row_weights"], model["row_classes"]
+    count = len(model["triple_weights"])
+    placed = placed_runs(text)
+    seen = [(row_of.get(word, 1 + kind(word)), case(text, place)) for run in placed for word, place in run]
+    padded = [(0, 3), *seen, (0, 3)]
+    flags = []
+    for (before, case_before), (own, own_case), (after, case_after) in zip(
+        padded, padded[1:], padded[2:], strict=False
+    ):
+        left, middle, right = classes[before], classes[own], classes[after]
+        score = int(weights[own, own_case]) + int(weights[before, 3]) + int(weights[after, 4])
+        score += int(weights[own, 5 + left]) + int(weights[own, 5 + count + right])
+        score += int(model["triple_weights"][left, middle, right])
+        score += int(model["case_weights"][middle, own_case, case_before, case_after])
+        flags.append(score > 0)
+    remaining = iter(flags)
+    return [[(word, next(remaining)) for word, _ in run] for run in placed]
+
+
+def case(text: str, place: int) -> int:
+    capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    if text[place] not in capitals:
+        return 0
+    return 2 if text[place + 1 : place + 2] and text[place + 1] in capitals else 1
+
+
+def kind(word: str) -> int:
+    raw = word.encode()
+    if len(raw) > 64:
+        return 6
+    if raw.isdigit():
+        return 0
+    for number, (ending, longer_than) in enumerate({b"ing": 5, b"ed": 4, b"ly": 4, b"er": 4, b"s": 3}.items(), 1):
+        if raw.endswith(ending) and len(raw) > longer_than:
+            return number
+    return 6
 
 
 class Index:
     """The same for many concepts: only those that share a word with the caption are tried."""
 
-    def __init__(self, concepts: Sequence[str], mode: str) -> None:
-        self.concepts, self.mode = concepts, mode
+    def __init__(self, concepts: Sequence[str], mode: str, nouns: str = "all") -> None:
+        self.concepts, self.mode, self.nouns = concepts, mode, nouns
         self.by_word: dict[str, set[int]] = {}
         for number, concept in enumerate(concepts):
             for word in words(concept):
@@ -36,7 +85,7 @@ class Index:
     def mentioned(self, caption: str | bytes | None) -> set[int]:
         found = {lemma(word) for word in words(caption)} if caption is not None else set()
         tried = sorted(set().union(*(self.by_word.get(word, set()) for word in found)))
-        return {tried[k] for k in mentioned(caption, [self.concepts[t] for t in tried], self.mode)}
+        return {tried[k] for k in mentioned(caption, [self.concepts[t] for t in tried], self.mode, self.nouns)}
 
 
 def counted(mentions: Iterable[set[int]]) -> dict[tuple[int, int], int]:

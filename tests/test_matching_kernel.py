@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching import kernel
+from contrastive_concepts.matching import counting, kernel, pairs
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon, hash_form
+from contrastive_concepts.matching.reading import read_words
+from contrastive_concepts.provenance import PACKAGE
 from tests.matching_reference import counted, mentioned
 from tests.test_matching import count, entries, found
 
@@ -155,8 +158,8 @@ def test_compiled_and_plain_hash_agree() -> None:
     arrays = lexicon.arrays
     for number, word in enumerate(arrays["form_words"]):
         form = arrays["form_bytes"][arrays["form_offsets"][number] : arrays["form_offsets"][number + 1]]
-        length, valid = kernel.read_words(form.copy(), 0, len(form), lexicon.tables, False, scratch)
-        assert (length, valid, scratch.sequence[0]) == (1, True, word)
+        length, valid = read_words(form.copy(), 0, len(form), lexicon.tables, False, False, scratch)
+        assert (length, valid, arrays["form_words"][scratch.sequence[0]]) == (1, True, word)
     assert hash_form(b"dog") != hash_form(b"god")
 
 
@@ -203,6 +206,33 @@ def test_threads_change_nothing() -> None:
     assert merged.matrix().nnz == alone.matrix().nnz > 100_000
 
 
+@pytest.mark.parametrize("cells", [0, 1, 50, 1 << 20])
+def test_cells_lists_and_samples_change_nothing(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(1)
+    concepts = [f"w{number}q" for number in range(120)]
+    drawn = [generator.zipf(1.3, generator.integers(0, 12)) % 120 for _ in range(3000)]
+    captions = pa.array([" ".join(concepts[k] for k in row) for row in drawn])
+    lexicon = Lexicon.build(concepts)
+    expected = counted({int(k) for k in row} for row in drawn)
+    monkeypatch.setattr(counting, "CELLS", cells)
+    monkeypatch.setattr(counting, "SAMPLE_ROWS", 500)
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", 200)
+    assert entries(count(captions, lexicon)) == expected
+    monkeypatch.setattr(counting, "MOST_ROWS", 800)
+    assert entries(count(captions, lexicon)) == expected
+
+
+@given(st.lists(st.integers(0, 9), max_size=40), st.integers(0, 900))
+def test_cells_are_apart_and_within_bounds(frequencies: list[int], budget: int) -> None:
+    cells = pairs.allot_cells(np.array(frequencies, np.int64), budget)
+    total = len(frequencies)
+    places = [int(cells.firsts[a]) + b for a in range(total) for b in range(a + 1, int(cells.ends[a]))]
+    assert places == list(range(len(cells.counts)))
+    assert len(places) == total * (total - 1) // 2 if budget >= total * (total - 1) // 2 else len(places) <= budget
+    assert cells.ranked[cells.ranks].tolist() == list(range(total))
+    assert [frequencies[k] for k in cells.ranked] == sorted(frequencies, reverse=True)
+
+
 def test_counters_of_different_concepts_do_not_merge() -> None:
     with pytest.raises(ValueError, match="different lexicons"):
         count(["dog"], Lexicon.build(["dog"])).merge(count(["cat"], Lexicon.build(["cat"])))
@@ -212,10 +242,31 @@ def test_a_place_without_a_writable_cache_still_compiles(tmp_path: Path) -> None
     program = (
         "import numba.core.caching as c\n"
         "c.CacheImpl._locator_classes = []\n"
-        "from contrastive_concepts.matching.kernel import run_lengths\n"
+        "from contrastive_concepts.matching.pairs import run_lengths\n"
         "import numpy as np\n"
         "a = np.array([3, 3, 5])\n"
         "assert run_lengths(a, a, np.zeros(3, np.int64)) == 2\n"
     )
     source = Path(kernel.__file__).parents[2]
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": str(source), "HOME": str(tmp_path)})
+
+
+@pytest.mark.slow
+def test_machine_code_follows_a_change_in_another_file(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "from contrastive_concepts.matching.lexicon import Lexicon\n"
+        "from contrastive_concepts.matching.counting import mentions\n"
+        "import pyarrow as pa\n"
+        "print(len(mentions(pa.array(['a dog']), Lexicon.build(['dog']))[1]))\n"
+    )
+
+    def run() -> str:
+        environment = {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout.strip()
+
+    assert run() == "1"
+    finding = tmp_path / PACKAGE.name / "matching" / "finding.py"
+    finding.write_text(finding.read_text().replace("    return found\n", "    return 0\n", 1))
+    assert run() == "0"

@@ -68,6 +68,7 @@ class CooccurrenceCounter:
         self._limit = SAMPLE_ROWS
         # spaCy's lemmas are counted in place of captions; what is odd about these, another counter sees.
         self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
+        self._captions = np.zeros(len(lexicon.concepts), np.int64)
         self._start()
 
     def add(self, captions: pa.Array | pa.ChunkedArray) -> None:
@@ -116,9 +117,8 @@ class CooccurrenceCounter:
 
     def _start(self, cells: int = 0) -> None:
         """Count from nothing, with cells for the concepts that were frequent so far."""
-        total = len(self.lexicon.concepts)
-        self._cells = pairs.allot_cells(self._captions if cells else np.zeros(total, np.int64), cells)
-        self._captions = np.zeros(total, np.int64)
+        self._cells = pairs.allot_cells(self._captions, cells)
+        self._captions = np.zeros(len(self.lexicon.concepts), np.int64)
         self._rows = 0
         self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._listed, self._size = np.empty(PAIRS_AT_ONCE, np.int64), 0

@@ -13,10 +13,7 @@ def read_concepts(
     length, valid = read_words(data, start, stop, tables, phrase, tagged, scratch)
     if length == 0:
         return 0, valid
-    if tagged:
-        length = keep_nouns(length, tables, phrase, scratch)
-    else:
-        length = keep_words(length, tables, phrase, scratch)
+    length = keep_nouns(length, tables, phrase, scratch) if tagged else keep_words(length, tables, phrase, scratch)
     return find_concepts(length, tables, phrase, scratch), valid
 
 

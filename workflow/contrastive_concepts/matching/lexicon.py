@@ -42,9 +42,7 @@ class Lexicon:
     arrays: dict[str, npt.NDArray[Any]]
 
     @classmethod
-    def build(
-        cls, concepts: Sequence[str], mode: Mode = "bag", nouns: Nouns = "all", tagger: Tagger = "table"
-    ) -> Self:
+    def build(cls, concepts: Sequence[str], mode: Mode = "bag", nouns: Nouns = "all", tagger: Tagger = "table") -> Self:
         """Compile the concepts. Raises UserError for a concept without a word, or an unknown setting.
 
         With `nouns` other than all, a word counts where it is a noun, by the shipped table or by spaCy (`tagger`); of
@@ -149,7 +147,7 @@ class Lexicon:
             raise UserError(
                 f"{path}: not a readable lexicon ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
             ) from None
-        return cls(concepts, *(settings[name] for name in ("mode", "nouns", "tagger", "model")), arrays)
+        return cls(concepts, settings["mode"], settings["nouns"], settings["tagger"], settings["model"], arrays)
 
 
 def hash_form(form: bytes) -> int:

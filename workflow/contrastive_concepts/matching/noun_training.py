@@ -29,7 +29,7 @@ SCALE = 16
 EPOCHS = 10
 RATE = 0.2
 DECAY = 1e-4
-SMALL_WORDS = frozenset("a an and as at by for from in is of on or the to with".split())
+SMALL_WORDS = frozenset(("a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "of", "on", "or", "the", "to"))
 
 
 class Token(NamedTuple):
@@ -197,13 +197,13 @@ def save_model(path: Path, captions: Sequence[Sequence[Token]]) -> None:
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names.values()), 1 + KINDS)}
     classes = np.array([*range(1 + KINDS), *(numbers[name] for name in names.values())], np.uint8)
     learned = learn(features(captions, row_of), classes)
-    np.savez_compressed(
-        path,
-        forms=np.frombuffer("\n".join(names).encode(), np.uint8),
-        row_classes=classes,
-        kind_rows=np.arange(1, 1 + KINDS, dtype=np.int32),
-        **{f"{nouns}_{name}": array for nouns, arrays in learned.items() for name, array in arrays.items()},
-    )
+    arrays: dict[str, Any] = {
+        f"{nouns}_{name}": array for nouns, weights in learned.items() for name, array in weights.items()
+    }
+    arrays["forms"] = np.frombuffer("\n".join(names).encode(), np.uint8)
+    arrays["row_classes"] = classes
+    arrays["kind_rows"] = np.arange(1, 1 + KINDS, dtype=np.int32)
+    np.savez_compressed(path, **arrays)
 
 
 def main(arguments: list[str]) -> None:

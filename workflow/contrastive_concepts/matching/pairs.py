@@ -10,8 +10,8 @@ from contrastive_concepts.matching.tables import I32, I64, U32, jit, part
 class Cells(NamedTuple):
     """A counter for each pair of frequent concepts. Concepts are ranked, the most frequent first.
 
-    ranks (T,): each concept's rank; ranked (T,): the concept of each rank. ends (T,): a concept of rank a has cells with
-    ranks a + 1 ... ends[a] - 1, and firsts[a] + b is the cell of ranks a < b. counts: a counter a cell.
+    ranks (T,): each concept's rank; ranked (T,): the concept of each rank. ends (T,): a concept of rank a has cells
+    with ranks a + 1 ... ends[a] - 1, and firsts[a] + b is the cell of ranks a < b. counts: a counter a cell.
     """
 
     ranks: I32
@@ -121,7 +121,7 @@ def row_lengths(cells: Cells, listed: I64, lengths: I64) -> None:
 
 
 @part
-def write_entry(i: int, j: int, count: int, at: I64, columns: I32, counts: I64) -> None:
+def write_entry(i: np.int32, j: np.int32, count: np.int64, at: I64, columns: I32, counts: I64) -> None:
     """Write one pair into both of its rows."""
     columns[at[i]], counts[at[i]] = j, count
     columns[at[j]], counts[at[j]] = i, count

@@ -164,3 +164,16 @@ def bound_files():
         [*(cell[:3] for cell in CELLS), *(point.cell[:3] for point in SWEEP)]
     )
     return [f"{RESULTS}/benchmark/bounds/{'/'.join(part)}.parquet" for part in parts]
+
+
+CLASS_LISTS = SETTINGS.writing.class_lists
+CC_L = f"{RESULTS}/cc_l/{{classes}}"
+
+
+def written_dictionaries(wildcards):
+    """The manifest of each class list's CC^L."""
+    if not CLASS_LISTS:
+        raise WorkflowError(
+            "config: writing.class_lists: found none, expected the class lists to write CC^L for"
+        )
+    return expand(f"{CC_L}/dictionary/manifest.json", classes=CLASS_LISTS)

@@ -1,15 +1,4 @@
-CLASS_LISTS = SETTINGS.writing.class_lists
 PARTS = f"{RESULTS}/writing/parts.parquet"
-CC_L = f"{RESULTS}/cc_l/{{classes}}"
-
-
-def written_dictionaries(wildcards):
-    """The manifest of each class list's CC^L."""
-    if not CLASS_LISTS:
-        raise WorkflowError(
-            "config: writing.class_lists: found none, expected the class lists to write CC^L for"
-        )
-    return expand(f"{CC_L}/dictionary/manifest.json", classes=CLASS_LISTS)
 
 
 wildcard_constraints:

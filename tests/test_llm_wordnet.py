@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contrastive_concepts.config.visibility import WordNetJudge
+from contrastive_concepts.config.visibility import Ratings, WordNetJudge
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.calibration import agreement, read_ratings
+from contrastive_concepts.visibility.agreement import agreement
+from contrastive_concepts.visibility.calibration import rated_nouns
 from contrastive_concepts.visibility.judging import build_judge, judge_concepts
 from contrastive_concepts.visibility.wordnet import LexiconJudge
 
@@ -106,11 +107,11 @@ def test_debians_database_agrees_with_a_look_at_it() -> None:
 @pytest.mark.skipif(not (DEBIAN / "data.noun").is_file(), reason="Debian's wordnet-base is not installed")
 @pytest.mark.skipif(not RATINGS.is_file(), reason="shared/data/lists/mrc_conc_imag.csv is absent")
 def test_agreement_with_human_imageability() -> None:
-    table = read_ratings(RATINGS)
+    table = rated_nouns(RATINGS, Ratings())
     (answers,) = judge(DEBIAN).ask(table["word"].to_list())
     scores = np.array([np.nan if a.p is None else a.p for a in answers])
     rated = ~np.isnan(scores)
-    by_image = agreement(scores[rated], table["imageability"].to_numpy()[rated])
+    by_image = agreement(scores[rated], table["IMAG"].to_numpy()[rated])
     assert rated.mean() > 0.95
     assert by_image.clear_auc >= 0.83
-    assert agreement(scores[rated], table["concreteness"].to_numpy()[rated]).clear_auc >= 0.95
+    assert agreement(scores[rated], table["CONC"].to_numpy()[rated]).clear_auc >= 0.95

@@ -1,7 +1,8 @@
 """How fast the judges are: words a second, through a vLLM server and in this process."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,17 @@ EMBEDDED = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 @dataclass(frozen=True)
 class Throughput:
-    """Words a second; at_once: requests under way, or words of a batch in process."""
+    """Words a second; at_once: requests under way, or words of a batch in process.
+
+    load: the machine's load average at the end; above its cores, others had a part of them.
+    """
 
     judge: str
     form: str
     at_once: int
     words: int
     seconds: float
+    load: float
 
     @property
     def words_per_second(self) -> float:
@@ -49,9 +54,8 @@ def cpu_server(python: Path, weights: Path, **changed: object) -> VllmJudge:
     return VllmJudge.model_validate(values | changed)
 
 
-def measure_judges(words: Sequence[str], server_settings: VllmJudge | None) -> list[Throughput]:
+def measure_judges(words: Sequence[str], server_settings: VllmJudge | None) -> Iterator[Throughput]:
     """Each judge at each width on the same words, one after the other in one run; None leaves the server out."""
-    found = []
     if server_settings is not None:
         with VllmServer(server_settings) as server:
             for form in ("yes_no", "likelihood"):
@@ -59,11 +63,10 @@ def measure_judges(words: Sequence[str], server_settings: VllmJudge | None) -> l
                     settings = server_settings.model_copy(update={"form": form, "concurrency": at_once})
                     client = Client(server.url, timeout_s=600, concurrency=at_once, check=server.check)
                     with closing(client):
-                        found.append(_measure(EndpointJudge(settings, "vllm", client), form, at_once, words))
+                        yield _measure(EndpointJudge(settings, "vllm", client), form, at_once, words)
     for at_once in AT_ONCE:
         with InProcessJudge(TransformersJudge(judge="transformers", batch_size=at_once)) as judge:
-            found.append(_measure(judge, "likelihood", at_once, words))
-    return found
+            yield _measure(judge, "likelihood", at_once, words)
 
 
 def _measure(judge: Judge, form: str, at_once: int, words: Sequence[str]) -> Throughput:
@@ -72,4 +75,4 @@ def _measure(judge: Judge, form: str, at_once: int, words: Sequence[str]) -> Thr
     started = time.perf_counter()
     answered = sum(len(batch) for batch in judge.ask(measured))
     seconds = time.perf_counter() - started
-    return Throughput(judge.question.judge, form, at_once, answered, seconds)
+    return Throughput(judge.question.judge, form, at_once, answered, seconds, os.getloadavg()[0])

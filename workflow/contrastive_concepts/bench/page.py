@@ -27,9 +27,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 
 
 def machine() -> str:
-    """Processor, cores and load of this machine, in words."""
+    """Processor and cores of this machine, in words."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file() and (named := re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE)):
         model = named[1]
-    return f"{os.cpu_count()} cores ({model}), load average {os.getloadavg()[0]:.1f}"
+    return f"{os.cpu_count()} cores ({model})"

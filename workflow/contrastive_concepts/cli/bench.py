@@ -11,6 +11,11 @@ import typer
 if TYPE_CHECKING:
     from contrastive_concepts.segmenters.segmenter import Segmenter
 
+NOTE = (
+    "Load is the machine's load average after a measurement: above its number of cores, other jobs had a part of them.\n"
+    "A likelihood request to the server carries eight words, each after twelve contexts; in process the contexts are read once."
+)
+
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
 
 
@@ -79,11 +84,12 @@ def judge(
         if vllm_python is not None:
             InProcessJudge(TransformersJudge(judge="transformers")).save(Path(folder))
             server = cpu_server(vllm_python, Path(folder))
-        found = measure_judges(chosen, server)
-    rows = [(t.judge, t.form, t.at_once, f"{t.words_per_second:.1f}") for t in found]
-    text = f"{len(chosen) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n\n"
-    text += markdown_table(["judge", "form", "requests or words at once", "words/s"], rows)
-    print(text)
+        rows = []
+        for t in measure_judges(chosen, server):
+            rows.append((t.judge, t.form, t.at_once, f"{t.words_per_second:.2f}", f"{t.load:.1f}"))
+            print(*rows[-1], flush=True)
+    text = f"{len(chosen) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n{NOTE}\n\n"
+    text += markdown_table(["judge", "form", "requests or words at once", "words/s", "load"], rows)
     if page is not None:
         write_section(page, "Judge", text)
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from contrastive_concepts.segmenters.segmenter import Segmenter
 
 NOTE = (
-    "Load is the machine's load average after a measurement: above its number of cores, other jobs had a part of them.\n"
-    "A likelihood request to the server carries eight words, each after twelve contexts; in process the contexts are read once."
+    "Load: the machine's load average after a measurement; above its number of cores, other jobs had a part of them.\n"
+    "A likelihood request to the server carries eight words, each after twelve contexts; in process the contexts are "
+    "read once."
 )
 
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
@@ -88,7 +89,8 @@ def judge(
         for t in measure_judges(chosen, server):
             rows.append((t.judge, t.form, t.at_once, f"{t.words_per_second:.2f}", f"{t.load:.1f}"))
             print(*rows[-1], flush=True)
-    text = f"{len(chosen) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n{NOTE}\n\n"
+    text = f"{len(chosen) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n"
+    text += f"{NOTE}\n\n"
     text += markdown_table(["judge", "form", "requests or words at once", "words/s", "load"], rows)
     if page is not None:
         write_section(page, "Judge", text)

@@ -74,7 +74,7 @@ class Project:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
             check=False,
         )
         assert (done.returncode != 0) == fails, done.stderr[-3000:]

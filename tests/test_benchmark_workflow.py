@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from .conftest import DATA
-from .test_workflow import Project
+from .project import Project
 
 SEGMENTATION = DATA / "seg"
 
@@ -29,6 +29,8 @@ def random_clip(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("benchmark"))
+    with (project.folder / "data" / "concepts.txt").open("a") as file:
+        file.write("\nbackground")
     clip = random_clip(project.folder / "clip")
     project.config["benchmark"] = {
         "segmenters": {
@@ -41,18 +43,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             "train": {"kind": "toyworld", "images": 3, "seed": 2, "tables": False},
         },
         "sets": {
-            "bg": {"kind": "background"},
             "own": {"kind": "background", "original": True},
             "ccd": {"kind": "dictionary"},
             "raw": {"kind": "dictionary", "filters": []},
             "random": {"kind": "random", "like": "ccd"},
             "present": {"kind": "image_oracle"},
-            "all": {"kind": "oracle"},
         },
         "protocol": {"short_side": 64, "long_side": 128, "window": 64, "stride": 32},
         "sweeps": [
             {"threshold": "gamma", "values": [0.01, 0.9], "set": "ccd", "dataset": "train", "segmenters": ["mask"]},
-            {"threshold": "beta", "values": [0.2, 1.0], "set": "ccd", "dataset": "train"},
+            {"threshold": "beta", "values": [0.2, 1.0], "set": "ccd", "dataset": "train", "segmenters": ["mask"]},
         ],
         "features": "kept",
         "draws": 20,
@@ -71,14 +71,14 @@ def test_every_cell_has_its_scores(project: Project) -> None:
     found = set(scores.select("segmenter", "set", "metric").iter_rows())
     assert ("gem", "own", "mIoU") in found
     assert ("mask", "own", "mIoU") not in found
-    assert ("mask", "all", "IoU-single") in found
-    assert ("mask", "all", "mIoU") not in found
-    # MaskCLIP has no own handling: 6 sets; the two oracles have no mIoU.
-    assert len(found) == (6 + 4) + (7 + 5)
+    assert ("mask", "present", "IoU-single") in found
+    assert ("mask", "present", "mIoU") not in found
+    # MaskCLIP has no own handling: 4 sets; the oracle has no mIoU.
+    assert len(found) == (4 + 3) + (5 + 4)
     assert scores["value"].is_between(0, 100).all()
     assert (scores["images"] == 6).all()
     sweeps = pl.read_parquet(tables(project) / "sweeps.parquet")
-    assert sweeps.group_by("threshold").len().sort("threshold").rows() == [("beta", 4), ("gamma", 2)]
+    assert sweeps.group_by("threshold").len().sort("threshold").rows() == [("beta", 2), ("gamma", 2)]
     numbers = {path.stem.removeprefix("table_") for path in (tables(project) / "tables").glob("*.tex")}
     assert {"1", "2a", "4", "5", "7"} <= numbers
     assert "Paired differences" in (tables(project) / "summary.md").read_text()

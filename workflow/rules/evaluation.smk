@@ -42,7 +42,8 @@ rule contrastive_set:
 rule cell:
     input:
         features=f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}",
-        texts=f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet",
+        # Ancient: embeddings added for another set change nothing here; how they are made is in the parameters.
+        texts=ancient(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
         dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
         set=f"{RESULTS}/benchmark/sets/{{dataset}}/{{set}}.json",
         checkpoint=checkpoint_file,
@@ -70,7 +71,7 @@ rule cell:
         device=BENCHMARK.device,
         metrics=lambda wildcards: BENCHMARK.metrics(wildcards.set),
         beta=SETTINGS.selection.beta,
-        code=code_sha256("evaluation.cell", "segmenters"),
+        code=code_sha256("evaluation.cell", "evaluation.texts", "segmenters"),
     script:
         "../scripts/cell.py"
 
@@ -98,7 +99,9 @@ if SWEEP:
     use rule cell as sweep_cell with:
         input:
             features=f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}",
-            texts=f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet",
+            texts=ancient(
+                f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"
+            ),
             dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
             set=lambda wildcards: set_file(SweepPoint(**dict(wildcards.items()))),
             checkpoint=checkpoint_file,
@@ -124,7 +127,7 @@ if SWEEP:
                 if wildcards.threshold == "beta"
                 else SETTINGS.selection.beta
             ),
-            code=code_sha256("evaluation.cell", "segmenters"),
+            code=code_sha256("evaluation.cell", "evaluation.texts", "segmenters"),
 
 
 rule results:

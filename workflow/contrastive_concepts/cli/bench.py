@@ -96,6 +96,43 @@ def judge(
         write_section(page, "Judge", text)
 
 
+@app.command()
+def mining(
+    captions: Annotated[list[Path], typer.Argument(help="Files of real captions, from which corpora are drawn.")],
+    vocabulary: Annotated[Path, typer.Option(help="A list of some thousand concepts, one a line.")],
+    large_vocabulary: Annotated[Path, typer.Option(help="A list of some ten thousand, the most frequent last.")],
+    unseen: Annotated[
+        list[Path] | None, typer.Option(help="Files for the agreement with spaCy; odd rows are taken.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="speed, others, growth, vocabulary, agreement, corpus, lookup or embedding."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes, to see that it runs.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Markdown page whose sections `Mining: ...` are written anew.")
+    ] = None,
+) -> None:
+    """Speed, memory and agreement of the matching, against other tools; lookups; text embeddings."""
+    import tempfile
+
+    from contrastive_concepts.bench.mining import PARTS, QUICK, Bench, Sizes
+    from contrastive_concepts.bench.page import machine, write_section
+    from contrastive_concepts.errors import UserError
+    from contrastive_concepts.vocabulary.concepts import read_names
+
+    if unknown := [part for part in only or [] if part not in PARTS]:
+        raise UserError(f"--only: found {unknown[0]!r}, expected one of {', '.join(PARTS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        names = read_names(vocabulary), read_names(large_vocabulary)
+        bench = Bench(Path(folder), captions, unseen or [], *names, QUICK if quick else Sizes())
+        for part in only or PARTS:
+            text = f"{PARTS[part](bench)}\nOn {machine()}.\n"
+            print(f"## Mining: {part}\n\n{text}", flush=True)
+            if output is not None:
+                write_section(output, f"Mining: {part}", text)
+
+
 def _segmenter(method: str, model: str) -> "Segmenter":
     import open_clip
     import torch

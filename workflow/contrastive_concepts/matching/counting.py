@@ -15,7 +15,7 @@ from contrastive_concepts.matching.reading import LONGEST_KIND
 from contrastive_concepts.matching.spacy_tagger import noun_lemmas
 from contrastive_concepts.matching.tables import I64, U8, Scratch
 
-SAMPLE_ROWS = 1 << 16
+SAMPLE_ROWS = 1 << 18
 CELLS = 1 << 25
 PAIRS_AT_ONCE = 1 << 20
 MOST_BYTES = 1_000_000

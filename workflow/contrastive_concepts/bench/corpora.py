@@ -1,0 +1,58 @@
+"""What is counted in a measurement: shards of any size drawn from real captions, vocabularies of any size."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contrastive_concepts.captions.formats import detect_format, find_column, read_captions
+from contrastive_concepts.vocabulary.concepts import merge_names
+from contrastive_concepts.vocabulary.words import words
+
+
+def read_pool(paths: Sequence[Path]) -> pa.Array:
+    """All captions of some files, in order, nulls left out."""
+    chunks = []
+    for path in map(str, paths):
+        layout = detect_format(path)
+        chunks += [
+            batch.cast(pa.large_binary()) for batch in read_captions(path, layout, find_column(path, layout, None))
+        ]
+    return pa.concat_arrays(chunks).drop_null()
+
+
+def write_shards(folder: Path, pool: pa.Array, shards: int, rows: int, seed: int = 0) -> list[Path]:
+    """Shards of `rows` captions each, drawn from the pool with replacement, as parquet (zstd) with a column TEXT."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"part-{number:04d}.parquet" for number in range(shards)]
+    for path in paths:
+        drawn = pool.take(pa.array(generator.integers(0, len(pool), rows)))
+        pq.write_table(pa.table({"TEXT": drawn.cast(pa.large_string(), safe=False)}), path, compression="zstd")
+    return paths
+
+
+def vocabularies(small: Sequence[str], large: Sequence[str], pool: pa.Array, sizes: Sequence[int]) -> list[list[str]]:
+    """Concept lists of about these sizes: an even choice of the small list, then the large one, then the pool's words.
+
+    Names with the same words are merged, so that a list may be somewhat shorter than asked for.
+    """
+    frequent: list[str] = []
+    if max(sizes) > len(small) + len(large):
+        counted: Counter[str] = Counter()
+        for caption in pool:
+            counted.update(words(caption.as_py()))
+        frequent = [word for word, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
+    concepts = []
+    for size in sizes:
+        if size <= len(small):
+            names = [small[place * len(small) // size] for place in range(size)]
+        else:
+            names = (
+                list(dict.fromkeys([*large, *small, *frequent]))[:size] if size > len(large) else list(large)[-size:]
+            )
+        concepts.append(merge_names(names, "bag")[0]["concept"].to_list())
+    return concepts

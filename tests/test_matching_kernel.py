@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching import counting, kernel, pairs
+from contrastive_concepts.matching.chunks import chunks_of
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
-from contrastive_concepts.matching.lexicon import Lexicon, hash_form
+from contrastive_concepts.matching.lexicon import Lexicon, place_forms
 from contrastive_concepts.matching.reading import read_words
 from contrastive_concepts.provenance import PACKAGE
 from tests.matching_reference import counted, mentioned
@@ -152,27 +154,39 @@ def test_every_code_point_against_plain_python() -> None:
         assert found(pa.array(captions, pa.string()), lexicon) == expected
 
 
-def test_compiled_and_plain_hash_agree() -> None:
-    lexicon = Lexicon.build([f"{word}{n}" for n in range(300) for word in ("tree", "é", "犬")])
+def test_every_form_is_found_by_its_number() -> None:
+    words = ("tree", "é", "犬", "eightlet", "ninelette", "sixteenlettershh", "seventeenletters-", "x" * 70)
+    lexicon = Lexicon.build([f"{word}{n}" for n in range(300) for word in words] + ["eightlet", "ninelette", "x" * 64])
     scratch = CooccurrenceCounter(lexicon, 1)._scratch
     arrays = lexicon.arrays
-    for number, word in enumerate(arrays["form_words"]):
-        form = arrays["form_bytes"][arrays["form_offsets"][number] : arrays["form_offsets"][number + 1]]
-        length, valid = read_words(form.copy(), 0, len(form), lexicon.tables, False, False, scratch)
-        assert (length, valid, arrays["form_words"][scratch.sequence[0]]) == (1, True, word)
-    assert hash_form(b"dog") != hash_form(b"god")
+    for number, (first, last) in enumerate(pairwise(arrays["form_offsets"]), 1):
+        form = np.frombuffer(arrays["form_chunks"][first:last].tobytes().rstrip(b"\0"), np.uint8)
+        count, _, valid = read_words(form, 0, len(form), lexicon.tables, False, False, scratch)
+        assert (count, valid, scratch.sequence[0]) == (1, True, arrays["form_words"][number])
 
 
-def test_forms_whose_hashes_collide_are_told_apart() -> None:
-    lexicon = Lexicon.build(["dog", "cat"])
-    tables = lexicon.tables
-    slots = tables.slots.copy()
-    dog = int(np.flatnonzero((slots & np.uint64(0xFFFFFFFF)) == lexicon.arrays["form_words"].tolist().index(0) + 1)[0])
-    bird = hash_form(b"bird")
-    slots[bird % len(slots)] = np.uint64(bird >> 32 << 32) | (slots[dog] & np.uint64(0xFFFFFFFF))
-    object.__setattr__(lexicon, "arrays", lexicon.arrays | {"slots": slots})
-    del lexicon.__dict__["tables"]
-    assert found(["bird", "dog"], lexicon) == [set(), {0}]
+def test_forms_that_collide_are_told_apart() -> None:
+    """An almost full table, whose runs go round its end, of forms that begin with the same eight letters."""
+    names = [
+        f"{start}{end}{number}"
+        for start in ("a", "basketba")
+        for end in ("", "ll", "lllllllll")
+        for number in range(80)
+    ]
+    lexicon = Lexicon.build(names)
+    arrays = lexicon.arrays
+    forms = [arrays["form_chunks"][first:last] for first, last in pairwise(arrays["form_offsets"])]
+    capacity = 1 << len(forms).bit_length()
+    forms += [chunks_of(f"filler{number}".encode()) for number in range(capacity - 1 - len(forms))]
+    arrays = arrays | {
+        "slots": place_forms(forms, capacity),
+        "form_chunks": np.concatenate(forms),
+        "form_offsets": np.cumsum([0, *map(len, forms)], dtype=np.int32),
+        "form_words": np.append(arrays["form_words"], np.full(len(forms), -1, np.int32)),
+    }
+    object.__setattr__(lexicon, "arrays", arrays)
+    captions = [*names, "basketba", "basketball", "basketballlllllll", "basketballlllllll80", "b80", "a80"]
+    assert found(captions, lexicon) == [{number} for number in range(len(names))] + [set()] * 6
 
 
 @settings(deadline=None)

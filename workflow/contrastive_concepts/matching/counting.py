@@ -206,8 +206,10 @@ def mentions(
 def _scratch(lexicon: Lexicon) -> Scratch:
     return _with_room(
         Scratch(
-            word=np.empty(max(lexicon.longest_form, LONGEST_KIND), np.uint8),
+            word=np.empty(max(lexicon.longest_form, LONGEST_KIND // 8), np.uint64),
             sequence=np.empty(0, np.int32),
+            tokens=np.empty(0, np.int32),
+            rows=np.empty(0, np.int32),
             cases=np.empty(0, np.uint8),
             concepts=np.empty(len(lexicon.concepts), np.int32),
             word_stamps=np.zeros(lexicon.words, np.int64),
@@ -222,5 +224,6 @@ def _with_room(scratch: Scratch, caption_bytes: int) -> Scratch:
     """A caption has at most one word or phrase break a byte."""
     if caption_bytes < len(scratch.sequence):
         return scratch
-    room = 2 * caption_bytes + 1
-    return scratch._replace(sequence=np.empty(room, np.int32), cases=np.empty(room, np.uint8))
+    room = 2 * caption_bytes + 2
+    sequence, tokens, rows = (np.empty(room, np.int32) for _ in range(3))
+    return scratch._replace(sequence=sequence, tokens=tokens, rows=rows, cases=np.empty(room, np.uint8))

@@ -2,7 +2,7 @@
 
 from contrastive_concepts.matching.reading import read_words
 from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
-from contrastive_concepts.matching.tagging import FIRST_OTHER, keep_nouns, keep_words
+from contrastive_concepts.matching.tagging import FIRST_OTHER, keep_nouns
 
 
 @part
@@ -10,10 +10,11 @@ def read_concepts(
     data: U8, start: int, stop: int, tables: Tables, phrase: bool, tagged: bool, scratch: Scratch
 ) -> tuple[int, bool]:
     """Write a caption's concepts to scratch.concepts: how many, and whether all of its bytes are UTF-8."""
-    length, valid = read_words(data, start, stop, tables, phrase, tagged, scratch)
+    length, tokens, valid = read_words(data, start, stop, tables, phrase, tagged, scratch)
     if length == 0:
         return 0, valid
-    length = keep_nouns(length, tables, phrase, scratch) if tagged else keep_words(length, tables, phrase, scratch)
+    if tagged:
+        length = keep_nouns(length, tokens, tables, phrase, scratch)
     return find_concepts(length, tables, phrase, scratch), valid
 
 
@@ -29,12 +30,11 @@ def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -
         word = sequence[position]
         if word >= 0 and scratch.word_stamps[word] != now:
             scratch.word_stamps[word] = now
-            if tables.single_concepts[word] >= 0:
-                concepts[found] = tables.single_concepts[word]
-                found += 1
+            concepts[found] = tables.single_concepts[word]
+            found += int(concepts[found] >= 0)
             if not phrase:
                 sequence[distinct] = word
-                distinct += 1
+                distinct += int(tables.anchor_offsets[word + 1] > tables.anchor_offsets[word])
     for position in range(length if phrase else distinct):
         word = sequence[position]
         if word <= FIRST_OTHER:
@@ -42,9 +42,6 @@ def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -
         if word < 0:
             continue
         for anchor in range(tables.anchor_offsets[word], tables.anchor_offsets[word + 1]):
-            concept = tables.anchored_concepts[anchor]
-            if scratch.concept_stamps[concept] == now:
-                continue
             first, last = tables.anchored_offsets[anchor], tables.anchored_offsets[anchor + 1]
             if phrase:
                 begin = position - tables.anchored_shift[anchor]
@@ -57,7 +54,8 @@ def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -
                 k = first
                 while k < last and scratch.word_stamps[tables.anchored_words[k]] == now:
                     k += 1
-            if k == last:
+            concept = tables.anchored_concepts[anchor]
+            if k == last and scratch.concept_stamps[concept] != now:
                 scratch.concept_stamps[concept] = now
                 concepts[found] = concept
                 found += 1

@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.chunks import chunks_of, hash_word
 from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
-from contrastive_concepts.matching.reading import GOLDEN, HASH_PRIME, HASH_START, LONGEST_KIND, form_kind
+from contrastive_concepts.matching.reading import LONGEST_KIND, form_kind
 from contrastive_concepts.matching.tables import Tables
 from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 from contrastive_concepts.vocabulary.words import code_points
 
 Mode = Literal["bag", "phrase"]
-LAYOUT = 2
-_MASK = (1 << 64) - 1
+LAYOUT = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Lexicon:
         }
         forms |= {form: -1 for form in rows if form not in forms}
         arrays = _form_arrays(forms, rows, model["kind_rows"])
-        arrays |= model | _concept_arrays(coded, len(word_ids)) | _folding_arrays()
+        arrays |= model | _concept_arrays(coded, len(word_ids), mode) | _folding_arrays()
         return cls(tuple(concepts), mode, nouns, tagger, model_sha256() if by_table else "", arrays)
 
     @property
@@ -104,10 +104,7 @@ class Lexicon:
         offsets = np.zeros(0x110001, np.int32)
         offsets[points + 1] = lengths
         np.cumsum(offsets, out=offsets)
-        ascii_folding = np.zeros(256, np.uint8)
-        letters = points[(points < 128) & (lengths == 1)]
-        ascii_folding[letters] = folding[offsets[letters]]
-        return Tables(ascii_folding, classes, offsets, folding, **arrays)
+        return Tables(classes, offsets, folding, **arrays)
 
     @property
     def words(self) -> int:
@@ -116,7 +113,7 @@ class Lexicon:
 
     @property
     def longest_form(self) -> int:
-        """Bytes of the longest surface form."""
+        """Chunks of the longest surface form."""
         return int(np.diff(self.arrays["form_offsets"]).max(initial=0))
 
     def save(self, path: str | Path) -> None:
@@ -150,66 +147,62 @@ class Lexicon:
         return cls(concepts, settings["mode"], settings["nouns"], settings["tagger"], settings["model"], arrays)
 
 
-def hash_form(form: bytes) -> int:
-    """The kernel's hash of a folded word."""
-    code = int(HASH_START)
-    for byte in form:
-        code = (code ^ byte) * int(HASH_PRIME) & _MASK
-    code = code * int(GOLDEN) & _MASK
-    return code ^ code >> 32
-
-
 def kind_of(form: str) -> int:
     """The kernel's kind of a form that the noun model does not know."""
     folded = form.encode()
-    return form_kind(np.frombuffer(folded[:LONGEST_KIND], np.uint8).copy(), len(folded))
+    return form_kind(chunks_of(folded[:LONGEST_KIND]), len(folded))
 
 
 def _form_arrays(
     word_of: dict[str, int], rows: dict[str, int], kind_rows: npt.NDArray[np.int32]
 ) -> dict[str, npt.NDArray[Any]]:
-    forms = [(form.encode(), word) for form, word in word_of.items()]
-    capacity = 64
-    while capacity < 3 * len(forms):
-        capacity *= 2
-    slots = [0] * capacity
-    for number, (form, _) in enumerate(forms):
-        code = hash_form(form)
-        place = code % capacity
-        while slots[place]:
-            place = (place + 1) % capacity
-        slots[place] = code >> 32 << 32 | number + 1
+    forms = [chunks_of(form.encode()) for form in word_of]
     return {
-        "slots": np.array(slots, np.uint64),
-        "form_offsets": _offsets(len(form) for form, _ in forms),
-        "form_bytes": np.frombuffer(b"".join(form for form, _ in forms), np.uint8).copy(),
-        "form_words": np.array([word for _, word in forms], np.int32),
+        "slots": place_forms(forms, max(64, 1 << (3 * len(forms)).bit_length())),
+        "form_offsets": _offsets(map(len, forms)),
+        "form_chunks": np.concatenate([np.empty(0, np.uint64), *forms]),
+        "form_words": np.array([-1, *word_of.values()], np.int32),
         "form_rows": np.array(
-            [rows[form] if form in rows else kind_rows[kind_of(form)] for form in word_of] if rows else [],
+            [0, *(rows[form] if form in rows else kind_rows[kind_of(form)] for form in word_of)] if rows else [],
             np.int32,
         ),
     }
 
 
-def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int) -> dict[str, npt.NDArray[Any]]:
-    """Each concept of several words hangs on the one of them that fewest concepts share."""
+def place_forms(forms: Sequence[npt.NDArray[np.uint64]], capacity: int) -> npt.NDArray[np.uint64]:
+    """The kernel's hash table over forms given as chunks; `capacity` is a power of two above their number."""
+    slots = np.zeros((capacity, 2), np.uint64)
+    for number, chunks in enumerate(forms, 1):
+        place = int(hash_word(chunks, len(chunks))) % capacity
+        while slots[place, 1]:
+            place = (place + 1) % capacity
+        slots[place] = chunks[0], 2 * number + (len(chunks) > 1)
+    return slots
+
+
+def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int, mode: Mode) -> dict[str, npt.NDArray[Any]]:
+    """Each concept of several words hangs on the one of them that fewest concepts share.
+
+    In a bag that word, which is there where the concept is tried, is checked last.
+    """
     single = np.full(words, -1, np.int32)
     shared = np.bincount([word for key in keys for word in set(key)], minlength=words)
-    anchored: list[list[tuple[int, int]]] = [[] for _ in range(words)]
+    anchored: list[list[tuple[int, int, tuple[int, ...]]]] = [[] for _ in range(words)]
     for concept, key in enumerate(keys):
         if len(key) == 1 and single[key[0]] < 0:
             single[key[0]] = concept
         else:
             shift = min(range(len(key)), key=lambda place, key=key: shared[key[place]])  # type: ignore[misc]
-            anchored[key[shift]].append((concept, shift))
+            checked = key if mode == "phrase" else (*key[:shift], *key[shift + 1 :], key[shift])
+            anchored[key[shift]].append((concept, shift, checked))
     flat = [entry for entries in anchored for entry in entries]
     return {
         "single_concepts": single,
         "anchor_offsets": _offsets(map(len, anchored)),
-        "anchored_concepts": np.array([concept for concept, _ in flat], np.int32),
-        "anchored_shift": np.array([shift for _, shift in flat], np.int32),
-        "anchored_offsets": _offsets(len(keys[concept]) for concept, _ in flat),
-        "anchored_words": np.array([word for concept, _ in flat for word in keys[concept]], np.int32),
+        "anchored_concepts": np.array([concept for concept, _, _ in flat], np.int32),
+        "anchored_shift": np.array([shift for _, shift, _ in flat], np.int32),
+        "anchored_offsets": _offsets(len(checked) for _, _, checked in flat),
+        "anchored_words": np.array([word for _, _, checked in flat for word in checked], np.int32),
     }
 
 

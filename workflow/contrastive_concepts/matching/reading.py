@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
+from contrastive_concepts.matching.chunks import append, byte_of, look_up, read_plain_word
+from contrastive_concepts.matching.tables import U8, U64, Scratch, Tables, part
 from contrastive_concepts.vocabulary.words import CharacterClass
 
 BREAK, SPACE, WORD, APOSTROPHE, IGNORED = (int(kind) for kind in CharacterClass)
 UNKNOWN, PHRASE_BREAK = -1, -2
-FIRST_KIND = -3
-"""A word that is no form is entered as FIRST_KIND - its kind where nouns are told apart (`form_kind`)."""
 LONGEST_KIND = 64
-HASH_START, HASH_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @part
@@ -54,135 +51,123 @@ def peek(data: U8, i: int, stop: int, tables: Tables) -> tuple[int, int, int]:
 
 
 @part
-def look_up(word: U8, length: int, code: np.uint64, tables: Tables) -> int:
-    """The number of this form, or UNKNOWN. A hash that agrees is verified byte by byte."""
-    if length > word.shape[0]:
-        return UNKNOWN
-    mixed = code * GOLDEN
-    mixed ^= mixed >> np.uint64(32)
-    mask = np.uint64(tables.slots.shape[0] - 1)
-    place = mixed & mask
-    while True:
-        slot = tables.slots[place]
-        if slot == np.uint64(0):
-            return UNKNOWN
-        if slot >> np.uint64(32) == mixed >> np.uint64(32):
-            form = np.int64(slot & np.uint64(0xFFFFFFFF)) - 1
-            first = tables.form_offsets[form]
-            if tables.form_offsets[form + 1] - first == length:
-                k = 0
-                while k < length and tables.form_bytes[first + k] == word[k]:
-                    k += 1
-                if k == length:
-                    return int(form)
-        place = (place + np.uint64(1)) & mask
-
-
-@part
-def form_kind(word: U8, length: int) -> int:
+def form_kind(word: U64, length: int) -> int:
     """What the ending says of a form that the noun model does not know: number, -ing, -ed, -ly, -er, -s, other."""
     if length > LONGEST_KIND:
         return 6
     digits = 0
-    while digits < length and ord("0") <= word[digits] <= ord("9"):
+    while digits < length and ord("0") <= byte_of(word, digits) <= ord("9"):
         digits += 1
     if digits == length:
         return 0
-    if length > 5 and word[length - 3] == ord("i") and word[length - 2] == ord("n") and word[length - 1] == ord("g"):
+    last = byte_of(word, length - 1)
+    if (
+        length > 5
+        and last == ord("g")
+        and byte_of(word, length - 2) == ord("n")
+        and byte_of(word, length - 3) == ord("i")
+    ):
         return 1
     if length > 4:
-        if word[length - 2] == ord("e") and word[length - 1] == ord("d"):
+        before = byte_of(word, length - 2)
+        if before == ord("e") and last == ord("d"):
             return 2
-        if word[length - 2] == ord("l") and word[length - 1] == ord("y"):
+        if before == ord("l") and last == ord("y"):
             return 3
-        if word[length - 2] == ord("e") and word[length - 1] == ord("r"):
+        if before == ord("e") and last == ord("r"):
             return 4
-    return 5 if length > 3 and word[length - 1] == ord("s") else 6
+    return 5 if length > 3 and last == ord("s") else 6
+
+
+@part
+def is_capital(byte: int) -> int:
+    """Whether this is one of A-Z, as a number."""
+    return int(np.uint8(byte - np.uint8(ord("A"))) < 26)
 
 
 @part
 def letter_case(data: U8, begin: int, stop: int) -> int:
     """1 where the byte at `begin` is one of A-Z, 2 where the next one is too, else 0."""
-    if not ord("A") <= data[begin] <= ord("Z"):
-        return 0
-    return 2 if begin + 1 < stop and ord("A") <= data[begin + 1] <= ord("Z") else 1
+    first = is_capital(data[begin])
+    return first + (first & is_capital(data[begin + 1]) if begin + 1 < stop else 0)
+
+
+@part
+def read_any_word(data: U8, i: int, stop: int, tables: Tables, word: U64) -> tuple[int, int, int, int, bool]:
+    """Write the next word, of any letters, to `word`, up to what ends it.
+
+    Its length (0 where byte i begins no word), its first byte, the byte after what ends it, the class of that, and
+    whether all bytes are UTF-8.
+    """
+    folding, folding_offsets = tables.folding, tables.folding_offsets
+    begin, length, valid = i, 0, True
+    while i < stop:
+        point, size = decode(data, i, stop)
+        after = i + size
+        kind = int(np.int64(tables.character_class[point])) if point >= 0 else BREAK
+        valid = valid and point >= 0
+        if kind == WORD:
+            for k in range(folding_offsets[point], folding_offsets[point + 1]):
+                length = append(word, length, folding[k])
+            i = after
+            continue
+        if kind == IGNORED:
+            i = after
+            if length == 0:
+                begin = after
+            continue
+        if kind == APOSTROPHE and length > 0:
+            follower, letter, behind = peek(data, after, stop, tables)
+            if follower == WORD:
+                first = folding_offsets[letter]
+                is_s = folding_offsets[letter + 1] - first == 1 and folding[first] == ord("s")
+                if not is_s or peek(data, behind, stop, tables)[0] == WORD:
+                    i = after
+                    continue
+                after = behind
+        return length, begin, after, kind, valid
+    return length, begin, stop, BREAK, valid
 
 
 @part
 def read_words(
     data: U8, start: int, stop: int, tables: Tables, phrase: bool, tagged: bool, scratch: Scratch
-) -> tuple[int, bool]:
-    """Write the caption's forms to scratch.sequence: how many entries, and whether all bytes are UTF-8.
+) -> tuple[int, int, bool]:
+    """Write the caption's words to scratch.sequence: how many entries, how many tokens, whether all bytes are UTF-8.
 
-    With `phrase`, what is no form is UNKNOWN, and phrase breaks are entered as PHRASE_BREAK. With `tagged`, what is no
-    form is entered by its kind, and scratch.cases receives the `letter_case` of each entry. Otherwise all of these are
-    left out.
+    With `phrase`, what is no word of a concept is entered as UNKNOWN, and phrase breaks as PHRASE_BREAK; otherwise both
+    are left out. With `tagged`, scratch.rows and scratch.cases receive the noun model's row and the `letter_case` of
+    every token of the caption, from 1 on, and scratch.tokens which of them an entry is.
     """
     word, sequence = scratch.word, scratch.sequence
-    ascii_folding, character_class = tables.ascii_folding, tables.character_class
-    folding, folding_offsets = tables.folding, tables.folding_offsets
-    room = word.shape[0]
-    count = 0
+    count = tokens = 0
     valid = True
     broken = False
-    length = 0
-    code = HASH_START
-    i = begin = start
-    while i <= stop:
+    i = start
+    while i < stop:
+        begin = i
+        length = read_plain_word(data, begin, stop, word)
+        after = begin + length + 1
         kind = BREAK
-        after = i + 1
-        if i < stop:
-            folded = ascii_folding[data[i]]
-            if folded:
-                if length < room:
-                    word[length] = folded
-                    code = (code ^ np.uint64(folded)) * HASH_PRIME
-                length += 1
-                i += 1
-                continue
-            point, size = decode(data, i, stop)
-            after = i + size
-            if point < 0:
-                valid = False
-            else:
-                kind = int(np.int64(character_class[point]))
-            if kind == IGNORED:
-                i = after
-                if length == 0:
-                    begin = after
-                continue
-            if kind == WORD:
-                for k in range(folding_offsets[point], folding_offsets[point + 1]):
-                    if length < room:
-                        word[length] = folding[k]
-                        code = (code ^ np.uint64(folding[k])) * HASH_PRIME
-                    length += 1
-                i = after
-                continue
-            if kind == APOSTROPHE and length > 0:
-                follower, letter, behind = peek(data, after, stop, tables)
-                if follower == WORD:
-                    first = folding_offsets[letter]
-                    is_s = folding_offsets[letter + 1] - first == 1 and folding[first] == ord("s")
-                    if not is_s or peek(data, behind, stop, tables)[0] == WORD:
-                        i = after
-                        continue
-                    after = behind
+        if after <= stop:
+            byte = data[np.uint64(after - 1)]
+            kind = int(np.int64(tables.character_class[np.uint64(byte)])) if byte < 0x80 else WORD
+            if kind >= WORD:
+                length, begin, after, kind, fine = read_any_word(data, begin, stop, tables, word)
+                valid = valid and fine
         if length > 0:
-            form = look_up(word, length, code, tables)
             if phrase and broken:
                 sequence[count] = PHRASE_BREAK
                 count += 1
                 broken = False
+            form = look_up(word, length, tables.slots, tables.form_offsets, tables.form_chunks)
+            sequence[np.uint64(count)] = tables.form_words[form]
             if tagged:
-                scratch.cases[count] = letter_case(data, begin, stop)
-                if form < 0:
-                    form = FIRST_KIND - form_kind(word, length)
-            if form >= 0 or phrase or tagged:
-                sequence[count] = form
-                count += 1
-            length = 0
-            code = HASH_START
+                tokens += 1
+                scratch.rows[tokens] = tables.form_rows[form] if form else tables.kind_rows[form_kind(word, length)]
+                scratch.cases[tokens] = letter_case(data, begin, stop)
+                scratch.tokens[count] = tokens
+            count += int(phrase) | int(sequence[np.uint64(count)] >= 0)
         broken = broken or kind == BREAK
-        i = begin = after
-    return count, valid
+        i = after
+    return count, tokens, valid

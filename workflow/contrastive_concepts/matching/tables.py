@@ -25,24 +25,23 @@ _SOURCES = content_sha256(sorted(Path(__file__).parent.glob("*.py")))
 class Tables(NamedTuple):
     """The lexicon as the compiled loops read it. F forms, W words, A anchored concepts, R rows and C classes of forms.
 
-    ascii_folding (256,): the folded byte of an ASCII letter or digit, 0 of any other byte.
     character_class (0x110000,): see `CharacterClass`. folding_offsets (0x110001,) into folding: UTF-8 of each folding.
-    slots (a power of two,): 0, or the upper half of a form's hash and the form's number + 1.
-    form_offsets (F + 1,) into form_bytes: folded UTF-8 of each form. form_words (F,): the word it is a form of, or -1.
+    slots (a power of two, 2): a form's first chunk, and twice its number, from 1 on, plus 1 if it has more; or zeros.
+    form_offsets (F + 1,) into form_chunks: folded UTF-8 of each form. form_words (F + 1,): the word of which a numbered
+    form is one, or -1, as of number 0, which stands for what is no form.
     single_concepts (W,): the concept that is this word alone, or -1.
     anchor_offsets (W + 1,) into anchored_concepts, anchored_shift: concepts that are checked where this word occurs,
     and the word's place in them. anchored_offsets (A + 1,) into anchored_words: all words of each.
-    form_rows (F,), row_classes (R,), row_weights (R, 5 + 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4),
+    form_rows (F + 1,), row_classes (R,), row_weights (R, 5 + 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4),
     kind_rows (kinds,): the noun model, see `noun_model`; all empty where every form counts.
     """
 
-    ascii_folding: U8
     character_class: U8
     folding_offsets: I32
     folding: U8
     slots: U64
     form_offsets: I32
-    form_bytes: U8
+    form_chunks: U64
     form_words: I32
     single_concepts: I32
     anchor_offsets: I32
@@ -61,8 +60,10 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Room for one caption at a time; a stamp equals `clock` where the entry belongs to the present caption."""
 
-    word: U8
+    word: U64
     sequence: I32
+    tokens: I32
+    rows: I32
     cases: U8
     concepts: I32
     word_stamps: I64

@@ -1,0 +1,144 @@
+"""Words as chunks: eight folded bytes in one integer, the first byte lowest, zeros after the word's last."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from contrastive_concepts.matching.tables import I32, U8, U64, part
+
+GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
+ONES = 0x0101010101010101
+HIGH = np.uint64(0x80 * ONES)
+LOW = np.uint64(0x7F * ONES)
+SMALL = np.uint64(0x20 * ONES)
+"""The bit by which a small letter differs from its capital; digits have it."""
+LEAST, MOST = np.uint64((0x80 - ord("a")) * ONES), np.uint64((0x7F - ord("z")) * ONES)
+ZERO, NINE = np.uint64((0x80 - ord("0")) * ONES), np.uint64((0x7F - ord("9")) * ONES)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def eight_bytes(typing_context: Any, data: Any, place: Any) -> Any:
+    """The bytes of `data` from `place` on as they lie in memory; the caller sees to it that there are eight."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
+        return builder.load(address, align=1, typ=ir.IntType(64))
+
+    return types.uint64(data, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def trailing_zeros(typing_context: Any, number: Any) -> Any:
+    """Number of zero bits below the lowest set one, 64 of zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@part
+def chunk_at(data: U8, place: int) -> np.uint64:
+    """Eight bytes as a chunk, zeros where the data ends."""
+    if place + 8 <= data.shape[0]:
+        return eight_bytes(data, place)
+    chunk = np.uint64(0)
+    for k in range(data.shape[0] - place):
+        chunk |= np.uint64(data[place + k]) << np.uint64(8 * k)
+    return chunk
+
+
+@part
+def leading_letters(chunk: np.uint64) -> int:
+    """How many bytes at the start are ASCII letters or digits, 0 to 8."""
+    low = chunk & LOW
+    small = low | SMALL
+    letters = (small + LEAST) & ~(small + MOST)
+    digits = (low + ZERO) & ~(low + NINE)
+    return int(trailing_zeros(~((letters | digits) & ~chunk) & HIGH) >> 3)
+
+
+@part
+def folded(chunk: np.uint64, length: int) -> np.uint64:
+    """The first `length` bytes, 1 to 8, letters and digits, as small letters; zeros behind."""
+    return (chunk | SMALL) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * length))
+
+
+@part
+def byte_of(word: U64, k: int) -> int:
+    """One byte of a word."""
+    return int(np.int64(word[np.uint64(k >> 3)] >> np.uint64(8 * (k & 7)) & np.uint64(0xFF)))
+
+
+@part
+def append(word: U64, length: int, byte: int) -> int:
+    """Write a byte behind a word where there is room; returns the length with it, in any case."""
+    if length < 8 * word.shape[0]:
+        k = np.uint64(length >> 3)
+        before = word[k] if length & 7 else np.uint64(0)
+        word[k] = before | np.uint64(byte) << np.uint64(8 * (length & 7))
+    return length + 1
+
+
+@part
+def read_plain_word(data: U8, begin: int, stop: int, word: U64) -> int:
+    """Write the ASCII letters and digits from `begin` on, folded, to `word` as far as it has room; how many."""
+    length = 0
+    while True:
+        chunk = chunk_at(data, begin + length)
+        more = min(leading_letters(chunk), stop - begin - length)
+        if more > 0 and length < 8 * word.shape[0]:
+            word[np.uint64(length >> 3)] = folded(chunk, more)
+        length += more
+        if more < 8:
+            return length
+
+
+@part
+def hash_word(word: U64, chunks: int) -> np.uint64:
+    """Of a word of at least one chunk."""
+    code = word[0] * GOLDEN
+    for k in range(1, chunks):
+        code = (code ^ word[np.uint64(k)]) * PRIME
+    return code ^ code >> np.uint64(32)
+
+
+@part
+def look_up(word: U64, length: int, slots: U64, offsets: I32, forms: U64) -> np.uint64:
+    """The number of this form, 1 being the first, or 0; see `Tables` for the arrays.
+
+    A word of one chunk whose place is its own or free, the usual case, is found without a branch.
+    """
+    mask = np.uint64(slots.shape[0] - 1)
+    if length <= 8:
+        place = hash_word(word, 1) & mask
+        number = slots[place, 1] >> np.uint64(1)
+        equal = (slots[place, 0] == word[0]) & (slots[place, 1] & np.uint64(1) == 0)
+        if equal | (number == 0):
+            return number * np.uint64(equal)
+    chunks = (length + 7) >> 3
+    if chunks > word.shape[0]:
+        return np.uint64(0)
+    place = hash_word(word, chunks) & mask
+    while slots[place, 1] != 0:
+        number = slots[place, 1] >> np.uint64(1)
+        if slots[place, 0] == word[0]:
+            first = np.int64(offsets[number - np.uint64(1)])
+            if offsets[number] - first == chunks:
+                k = 1
+                while k < chunks and forms[first + k] == word[k]:
+                    k += 1
+                if k == chunks:
+                    return number
+        place = (place + np.uint64(1)) & mask
+    return np.uint64(0)
+
+
+def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
+    """A folded form as chunks."""
+    return np.frombuffer(form.ljust(-(-len(form) // 8) * 8, b"\0"), "<u8").astype(np.uint64)

@@ -73,6 +73,28 @@ def test_any_bytes_against_plain_python(captions: list[bytes | None]) -> None:
         )
 
 
+LONG = ["a" * n for n in (7, 8, 9, 15, 16, 17, 24, 65)] + [
+    "aaaaaaab",
+    "aaaaaaaab",
+    "é" * 4,
+    "é" * 5,
+    "犬" * 3,
+    "z9" * 4,
+]
+LONG_LEXICONS = {mode: Lexicon.build(LONG, mode) for mode in ("bag", "phrase")}
+stretches = st.sampled_from(
+    [*"aAbé犬 -',9_", "aaa", "AAAAAAA", "aaaaaaaa", "a" * 16, "a" * 48, "É", "z9", "'s", "\u0301"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(stretches, max_size=12).map("".join) | st.sampled_from(LONG), max_size=6))
+def test_words_of_any_length_against_plain_python(captions: list[str]) -> None:
+    """Captions follow each other in memory with nothing between, so that a word must end where its caption does."""
+    for mode, lexicon in LONG_LEXICONS.items():
+        assert found(captions, lexicon) == [mentioned(caption, LONG, mode) for caption in captions]
+
+
 @settings(deadline=None)
 @given(st.lists(st.none() | texts, max_size=12), st.sampled_from(TYPES), st.data())
 def test_every_arrow_type_and_slice(captions: list[str | None], kind: pa.DataType, data: st.DataObject) -> None:

@@ -1,6 +1,6 @@
 """Words as chunks: eight folded bytes in one integer, the first byte lowest, zeros after the word's last."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ LEAST, MOST = np.uint64((0x80 - ord("a")) * ONES), np.uint64((0x7F - ord("z")) *
 ZERO, NINE = np.uint64((0x80 - ord("0")) * ONES), np.uint64((0x7F - ord("9")) * ONES)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def eight_bytes(typing_context: Any, data: Any, place: Any) -> Any:
     """The bytes of `data` from `place` on as they lie in memory; the caller sees to it that there are eight."""
 
@@ -32,7 +32,7 @@ def eight_bytes(typing_context: Any, data: Any, place: Any) -> Any:
     return types.uint64(data, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def trailing_zeros(typing_context: Any, number: Any) -> Any:
     """Number of zero bits below the lowest set one, 64 of zero."""
 
@@ -46,7 +46,7 @@ def trailing_zeros(typing_context: Any, number: Any) -> Any:
 def chunk_at(data: U8, place: int) -> np.uint64:
     """Eight bytes as a chunk, zeros where the data ends."""
     if place + 8 <= data.shape[0]:
-        return eight_bytes(data, place)
+        return np.uint64(eight_bytes(data, place))  # type: ignore[call-arg]
     chunk = np.uint64(0)
     for k in range(data.shape[0] - place):
         chunk |= np.uint64(data[place + k]) << np.uint64(8 * k)
@@ -60,13 +60,14 @@ def leading_letters(chunk: np.uint64) -> int:
     small = low | SMALL
     letters = (small + LEAST) & ~(small + MOST)
     digits = (low + ZERO) & ~(low + NINE)
-    return int(trailing_zeros(~((letters | digits) & ~chunk) & HIGH) >> 3)
+    others = ~((letters | digits) & ~chunk) & HIGH
+    return int(trailing_zeros(others) >> 3)  # type: ignore[call-arg]
 
 
 @part
 def folded(chunk: np.uint64, length: int) -> np.uint64:
     """The first `length` bytes, 1 to 8, letters and digits, as small letters; zeros behind."""
-    return (chunk | SMALL) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * length))
+    return np.uint64((chunk | SMALL) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * length)))
 
 
 @part
@@ -105,7 +106,7 @@ def hash_word(word: U64, chunks: int) -> np.uint64:
     code = word[0] * GOLDEN
     for k in range(1, chunks):
         code = (code ^ word[np.uint64(k)]) * PRIME
-    return code ^ code >> np.uint64(32)
+    return np.uint64(code ^ code >> np.uint64(32))
 
 
 @part
@@ -120,7 +121,7 @@ def look_up(word: U64, length: int, slots: U64, offsets: I32, forms: U64) -> np.
         number = slots[place, 1] >> np.uint64(1)
         equal = (slots[place, 0] == word[0]) & (slots[place, 1] & np.uint64(1) == 0)
         if equal | (number == 0):
-            return number * np.uint64(equal)
+            return np.uint64(number * np.uint64(equal))
     chunks = (length + 7) >> 3
     if chunks > word.shape[0]:
         return np.uint64(0)
@@ -134,7 +135,7 @@ def look_up(word: U64, length: int, slots: U64, offsets: I32, forms: U64) -> np.
                 while k < chunks and forms[first + k] == word[k]:
                     k += 1
                 if k == chunks:
-                    return number
+                    return np.uint64(number)
         place = (place + np.uint64(1)) & mask
     return np.uint64(0)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contrastive_concepts.captions.formats import detect_format, find_column, read_captions
@@ -24,14 +25,33 @@ def read_pool(paths: Sequence[Path]) -> pa.Array:
     return pa.concat_arrays(chunks).drop_null()
 
 
-def write_shards(folder: Path, pool: pa.Array, shards: int, rows: int, seed: int = 0) -> list[Path]:
-    """Shards of `rows` captions each, drawn from the pool with replacement, as parquet (zstd) with a column TEXT."""
+class Draw:
+    """Draws captions from a pool with replacement, as long as those of some other captions."""
+
+    def __init__(self, pool: pa.Array, like: pa.Array) -> None:
+        lengths = pc.binary_length(pool).to_numpy()
+        order = np.argsort(lengths, kind="stable")
+        wanted = pc.binary_length(like).to_numpy()
+        self.pool = pool.take(pa.array(order))
+        self.firsts = np.searchsorted(lengths[order], wanted, "left")
+        # Where the pool has no caption of that length, the next longer one, or the longest.
+        self.firsts = np.minimum(self.firsts, len(pool) - 1)
+        self.lasts = np.maximum(np.searchsorted(lengths[order], wanted, "right"), self.firsts + 1)
+        self.mean_bytes = float(lengths[order][self.firsts].mean())
+
+    def captions(self, rows: int, generator: np.random.Generator) -> pa.Array:
+        drawn = generator.integers(0, len(self.firsts), rows)
+        return self.pool.take(pa.array(generator.integers(self.firsts[drawn], self.lasts[drawn])))
+
+
+def write_shards(folder: Path, draw: Draw, shards: int, rows: int, seed: int = 0) -> list[Path]:
+    """Shards of `rows` captions each, as parquet (zstd) with a column TEXT."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"part-{number:04d}.parquet" for number in range(shards)]
     for path in paths:
-        drawn = pool.take(pa.array(generator.integers(0, len(pool), rows)))
-        pq.write_table(pa.table({"TEXT": drawn.cast(pa.large_string(), safe=False)}), path, compression="zstd")
+        captions = draw.captions(rows, generator).cast(pa.large_string(), safe=False)
+        pq.write_table(pa.table({"TEXT": captions}), path, compression="zstd")
     return paths
 
 

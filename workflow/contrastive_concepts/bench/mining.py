@@ -9,12 +9,13 @@ from shutil import rmtree
 import pyarrow as pa
 
 from contrastive_concepts.bench.agreement import agreement
-from contrastive_concepts.bench.corpora import read_pool, vocabularies, write_shards
+from contrastive_concepts.bench.corpora import Draw, read_pool, vocabularies, write_shards
 from contrastive_concepts.bench.counting import Run, best_of, count_apart
 from contrastive_concepts.bench.page import markdown_table
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.noun_model import Nouns
 
+NOUNS: tuple[Nouns, ...] = ("all", "filtered", "index")
 LAION_400M, LAION_5B = 413_871_335, 5_850_000_000
 
 
@@ -73,6 +74,9 @@ class Bench:
         self.folder, self.unseen, self.sizes = folder, unseen, sizes
         self.small, self.large = small, large
         self.pool = read_pool(captions)
+        self.draw = Draw(self.pool, read_pool(captions[:1]))
+        self.corpus = f"drawn from {len(self.pool):,} real captions, as long as those of `{captions[0].name}` "
+        self.corpus += f"({self.draw.mean_bytes:.0f} bytes on average)"
         self.concepts = vocabularies(small, large, self.pool, [len(small)])[0]
 
     def lexicon(self, concepts: Sequence[str], nouns: Nouns) -> Path:
@@ -83,7 +87,7 @@ class Bench:
 
     def shards(self, shards: int, rows: int) -> list[Path]:
         rmtree(self.folder / "shards", ignore_errors=True)
-        return write_shards(self.folder / "shards", self.pool, shards, rows)
+        return write_shards(self.folder / "shards", self.draw, shards, rows)
 
 
 def speed(bench: Bench) -> str:
@@ -92,7 +96,7 @@ def speed(bench: Bench) -> str:
     shards = bench.shards(sizes.speed_shards, sizes.speed_rows)
     rows = []
     goals = {("filtered", 2): ">= 3 M", ("index", 2): ">= 3 M", ("all", 2): ">= 5 M"}
-    for nouns in ("all", "filtered", "index"):
+    for nouns in NOUNS:
         for threads in (1, 2):
             run = best_of(sizes.repeats, shards, bench.lexicon(bench.concepts, nouns), threads)
             share = run.decode_seconds / run.seconds
@@ -100,8 +104,8 @@ def speed(bench: Bench) -> str:
                 (nouns, threads, millions(run), goals.get((nouns, threads), ""), f"{share:.1%}", f"{run.peak_mb:.0f}")
             )
     header = ["nouns", "cores", "captions/s", "goal", "reading alone takes", "peak MB"]
-    text = f"{sizes.speed_shards} shards of {sizes.speed_rows:,} captions, {len(bench.concepts):,} concepts, "
-    return f"{text}best of {sizes.repeats}.\n\n" + markdown_table(header, rows)
+    text = f"{sizes.speed_shards} shards of {sizes.speed_rows:,} captions {bench.corpus}; "
+    return f"{text}{len(bench.concepts):,} concepts; best of {sizes.repeats}.\n\n" + markdown_table(header, rows)
 
 
 def others(bench: Bench) -> str:
@@ -109,9 +113,10 @@ def others(bench: Bench) -> str:
     from contrastive_concepts.bench.others import OTHERS, forms_of
 
     shard = bench.shards(1, bench.sizes.others_rows)[0]
+    settings: list[tuple[Nouns, int]] = [("all", 1), ("all", 2), ("index", 1)]
     kernel = {
         (nouns, cores): best_of(bench.sizes.repeats, [shard] * cores, bench.lexicon(bench.concepts, nouns), cores)
-        for nouns, cores in (("all", 1), ("all", 2), ("index", 1))
+        for nouns, cores in settings
     }
     rows: list[tuple[object, ...]] = [
         (f"the kernel, nouns: {nouns}", cores, millions(run), "", "", f"{run.mentions / run.rows:.3f}")
@@ -128,7 +133,7 @@ def others(bench: Bench) -> str:
         mentions = f"{taken.mentions / taken.rows:.3f}"
         rows.append((other.name, other.cores, f"{rate:,.0f}", f"{ratio:,.1f}", f"{other.goal:,}", mentions))
     header = ["tool", "cores", "captions/s", "the kernel is faster by", "goal", "mentions a caption"]
-    return f"{bench.sizes.others_rows:,} captions.\n\n" + markdown_table(header, rows)
+    return f"{bench.sizes.others_rows:,} captions, {bench.corpus}.\n\n" + markdown_table(header, rows)
 
 
 def growth(bench: Bench) -> str:
@@ -164,7 +169,7 @@ def vocabulary(bench: Bench) -> str:
             mentions = f"{run.mentions / run.rows:.2f}"
             rows.append((f"{len(concepts):,}", nouns, millions(run), slower, mentions, f"{run.peak_mb:.0f}"))
     header = ["concepts", "nouns", "captions/s, one core", "slower by (goal: < 2)", "mentions a caption", "peak MB"]
-    return f"{2 * sizes.vocabulary_rows:,} captions.\n\n" + markdown_table(header, rows)
+    return f"{2 * sizes.vocabulary_rows:,} captions, {bench.corpus}.\n\n" + markdown_table(header, rows)
 
 
 def agree(bench: Bench) -> str:
@@ -198,9 +203,7 @@ def corpus(bench: Bench) -> str:
         hours = (f"{captions / run.captions_per_second / 3600:.2f}" for captions in (LAION_400M, LAION_5B))
         rows.append((nouns, f"{run.rows:,}", f"{run.seconds:.1f}", millions(run), *hours, f"{run.peak_mb:.0f}"))
     header = ["nouns", "captions", "seconds", "captions/s", "LAION-400M, h", "LAION-5B, h", "peak MB"]
-    length = bench.pool.nbytes / max(len(bench.pool), 1)
-    text = f"{len(shards)} shards, {size / 1e6:,.0f} MB of parquet (zstd), removed afterwards; drawn from "
-    text += f"{len(bench.pool):,} real captions of {length:.0f} bytes on average. Two cores. "
+    text = f"{len(shards)} shards, {size / 1e6:,.0f} MB of parquet (zstd), {bench.corpus}, removed afterwards. Two cores. "
     return f"{text}The hours are for captions of this length.\n\n" + markdown_table(header, rows)
 
 

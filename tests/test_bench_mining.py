@@ -1,12 +1,15 @@
 """`contrastive-concepts bench mining`: that the tools count the same, and that its tables come out."""
 
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from contrastive_concepts.bench.corpora import read_pool, vocabularies, write_shards
+from contrastive_concepts.bench.corpora import Draw, read_pool, vocabularies, write_shards
 from contrastive_concepts.bench.others import aho_corasick, duckdb_join, forms_of, polars_join
 from contrastive_concepts.cli.main import app
 
@@ -36,7 +39,7 @@ def test_other_tools_find_the_same_mentions(count: object, captions: Path) -> No
 
 def test_corpora_are_drawn_and_vocabularies_have_their_size(captions: Path, tmp_path: Path) -> None:
     pool = read_pool([captions])
-    shards = write_shards(tmp_path / "shards", pool, shards=2, rows=30)
+    shards = write_shards(tmp_path / "shards", Draw(pool, pool), shards=2, rows=30)
     drawn = pl.concat([pl.read_parquet(path) for path in shards])["TEXT"]
     assert drawn.len() == 60
     assert set(drawn) <= set(CAPTIONS)
@@ -44,6 +47,17 @@ def test_corpora_are_drawn_and_vocabularies_have_their_size(captions: Path, tmp_
     assert small == ["boat", "water"]
     assert large == NAMES[2:]
     assert set(vocabularies(NAMES[:4], NAMES[2:], pool, [12])[0]) > set(NAMES)
+
+
+def test_a_draw_has_the_lengths_of_other_captions() -> None:
+    pool = pa.array([b"a", b"bb", b"BB", b"cccc", b"dddddddd"])
+    like = pa.array([b"zz", b"zzz", b"z" * 99])
+    draw = Draw(pool, like)
+    drawn = Counter(draw.captions(3000, np.random.default_rng(0)).to_pylist())
+    assert set(drawn) == {b"bb", b"BB", b"cccc", b"dddddddd"}
+    assert drawn[b"bb"] + drawn[b"BB"] == pytest.approx(1000, abs=150)
+    assert drawn[b"cccc"] == pytest.approx(1000, abs=150)
+    assert draw.mean_bytes == pytest.approx((2 + 4 + 8) / 3)
 
 
 def test_the_command_writes_its_tables(captions: Path, tmp_path: Path) -> None:

@@ -203,7 +203,9 @@ def corpus(bench: Bench) -> str:
         hours = (f"{captions / run.captions_per_second / 3600:.2f}" for captions in (LAION_400M, LAION_5B))
         rows.append((nouns, f"{run.rows:,}", f"{run.seconds:.1f}", millions(run), *hours, f"{run.peak_mb:.0f}"))
     header = ["nouns", "captions", "seconds", "captions/s", "LAION-400M, h", "LAION-5B, h", "peak MB"]
-    text = f"{len(shards)} shards, {size / 1e6:,.0f} MB of parquet (zstd), {bench.corpus}, removed afterwards. Two cores. "
+    text = (
+        f"{len(shards)} shards, {size / 1e6:,.0f} MB of parquet (zstd), {bench.corpus}, removed afterwards. Two cores. "
+    )
     return f"{text}The hours are for captions of this length.\n\n" + markdown_table(header, rows)
 
 

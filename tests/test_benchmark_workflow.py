@@ -7,6 +7,7 @@ import pytest
 
 from .conftest import DATA
 from .project import Project
+from .synthetic_clip import draw, masker
 
 SEGMENTATION = DATA / "seg"
 
@@ -54,6 +55,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             {"threshold": "gamma", "values": [0.01, 0.9], "set": "ccd", "dataset": "train", "segmenters": ["mask"]},
             {"threshold": "beta", "values": [0.2, 1.0], "set": "ccd", "dataset": "train", "segmenters": ["mask"]},
         ],
+        "figures": {
+            "examples": {"sets": ["own", "ccd"], "maps": ["own", "ccd"], "rows": 2, "segmenters": ["mask", "gem"]}
+        },
+        "listings": {"toyworld": "raw"},
         "features": "kept",
         "draws": 20,
     }
@@ -111,13 +116,56 @@ def test_a_missing_data_set_is_one_line_before_any_job(project: Project) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SEGMENTATION.is_dir(), reason="real photos (../shared/data/seg) are not on this machine")
-def test_real_photos(project: Project) -> None:
-    project.config["benchmark"]["datasets"]["ade"] = {
-        "kind": "ade20k", "root": str(SEGMENTATION / "ADEChallengeData2016"), "images": 3,
+def test_figures_and_listings(project: Project) -> None:
+    from PIL import Image
+
+    figures = project.folder / "results" / "small" / "figures"
+    # MaskCLIP has no background handling of its own: its picture goes without that set.
+    widths = {name: Image.open(figures / "examples" / name / "toy" / "toyworld.png").width for name in ("mask", "gem")}
+    assert widths["gem"] > widths["mask"] > 3 * 160
+    assert Image.open(figures / "frequencies" / "toyworld.png").width > 100
+    listing = (tables(project) / "listings" / "toyworld.md").read_text()
+    assert listing.startswith("**Contrastive concepts of toyworld, raw**")
+    boat = next(line for line in listing.splitlines() if line.startswith("| boat |"))
+    assert "water" in boat
+    assert (tables(project) / "listings" / "toyworld.tex").is_file()
+
+
+def write_heads(folder: Path) -> None:
+    """Random heads in the official files' layout, for the toy CLIP's towers."""
+    import torch
+
+    shapes = {
+        "obj_proj.weight": (256, 128, 3, 3), "obj_proj.bias": (256,),
+        "bkg_decoder.weight": (1, 128, 1, 1), "bkg_decoder.bias": (1,),
     }  # fmt: skip
+    torch.save({"model": masker(layers=2, embed=128)}, folder / "tcl.pth")
+    torch.save({"model_state_dict": {name: draw(name, shape, 1) for name, shape in shapes.items()}}, folder / "last.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SEGMENTATION.is_dir(), reason="real photos (../shared/data/seg) are not on this machine")
+def test_all_segmenters_on_real_photos(project: Project) -> None:
+    write_heads(project.folder / "data")
+    benchmark = project.config["benchmark"]
+    benchmark["segmenters"] = {
+        "mask": {"method": "maskclip", "backbones": ["toy"]},
+        "gem": {"method": "gem", "backbones": ["toy"]},
+        "tcl": {"method": "tcl", "backbones": ["toy"], "checkpoint": "tcl.pth", "options": {"refine": True}},
+        "dinoiser": {"method": "clip_dinoiser", "backbones": ["toy"], "checkpoint": "last.pt"},
+    }
+    folders = {"voc21": "VOCdevkit/VOC2012", "ade20k": "ADEChallengeData2016", "coco_object": "coco_stuff164k"}
+    benchmark["datasets"] = {
+        kind: {"kind": kind, "root": str(SEGMENTATION / folder), "images": 2} for kind, folder in folders.items()
+    }
+    benchmark["sets"] = {"own": {"kind": "background", "original": True}, "ccd": {"kind": "dictionary"}}
+    benchmark |= {"figures": {}, "listings": {}, "sweeps": [], "differences": []}
     project.snakemake("benchmark")
-    scores = pl.read_parquet(tables(project) / "scores.parquet").filter(pl.col("dataset") == "ade")
-    assert (scores["images"] == 3).all()
-    frame = pl.read_parquet(tables(project) / "tables" / "table_7.parquet")
-    assert "ADE20k" in frame["group"].to_list()
+    scores = pl.read_parquet(tables(project) / "scores.parquet").filter(metric="IoU-single")
+    found = {name: set(part["dataset"]) for (name,), part in scores.filter(set="ccd").group_by("segmenter")}
+    assert found == {name: set(folders) for name in benchmark["segmenters"]}
+    assert set(scores.filter(set="own")["segmenter"]) == {"gem", "tcl", "dinoiser"}
+    assert (scores["images"] == 2).all()
+    assert scores["value"].is_between(0, 100).all()
+    groups = pl.read_parquet(tables(project) / "tables" / "table_7.parquet")["group"]
+    assert "ADE20k" in groups.to_list()

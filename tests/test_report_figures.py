@@ -1,5 +1,6 @@
 """The figures, by their pixels and their text."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.report.frequencies import draw_frequencies
+from contrastive_concepts.report.frequencies import chosen_counts, draw_frequencies
 from contrastive_concepts.report.listing import latex, markdown
 from contrastive_concepts.report.panels import (
     QUERY,
@@ -20,7 +21,7 @@ from contrastive_concepts.report.panels import (
     map_panel,
     query_panel,
 )
-from tests.conftest import DATA
+from tests.conftest import DATA, ROOT
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -69,18 +70,39 @@ def test_the_sheet_holds_every_panel_at_its_place(tmp_path: Path) -> None:
         draw_rows([[]], tmp_path / "empty.png")
 
 
-def test_the_frequencies_mark_background(tmp_path: Path) -> None:
-    counts = {f"concept {k}": 10_000 // (k + 1) for k in range(200)} | {"background": 450, "$5 _x_": 3}
-    rank = draw_frequencies(counts, tmp_path / "2a.png")
-    assert rank == 1 + sum(count > 450 for count in counts.values())
+def test_the_frequencies_are_those_of_the_classes_and_background(tmp_path: Path) -> None:
+    counts = {"boat": 30, "dog": 90, "person": 30, "background": 60, "$5 _x_": 10, "water": 500}
+    shown = draw_frequencies(counts, ["boat", "dog", "person", "boat", "tv monitor", "$5 _x_"], tmp_path / "2a.png")
+    assert shown == [("dog", 90), ("background", 60), ("boat", 30), ("person", 30), ("$5 _x_", 10)]
     picture = np.asarray(Image.open(tmp_path / "2a.png").convert("RGB")).astype(int)
-    crimson = (abs(picture - (220, 20, 60)).sum(axis=2) < 40).nonzero()
-    assert len(crimson[0]) > 20
-    assert crimson[1].min() < picture.shape[1] / 2  # rank 22 of 202 lies left
-    assert draw_frequencies({"boat": 1}, tmp_path / "unmarked.png") is None
-    assert (tmp_path / "unmarked.png").stat().st_size > 1000
-    with pytest.raises(UserError, match="found 0 concepts"):
-        draw_frequencies({}, tmp_path / "none.png")
+    heights = {}
+    for name, colour in (("background", (220, 20, 60)), ("others", (153, 153, 153))):
+        mask = abs(picture - colour).sum(axis=2) < 8
+        heights[name] = mask.sum(axis=0)
+    bars = [
+        run for run in np.split(heights["others"], np.flatnonzero(heights["others"] == 0)) if run.max(initial=0) > 4
+    ]
+    tallest = [run.max() for run in bars]
+    assert len(bars) == 4
+    assert heights["background"].max() / tallest[0] == pytest.approx(60 / 90, abs=0.02)
+    assert tallest[1] / tallest[0] == pytest.approx(30 / 90, abs=0.02)
+    with pytest.raises(UserError, match="found none of the classes among 1 concepts"):
+        draw_frequencies({"boat": 1}, ["dog"], tmp_path / "none.png")
+
+
+def test_only_the_most_frequent_classes_are_drawn() -> None:
+    counts = {f"c{k}": k for k in range(100)} | {"background": 0}
+    assert chosen_counts({"c1": 1}, ["c1", "c2"]) == [("c1", 1)]
+    assert chosen_counts(counts, counts, most=3) == [("c99", 99), ("c98", 98), ("c97", 97), ("background", 0)]
+
+
+def test_background_is_more_frequent_than_any_class_of_voc_in_laion(lists_dir: Path) -> None:
+    """Paper 3.3, with the counts that its authors used."""
+    counts = json.loads((lists_dir / "laion400m_concept_counts.json").read_text())
+    classes = (ROOT / "resources" / "classes" / "voc20.txt").read_text().splitlines()
+    shown = chosen_counts(counts, classes)
+    assert shown[0] == ("background", 3_245_517)
+    assert dict(shown)["dog"] == 868_615
 
 
 def test_table_8() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSettings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmenters import build
+from contrastive_concepts.segmenters.configured import configured_segmenter
 from contrastive_concepts.segmenters.segmenter import Segmenter
 from tests.synthetic_clip import clip_model, draw, masker
 
@@ -163,3 +165,16 @@ def test_official_files(name: str, model: Any, tmp_path: Path) -> None:
             build(name, model, checkpoint=path)
     with pytest.raises(UserError, match="not found"):
         build(name, model, checkpoint=tmp_path / "absent.pt")
+
+
+def test_the_configuration_sets_the_precision() -> None:
+    backbone = BackboneSettings(model="toyworld-clip", pretrained=None, training_data="toy world")
+    settings = SegmenterSettings(method="maskclip", backbones=["toy"], options={"precision": "bfloat16"})
+    half, _, _ = configured_segmenter(settings, backbone, ".")
+    full, _, _ = configured_segmenter(settings.model_copy(update={"options": {}}), backbone, ".")
+    assert half.precision == torch.bfloat16
+    rough, exact = (segmenter.encode_image(image()).dense for segmenter in (half, full))
+    assert 1e-6 < float((rough - exact).abs().max()) < 0.05 * float(exact.abs().max())
+    wrong = settings.model_copy(update={"options": {"precision": "int8"}})
+    with pytest.raises(UserError, match="precision: found 'int8', expected one of float32, bfloat16, float16"):
+        configured_segmenter(wrong, backbone, ".")

@@ -43,13 +43,14 @@ BENCHMARK = SETTINGS.benchmark
 CELLS = list(BENCHMARK.cells())
 SWEEP = list(BENCHMARK.sweep_points())
 BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
-FIGURES = sorted(
-    {
-        f"{RESULTS}/figures/{cell.segmenter}/{cell.backbone}/{cell.dataset}.png"
-        for cell in CELLS
-        if BENCHMARK.figures.sets
-    }
-) + ([f"{RESULTS}/figures/frequencies.png"] if CELLS else [])
+FIGURES = [
+    *(f"{RESULTS}/figures/{'/'.join(picture)}.png" for picture in BENCHMARK.pictures()),
+    *(
+        f"{RESULTS}/figures/frequencies/{dataset}.png"
+        for dataset in dict.fromkeys(cell.dataset for cell in CELLS)
+    ),
+    *(f"{RESULTS}/benchmark/listings/{dataset}.md" for dataset in BENCHMARK.listings),
+]
 GPU = int(BENCHMARK.device.startswith("cuda"))
 KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 
@@ -60,6 +61,7 @@ wildcard_constraints:
     backbone="[^/]+",
     dataset="[^/]+",
     set="[^/]+",
+    figure="[^/]+",
 
 
 def shard_file(wildcards):
@@ -125,7 +127,7 @@ def set_inputs(wildcards):
         return {"manifest": f"{data_path(SETTINGS, settings.folder)}/manifest.json"}
     return {
         "queries": f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet",
-        **stage_tables(),
+        **stage_tables(settings.remove_parts),
     }
 
 
@@ -140,14 +142,16 @@ def selection_of(wildcards):
     }
 
 
-def stage_tables():
-    """What the selection of contrastive concepts acts on."""
+def stage_tables(remove_parts):
+    """What the selection of contrastive concepts acts on; the parts as the set says, or else as the dictionary does."""
+    if remove_parts is None:
+        remove_parts = SETTINGS.selection.remove_parts
     return {
         "matrix": f"{RESULTS}/cooccurrence/cooccurrence.npz",
         "concepts": f"{RESULTS}/cooccurrence/concepts.parquet",
         "verdicts": f"{RESULTS}/visibility/visibility.parquet",
         "vectors": f"{RESULTS}/similarity/embeddings.npy",
-        "parts": PARTS if SETTINGS.selection.remove_parts else [],
+        "parts": PARTS if remove_parts else [],
     }
 
 
@@ -156,6 +160,27 @@ def set_file(point):
     varied = getattr(point, "threshold", "beta")
     folder = "sets" if varied == "beta" else f"sweep_sets/{varied}~{point.value}"
     return f"{RESULTS}/benchmark/{folder}/{point.dataset}/{point.set}.json"
+
+
+def picture_inputs(wildcards):
+    """What a picture is drawn from besides the photos; the nearest concepts where one of its sets is mined here."""
+    shown = BENCHMARK.shown_sets(
+        wildcards.figure, wildcards.segmenter, wildcards.dataset
+    )
+    mined = any(
+        BENCHMARK.sets[name].kind == "dictionary"
+        and BENCHMARK.sets[name].folder is None
+        for name in shown
+    )
+    queries = f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet"
+    return {
+        **dataset_files(wildcards),
+        "sets": [
+            f"{RESULTS}/benchmark/sets/{wildcards.dataset}/{name}.json"
+            for name in shown
+        ],
+        "queries": queries if mined else [],
+    }
 
 
 def bound_files():

@@ -1,14 +1,16 @@
 rule frequencies:
     input:
-        f"{RESULTS}/cooccurrence/concepts.parquet",
+        concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
     output:
         report(
-            f"{RESULTS}/figures/frequencies.png",
+            f"{RESULTS}/figures/frequencies/{{dataset}}.png",
+            caption="../report/frequencies.rst",
             category="Mining",
-            labels={"what": "Figure 2a: frequencies of the concepts"},
+            labels={"what": "Figure 2a: captions that name the classes of {dataset}"},
         ),
     log:
-        f"{RESULTS}/logs/frequencies.log",
+        f"{RESULTS}/logs/frequencies/{{dataset}}.log",
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -20,24 +22,21 @@ rule frequencies:
         "../scripts/frequencies.py"
 
 
-rule qualitative:
+rule picture:
     input:
-        unpack(dataset_files),
+        unpack(picture_inputs),
         checkpoint=checkpoint_file,
         dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
-        texts=f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet",
-        sets=expand(
-            f"{RESULTS}/benchmark/sets/{{{{dataset}}}}/{{set}}.json",
-            set=BENCHMARK.figures.sets,
-        ),
+        texts=ancient(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
     output:
         report(
-            f"{RESULTS}/figures/{{segmenter}}/{{backbone}}/{{dataset}}.png",
+            f"{RESULTS}/figures/{{figure}}/{{segmenter}}/{{backbone}}/{{dataset}}.png",
+            caption="../report/picture.rst",
             category="Benchmark",
-            labels={"what": "Figures 3, 4: {segmenter}, {backbone}, {dataset}"},
+            labels={"what": "{figure}: {segmenter}, {backbone}, {dataset}"},
         ),
     log:
-        f"{RESULTS}/logs/qualitative/{{segmenter}}/{{backbone}}/{{dataset}}.log",
+        f"{RESULTS}/logs/picture/{{figure}}/{{segmenter}}/{{backbone}}/{{dataset}}.log",
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -47,12 +46,14 @@ rule qualitative:
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
-        dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
+        data=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
         data_dir=SETTINGS.data_dir,
         protocol=BENCHMARK.protocol.model_dump(),
         device=BENCHMARK.device,
-        rows=BENCHMARK.figures.rows,
-        titles=BENCHMARK.figures.sets,
+        figure=lambda wildcards: BENCHMARK.figures[wildcards.figure].model_dump(),
+        titles=lambda wildcards: BENCHMARK.shown_sets(
+            wildcards.figure, wildcards.segmenter, wildcards.dataset
+        ),
         code=code_sha256(
             "report.examples",
             "report.segmented",
@@ -60,4 +61,28 @@ rule qualitative:
             "segmenters",
         ),
     script:
-        "../scripts/qualitative.py"
+        "../scripts/picture.py"
+
+
+rule listing:
+    input:
+        dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
+        set=lambda wildcards: f"{RESULTS}/benchmark/sets/{wildcards.dataset}/{BENCHMARK.listings[wildcards.dataset]}.json",
+    output:
+        markdown=report(
+            f"{RESULTS}/benchmark/listings/{{dataset}}.md",
+            caption="../report/listing.rst",
+            category="Benchmark",
+            labels={"what": "Table 8: contrastive concepts of {dataset}"},
+        ),
+        latex=f"{RESULTS}/benchmark/listings/{{dataset}}.tex",
+    log:
+        f"{RESULTS}/logs/listing/{{dataset}}.log",
+    localrule: True
+    conda:
+        "../../envs/segmenters.yaml"
+    params:
+        set=lambda wildcards: BENCHMARK.listings[wildcards.dataset],
+        code=code_sha256("report.listing", "evaluation.set_files"),
+    script:
+        "../scripts/listing.py"

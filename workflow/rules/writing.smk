@@ -45,7 +45,7 @@ rule cc_l_dictionary:
         mem_mb=6000,
         runtime=30,
     params:
-        settings=SETTINGS.model_dump(),
+        settings=SETTINGS.model_dump(exclude={"benchmark", "toy_clip"}),
         code=code_sha256("dictionary", "similarity.ensemble", "similarity.store"),
     script:
         "../scripts/cc_l_dictionary.py"

@@ -1,6 +1,6 @@
 """Settings of `snakemake benchmark`: the cross product that is run, and which of its cells exist."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -63,13 +63,28 @@ class SweepPoint(NamedTuple):
         return "/".join(("sweeps", *(f"{name}~{value}" for name, value in self._asdict().items())))
 
 
-class FigureSettings(Settings):
-    """Pictures of single queries (Figures 3 and 4), for every segmenter, backbone and data set."""
+class Picture(NamedTuple):
+    """A figure of one segmenter on one data set."""
 
-    rows: int = Field(8, ge=1, description="Queries shown, the first that fit in the data set's order.")
-    sets: list[Slug] = Field(
-        [], description="Contrastive sets side by side, the last one with its full map; empty: none."
+    figure: str
+    segmenter: str
+    backbone: str
+    dataset: str
+
+
+class FigureSettings(Settings):
+    """Single queries under some contrastive sets (Figures 3, 4 and 6): a picture a segmenter, backbone and data set."""
+
+    sets: list[Slug] = Field(min_length=1, description="Contrastive sets side by side.")
+    maps: list[Slug] | None = Field(
+        None, description="Sets whose full map, with all contrastive concepts, is shown too; null: the last of `sets`."
     )
+    rows: int = Field(8, ge=1, description="Queries shown, the first that fit in the data set's order.")
+    examples: list[tuple[str, str]] = Field(
+        [], description="Pairs of an image's name and a class that it shows, in place of `rows`."
+    )
+    segmenters: list[Slug] | None = Field(None, description="Only these segmenters; null: all.")
+    datasets: list[Slug] | None = Field(None, description="Only these data sets; null: all that are in the tables.")
 
 
 class BenchmarkSettings(Settings):
@@ -99,14 +114,24 @@ class BenchmarkSettings(Settings):
         ],
         description="Pairs of table columns whose paired difference is reported with its interval.",
     )
-    figures: FigureSettings = Field(FigureSettings(), description="Pictures of single queries.")
+    figures: dict[Slug, FigureSettings] = Field({}, description="Pictures of single queries, by a name of your own.")
+    listings: dict[Slug, Slug] = Field(
+        {}, description="Data set -> contrastive set whose concepts are listed class by class (Table 8)."
+    )
     sweeps: list[SweepSettings] = Field([], description="Studies of one threshold (paper 6.2.1).")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name, segmenter in self.segmenters.items():
             _known(f"segmenters.{name}.backbones", segmenter.backbones, self.backbones)
-        _known("figures.sets", self.figures.sets, self.sets)
+        for name, figure in self.figures.items():
+            _known(f"figures.{name}.sets", figure.sets, self.sets)
+            _known(f"figures.{name}.maps", figure.maps or [], figure.sets)
+            _known(f"figures.{name}.segmenters", figure.segmenters or [], self.segmenters)
+            _known(f"figures.{name}.datasets", figure.datasets or [], self.datasets)
+        _known("listings", list(self.listings), self.datasets)
+        for dataset, name in self.listings.items():
+            _known(f"listings.{dataset}", [name], self.sets)
         for name, chosen in self.sets.items():
             _known(f"sets.{name}.datasets", chosen.datasets or [], self.datasets)
             if isinstance(chosen, RandomSet):
@@ -158,6 +183,21 @@ class BenchmarkSettings(Settings):
                         for value in sweep.values:
                             yield SweepPoint(sweep.threshold, value, segmenter, backbone, sweep.dataset, sweep.set)
 
+    def pictures(self) -> Iterator[Picture]:
+        """Every picture: a figure's sets must exist for the segmenter and the data set, others are left out of it."""
+        for name, figure in self.figures.items():
+            for segmenter in figure.segmenters or self.segmenters:
+                for backbone in self.segmenters[segmenter].backbones:
+                    for dataset in figure.datasets or [name for name, data in self.datasets.items() if data.tables]:
+                        if self.shown_sets(name, segmenter, dataset):
+                            yield Picture(name, segmenter, backbone, dataset)
+
+    def shown_sets(self, figure: str, segmenter: str, dataset: str) -> list[str]:
+        """The figure's sets that have a cell."""
+        if not self.datasets[dataset].tables:
+            return []
+        return [name for name in self.figures[figure].sets if self.exists(segmenter, dataset, name)]
+
     def column(self, name: str) -> str:
         """The column of the tables that a set fills; its own name where the paper has none."""
         chosen = self.sets[name]
@@ -169,7 +209,7 @@ class BenchmarkSettings(Settings):
         return ["IoU-single"] if single else ["IoU-single", "mIoU"]
 
 
-def _known(key: str, names: Sequence[str], known: Mapping[str, object]) -> None:
+def _known(key: str, names: Sequence[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"benchmark.{key}: found {name!r}, expected one of {', '.join(known) or 'none defined'}")

@@ -64,6 +64,9 @@ class DictionarySet(SetSettings):
     )
     gamma: Fraction | None = Field(None, description="Another threshold than selection.gamma; nothing is mined again.")
     delta: Fraction | None = Field(None, description="Another threshold than selection.delta.")
+    remove_parts: bool | None = Field(
+        None, description="Whether parts are dropped (paper 6.4, Figure 6); null: as selection.remove_parts says."
+    )
 
     @property
     def default_column(self) -> str | None:
@@ -75,7 +78,7 @@ class DictionarySet(SetSettings):
     @property
     def is_published(self) -> bool:
         """The dictionary as it stands, no other selection."""
-        return len(set(self.filters)) == 3 and self.gamma is None and self.delta is None
+        return len(set(self.filters)) == 3 and self.gamma is self.delta is self.remove_parts is None
 
 
 class CcTextSet(SetSettings):

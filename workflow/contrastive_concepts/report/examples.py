@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.datasets import Dataset, Sample
 from contrastive_concepts.evaluation.single import shown_classes
 
@@ -25,3 +26,18 @@ def examples(dataset: Dataset, queries: Sequence[int], count: int) -> Iterator[t
         yield sample, fitting[0]
         if len(shown) == count:
             return
+
+
+def named_examples(dataset: Dataset, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[Sample, int]]:
+    """The images and classes asked for. Raises UserError for a name that the data set does not have, or an image that
+    does not show the class."""
+    for image, query in wanted:
+        if image not in dataset.names:
+            raise UserError(f"figure: found image {image!r}, expected one of the {len(dataset)} of {dataset.kind}")
+        if query not in dataset.classes:
+            count = len(dataset.classes)
+            raise UserError(f"figure: found class {query!r}, expected one of the {count} of {dataset.kind}")
+        sample, label = dataset.read(image), dataset.classes.index(query)
+        if not (sample.labels == label).any():
+            raise UserError(f"figure: image {image!r}: found no pixel of {query!r}, expected an image that shows it")
+        yield sample, label

@@ -1,37 +1,42 @@
-"""Figure 2a: how often captions name concepts, against the word "background"."""
+"""Figure 2a: how many captions say "background", and how many name each class of a data set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
 
+Counts = Mapping[str, int]
 
-def draw_frequencies(counts: Mapping[str, int], path: Path, named: int = 12) -> int | None:
-    """Write the curve of captions by rank, logarithmic, with "background" marked and some concepts named.
 
-    counts: concept -> captions that name it. Returns the rank of "background" (1 is the most frequent), None where it
-    is no concept. Raises UserError without concepts."""
+def chosen_counts(counts: Counts, names: Iterable[str], most: int = 40) -> list[tuple[str, int]]:
+    """Captions that name "background" and the most frequent of the names, most frequent first; equal ones by name.
+
+    counts: concept -> captions that name it. A name that is no concept is left out, "background" too. Raises UserError
+    where none is one."""
+    known = [(name, counts[name]) for name in dict.fromkeys(names) if name in counts and name != BACKGROUND]
+    frequent = sorted(known, key=lambda item: (-item[1], item[0]))[:most]
+    background = [(BACKGROUND, counts[BACKGROUND])] if BACKGROUND in counts else []
+    if not frequent and not background:
+        raise UserError(f"figure 2a: found none of the classes among {len(counts)} concepts, expected at least one")
+    return sorted([*frequent, *background], key=lambda item: (-item[1], item[0]))
+
+
+def draw_frequencies(counts: Counts, names: Iterable[str], path: Path) -> list[tuple[str, int]]:
+    """Write a bar chart of `chosen_counts`, "background" in a colour of its own. Returns what it shows."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    if not counts:
-        raise UserError("figure 2a: found 0 concepts, expected at least one")
-    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rank = [name for name, _ in order].index(BACKGROUND) + 1 if BACKGROUND in counts else None
-    figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
-    axes.plot(range(1, len(order) + 1), [count for _, count in order], color="0.4", linewidth=1)
-    if rank:
-        axes.scatter([rank], [counts[BACKGROUND]], color="crimson", zorder=3, label=f"{BACKGROUND} (rank {rank})")
-        axes.legend(frameon=False)
-    step = max(len(order) // named, 1)
-    for index in range(0, len(order), step):
-        name, count = order[index]
-        if name != BACKGROUND:
-            axes.annotate(name, (index + 1, count), fontsize=7, rotation=40, parse_math=False)
-    axes.set(xlabel="concepts by frequency", ylabel="captions", yscale="log" if order[0][1] > 0 else "linear")
+    shown = chosen_counts(counts, names)
+    colours = ["crimson" if name == BACKGROUND else "0.6" for name, _ in shown]
+    figure, axes = pyplot.subplots(figsize=(max(3.0, 0.28 * len(shown)), 3.2), layout="constrained")
+    axes.bar(range(len(shown)), [count for _, count in shown], color=colours)
+    axes.set_xticks(range(len(shown)))
+    # Names are data: a dollar sign in one is no formula.
+    axes.set_xticklabels([name for name, _ in shown], rotation=90, parse_math=False)
+    axes.set_ylabel("captions")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
-    return rank
+    return shown

@@ -1,6 +1,8 @@
 """Rows of Figures 3, 4 and 6: one query of one image under several contrastive sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
 
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.evaluation.confusion import IGNORED
@@ -21,12 +23,13 @@ def segmented_row(
     sets: Mapping[str, ContrastiveSet],
     texts: TextRows,
     protocol: Protocol,
+    maps: Collection[str],
     nearest: str | None = None,
 ) -> list[Panel]:
-    """The image, the truth of class `label`, its segmentation under each set (by title), the last set's full map.
+    """The image, the truth of class `label`, and its segmentation under each set (by title).
 
-    The image is encoded once. nearest: the vocabulary's concept that stood in for the query, named in the title.
-    Where the method's own background handling took a pixel, the full map is black."""
+    The image is encoded once. maps: sets that are followed by their full map, black where the method's own background
+    handling took a pixel. nearest: the vocabulary's concept that stood in for the query, named in the title."""
     query = classes[label]
     present = [classes[shown] for shown in shown_classes(sample.labels, range(len(classes)))]
     title = query if nearest in (None, query) else f"{query} (nearest: {nearest})"
@@ -38,10 +41,11 @@ def segmented_row(
         found = label_map(segmenter, encoded, compared, range(len(asked)), chosen.original).cpu().numpy()
         found = found - added_channels(segmenter, chosen)
         panels.append(query_panel(name, sample.image, found == asked.index(query)))
-    # The query first, so that it has its own colour in every map.
-    names = [query, *(text for text in asked if text != query)]
-    numbers = [names.index(text) for text in asked]
-    full = sample.labels * 0 + IGNORED
-    for row, number in enumerate(numbers):
-        full[found == row] = number
-    return [*panels, map_panel(f"{name}: all concepts", sample.image, full, names)]
+        if name in maps:
+            # The query first, so that it has its own colour in every map.
+            names = [query, *(text for text in asked if text != query)]
+            full = np.full(found.shape, IGNORED, np.uint8)
+            for row, text in enumerate(asked):
+                full[found == row] = names.index(text)
+            panels.append(map_panel(f"{name}: all concepts", sample.image, full, names))
+    return panels

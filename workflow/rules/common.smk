@@ -37,6 +37,8 @@ except UserError as error:
 
 CORPUS = SETTINGS.captions
 INDEXED = CORPUS.source == "concept_index"
+# How many captions there are, and of what kind; a concept index does not tell.
+STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
 BENCHMARK = SETTINGS.benchmark
@@ -152,6 +154,7 @@ def stage_tables(remove_parts):
         "verdicts": f"{RESULTS}/visibility/visibility.parquet",
         "vectors": f"{RESULTS}/similarity/embeddings.npy",
         "parts": PARTS if remove_parts else [],
+        "statistics": STATISTICS,
     }
 
 

@@ -58,6 +58,7 @@ rule candidates:
     input:
         matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
         concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        statistics=STATISTICS if SETTINGS.selection.association else [],
     output:
         f"{RESULTS}/cooccurrence/candidates.parquet",
     log:
@@ -70,6 +71,7 @@ rule candidates:
     params:
         gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
         stoplist=SETTINGS.selection.stoplist,
-        code=code_sha256("cooccurrence.candidates"),
+        association=SETTINGS.selection.model_dump()["association"],
+        code=code_sha256("cooccurrence.candidates", "cooccurrence.association"),
     script:
         "../scripts/candidates.py"

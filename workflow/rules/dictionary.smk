@@ -7,7 +7,7 @@ rule dictionary:
         encoder=f"{RESULTS}/similarity/encoder.json",
         parts=PARTS if SETTINGS.selection.remove_parts else [],
         manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
-        statistics=[] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet",
+        statistics=STATISTICS,
     output:
         # The folder is replaced in one step by the job itself; the old one must stay until then.
         update(f"{RESULTS}/dictionary/manifest.json"),

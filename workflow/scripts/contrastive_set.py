@@ -25,6 +25,7 @@ with job_log(snakemake.log[0]):
         lists = dict(matches.select("query", "contrastive_concepts").iter_rows())
     elif settings.kind == "dictionary":
         from contrastive_concepts.config.selection import SelectionSettings
+        from contrastive_concepts.cooccurrence.association import count_captions
         from contrastive_concepts.cooccurrence.matrix import load_matrix
         from contrastive_concepts.evaluation.mined_sets import StageTables, lists_of_queries, select_lists
         from contrastive_concepts.similarity.store import load_embeddings
@@ -35,6 +36,7 @@ with job_log(snakemake.log[0]):
             pl.read_parquet(files.verdicts),
             load_embeddings(files.vectors),
             pl.read_parquet(files.parts) if files.get("parts") else None,
+            count_captions(pl.read_parquet(files.statistics)) if files.get("statistics") else None,
         )
         selection = params.selection
         thresholds = SelectionSettings(**selection["settings"])

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contrastive_concepts.config.base import Settings, Slug
-from contrastive_concepts.config.selection import Fraction
+from contrastive_concepts.config.selection import AssociationSettings, Fraction, MaxConcepts
 
 Step = Literal["stop_list", "visible", "similar"]
 
@@ -67,9 +67,14 @@ class DictionarySet(SetSettings):
     remove_parts: bool | None = Field(
         None, description="Whether parts are dropped (paper 6.4, Figure 6); null: as selection.remove_parts says."
     )
+    association: AssociationSettings | None = Field(None, description="Another measure than selection.association.")
+    redundancy: Fraction | None = Field(None, description="Another threshold than selection.redundancy.")
+    max_concepts: MaxConcepts | None = Field(None, description="Another cap than selection.max_concepts.")
 
     @property
     def default_column(self) -> str | None:
+        if self.beyond_paper:
+            return None
         if not self.background:
             return "CC_D only" if self.is_published else None
         steps = {"": "no filtering", "stop_list visible": "+ visible"}
@@ -78,7 +83,16 @@ class DictionarySet(SetSettings):
     @property
     def is_published(self) -> bool:
         """The dictionary as it stands, no other selection."""
-        return len(set(self.filters)) == 3 and self.gamma is self.delta is self.remove_parts is None
+        return (
+            len(set(self.filters)) == 3
+            and self.gamma is self.delta is self.remove_parts is None
+            and not self.beyond_paper
+        )
+
+    @property
+    def beyond_paper(self) -> bool:
+        """An option of its own that the paper does not have."""
+        return any(option is not None for option in (self.association, self.redundancy, self.max_concepts))
 
 
 class CcTextSet(SetSettings):

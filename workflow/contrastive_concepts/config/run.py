@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from contrastive_concepts.config.base import Settings, Slug
 from contrastive_concepts.config.benchmark import BenchmarkSettings
 from contrastive_concepts.config.captions import CaptionsSettings
+from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
 from contrastive_concepts.config.similarity import SimilaritySettings
@@ -51,6 +52,7 @@ class RunSettings(Settings):
                 f"expected one named {self.captions.corpus!r} (captions.corpus)"
             )
         indexed = self.captions.source == "concept_index"
+        self._check_association(indexed)
         if self.vocabulary.source == "mined" and indexed:
             raise ValueError(
                 "vocabulary.source: found 'mined', expected 'index' or 'given': a concept index has no captions"
@@ -60,3 +62,16 @@ class RunSettings(Settings):
                 "vocabulary.source: found 'index', expected 'given' or 'mined': captions.source is not 'concept_index'"
             )
         return self
+
+    def _check_association(self, indexed: bool) -> None:
+        """Every measure is one of N, the number of captions, and a concept index does not tell it."""
+        keys = {"selection": self.selection.association}
+        for name, chosen in self.benchmark.sets.items():
+            if isinstance(chosen, DictionarySet):
+                keys[f"benchmark.sets.{name}"] = chosen.association
+        for key, association in keys.items():
+            if indexed and association is not None and association.captions is None:
+                raise ValueError(
+                    f"{key}.association.captions: found null, expected the number of captions: a concept index does "
+                    "not tell it"
+                )

@@ -1,12 +1,47 @@
 """Settings of the selection of contrastive concepts: gamma, the stop-list, delta, beta (paper 3.4, 3.6)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from contrastive_concepts.config.base import Settings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class AssociationBase(Settings):
+    """What the measures have in common."""
+
+    captions: int | None = Field(
+        None, ge=1, description="Number of captions of the corpus; null: as read. A concept index does not tell it."
+    )
+
+
+class Lift(AssociationBase):
+    """P(i, j) / (P(i) P(j)): how many times more often than by chance."""
+
+    measure: Literal["lift"] = Field(description="How many times more often than by chance.")
+    at_least: float = Field(1.0, ge=0, description="Candidates with less are dropped; 1 is chance.")
+
+
+class Npmi(AssociationBase):
+    """Normalised pointwise mutual information: 0 is chance, 1 never the one without the other."""
+
+    measure: Literal["npmi"] = Field(description="Normalised pointwise mutual information.")
+    at_least: float = Field(0.0, ge=-1, le=1, description="Candidates with less are dropped; 0 is chance.")
+
+
+class Significance(AssociationBase):
+    """A one-sided log-likelihood ratio test, over all pairs of concepts by Benjamini and Hochberg's procedure."""
+
+    measure: Literal["significance"] = Field(description="A one-sided log-likelihood ratio test.")
+    false_discovery: float = Field(
+        0.05, gt=0, lt=1, description="Expected share of chance pairs among those that pass; the others are dropped."
+    )
+
+
+AssociationSettings = Annotated[Lift | Npmi | Significance, Field(discriminator="measure")]
+MaxConcepts = Annotated[int, Field(ge=1)]
 
 
 class SelectionSettings(Settings):
@@ -28,6 +63,19 @@ class SelectionSettings(Settings):
         False,
         description="CC^D - parts (paper 6.4): the judge's model lists the parts of each visible "
         "concept, and they are dropped.",
+    )
+    association: AssociationSettings | None = Field(
+        None,
+        description="Beyond the paper: a measure of association that candidates over gamma must also pass, and are "
+        "ranked by; null: none, ranked by frequency.",
+    )
+    redundancy: Fraction | None = Field(
+        None,
+        description="Beyond the paper: a contrastive concept whose cosine to a higher-ranked one of the same concept "
+        "is this or more is dropped; null: none is.",
+    )
+    max_concepts: MaxConcepts | None = Field(
+        None, description="Beyond the paper: at most so many contrastive concepts, the highest-ranked; null: all."
     )
     beta: Fraction = Field(
         0.9, description="With several queries, a contrastive concept more similar than beta to any query is dropped."

@@ -9,6 +9,7 @@ import polars as pl
 
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
+from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.publish import publish
 from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
 from contrastive_concepts.provenance import code_sha256, versions
@@ -35,8 +36,10 @@ def build_dictionary(
     """
     table = describe_concepts(concepts, verdicts, settings.visibility.unparsed)
     kept, rejected = select(candidates, table, parts)
-    reasons = dict(rejected.group_by("reason").len().iter_rows())
     selection = settings.selection
+    names = table["concept"].to_list()
+    kept, rejected = prune(kept, rejected, names, embeddings, selection.redundancy, selection.max_concepts)
+    reasons = dict(rejected.group_by("reason").len().iter_rows())
     manifest = Manifest(
         run=settings.run,
         corpus=settings.captions.corpus,

@@ -4,9 +4,10 @@ from typing import Literal
 
 import polars as pl
 
+from contrastive_concepts.dictionary.pruning import CAPPED, REDUNDANT
 from contrastive_concepts.errors import UserError
 
-REASONS = ("stop-list", "not visible", "similar", "part")
+REASONS = ("stop-list", "not visible", "similar", "part", "not associated", REDUNDANT, CAPPED)
 
 
 def describe_concepts(
@@ -33,8 +34,9 @@ def select(
 
     `candidates`: concept_id, candidate_id, cooccurrences, frequency, stopped, similarity, similar.
     `concepts`: concept_id, concept, visible. The filters act in the paper's order, so a rejected pair bears the first
-    reason that holds: stop-list, not visible, similar, part. Kept pairs are ranked by frequency within their concept,
-    from 1. `parts`: concept, part; a pair whose names they are, without regard to case, is dropped (paper 6.4).
+    reason that holds: stop-list, not visible, similar, part, not associated (where the candidates have association and
+    associated). Kept pairs are ranked from 1 within their concept in the candidates' order: by frequency, or by
+    association. `parts`: concept, part; a pair whose names they are, without regard to case, is dropped (paper 6.4).
     """
     names = concepts.select("concept_id", "concept", "visible")
     pairs = candidates.join(names.drop("visible"), on="concept_id", maintain_order="left").join(
@@ -42,6 +44,8 @@ def select(
         on="candidate_id",
         maintain_order="left",
     )
+    measured = "association" in pairs.columns
+    associated = pl.col("associated") if measured else pl.lit(True)
     pairs = pairs.with_columns(part=_are_parts(pairs, parts))
     reason = (
         pl.when("stopped")
@@ -52,9 +56,18 @@ def select(
         .then(pl.lit(REASONS[2]))
         .when("part")
         .then(pl.lit(REASONS[3]))
+        .when(~associated)
+        .then(pl.lit(REASONS[4]))
         .otherwise(None)
     )
-    columns = ["concept", "contrastive_concept", "cooccurrences", "frequency", "similarity"]
+    columns = [
+        "concept",
+        "contrastive_concept",
+        "cooccurrences",
+        "frequency",
+        "similarity",
+        *["association"][:measured],
+    ]
     pairs = pairs.with_columns(reason.alias("reason"))
     kept = pairs.filter(pl.col("reason").is_null())
     kept = kept.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("concept_id").alias("rank"))

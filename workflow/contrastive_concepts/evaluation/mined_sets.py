@@ -9,7 +9,9 @@ from scipy import sparse
 
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.selection import SelectionSettings
+from contrastive_concepts.cooccurrence.association import associate
 from contrastive_concepts.cooccurrence.candidates import find_candidates
+from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.selection import describe_concepts, select
 from contrastive_concepts.similarity.encoders import Embeddings
 from contrastive_concepts.similarity.semantic import measure_candidates
@@ -19,13 +21,14 @@ from contrastive_concepts.similarity.semantic import measure_candidates
 class StageTables:
     """What the stages before the selection left: concepts (concept_id, concept, count), X, verdicts, unit vectors.
 
-    parts: concept, part; only where the dictionary leaves parts out (paper 6.4)."""
+    parts: concept, part; only where the dictionary leaves parts out (paper 6.4). captions: N, where it is known."""
 
     concepts: pl.DataFrame
     matrix: sparse.csr_array
     verdicts: pl.DataFrame
     embeddings: Embeddings
     parts: pl.DataFrame | None = None
+    captions: int | None = None
 
 
 def select_lists(
@@ -40,13 +43,19 @@ def select_lists(
     stoplist = settings.stoplist if "stop_list" in chosen.filters else []
     gamma = gamma if chosen.gamma is None else chosen.gamma
     delta = settings.delta if chosen.delta is None else chosen.delta
-    candidates = measure_candidates(find_candidates(tables.matrix, names, gamma, stoplist), tables.embeddings, delta)
+    candidates = find_candidates(tables.matrix, names, gamma, stoplist)
+    association = chosen.association or settings.association
+    if association:
+        candidates = associate(candidates, tables.matrix, tables.captions, association)
+    candidates = measure_candidates(candidates, tables.embeddings, delta)
     if "similar" not in chosen.filters:
         candidates = candidates.with_columns(pl.lit(False).alias("similar"))
     described = describe_concepts(tables.concepts, tables.verdicts, unparsed)
     if "visible" not in chosen.filters:
         described = described.with_columns(pl.lit(True).alias("visible"))
-    kept, _ = select(candidates, described, tables.parts)
+    kept, rejected = select(candidates, described, tables.parts)
+    redundancy = settings.redundancy if chosen.redundancy is None else chosen.redundancy
+    kept, _ = prune(kept, rejected, names, tables.embeddings, redundancy, chosen.max_concepts or settings.max_concepts)
     lists: dict[str, list[str]] = {name: [] for name in names}
     for concept, contrastive in kept.select("concept", "contrastive_concept").iter_rows():
         lists[concept].append(contrastive)

@@ -1,0 +1,56 @@
+"""Beyond the paper: shorter lists of contrastive concepts, by redundancy among them and by a cap; off by default."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+import polars as pl
+
+from contrastive_concepts.similarity.encoders import Embeddings
+
+REDUNDANT, CAPPED = "redundant", "over the cap"
+
+
+def prune(
+    kept: pl.DataFrame,
+    rejected: pl.DataFrame,
+    concepts: Sequence[str],
+    embeddings: Embeddings,
+    redundancy: float | None,
+    max_concepts: int | None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `select` split, with more pairs rejected: the redundant ones first, then those over the cap.
+
+    In order of rank, a contrastive concept is redundant where its cosine to one that stays is `redundancy` or more; of
+    the others the first `max_concepts` stay. None leaves a step out. embeddings: unit vectors, a row a name of
+    `concepts`.
+    """
+    if redundancy is None and max_concepts is None:
+        return kept, rejected
+    row = {name: number for number, name in enumerate(concepts)}
+    reasons: list[str | None] = []
+    for group in kept.partition_by("concept", maintain_order=True):
+        rows = [row[name] for name in group["contrastive_concept"]]
+        stays = np.ones(len(rows), bool) if redundancy is None else not_redundant(embeddings[rows], redundancy)
+        capped = (
+            {}
+            if max_concepts is None
+            else dict.fromkeys(islice(np.flatnonzero(stays).tolist(), max_concepts, None), CAPPED)
+        )
+        reasons += [capped.get(place) if stay else REDUNDANT for place, stay in enumerate(stays)]
+    marked = kept.with_columns(pl.Series("reason", reasons, pl.String))
+    removed = marked.filter(pl.col("reason").is_not_null()).select(rejected.columns)
+    left = marked.filter(pl.col("reason").is_null()).drop("reason")
+    rank = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("concept")
+    order = pl.col("concept").replace_strict(row, return_dtype=pl.Int32)
+    return left.with_columns(rank=rank), pl.concat([rejected, removed]).sort(order, maintain_order=True)
+
+
+def not_redundant(vectors: Embeddings, threshold: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """bool [n]: which rows stay when each, in order, removes those after it with a cosine of `threshold` or more."""
+    near = vectors @ vectors.T >= np.float32(threshold)
+    stays = np.ones(len(vectors), bool)
+    for place in range(len(vectors)):
+        if stays[place]:
+            stays[place + 1 :] &= ~near[place, place + 1 :]
+    return stays

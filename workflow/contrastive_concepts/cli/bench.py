@@ -1,6 +1,7 @@
 """`contrastive-concepts bench`: what the costly stages cost on this machine."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,8 +117,9 @@ def mining(
     """Speed, memory and agreement of the matching, against other tools; lookups; text embeddings."""
     import tempfile
 
-    from contrastive_concepts.bench.mining import PARTS, QUICK, Bench, Sizes
+    from contrastive_concepts.bench.mining import PARTS
     from contrastive_concepts.bench.page import machine, write_section
+    from contrastive_concepts.bench.setting import QUICK, Bench, Sizes
     from contrastive_concepts.errors import UserError
     from contrastive_concepts.vocabulary.concepts import read_names
 
@@ -127,7 +129,8 @@ def mining(
         names = read_names(vocabulary), read_names(large_vocabulary)
         bench = Bench(Path(folder), captions, unseen or [], *names, QUICK if quick else Sizes())
         for part in only or PARTS:
-            text = f"{PARTS[part](bench)}\nOn {machine()}.\n"
+            load = os.getloadavg()[0]
+            text = f"{PARTS[part](bench)}\nOn {machine()}, load average {load:.1f} when it began.\n"
             print(f"## Mining: {part}\n\n{text}", flush=True)
             if output is not None:
                 write_section(output, f"Mining: {part}", text)

@@ -1,6 +1,6 @@
 """What several tests share: the real data, where it is there, and a small encoder whose vectors a person can follow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +51,18 @@ class PlaneEncoder:
 @pytest.fixture
 def plane_encoder() -> type[PlaneEncoder]:
     return PlaneEncoder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability", type=Path, help="page whose table of injected faults is written anew")
+
+
+@pytest.fixture(scope="session")
+def fault(request: pytest.FixtureRequest) -> Iterator[Callable[[str, int, str], None]]:
+    """Note a fault that was injected: what, how often, and the outcome that was asserted."""
+    rows: list[str] = []
+    yield lambda what, times, outcome: rows.append(f"| {what} | {times} | {outcome} |")
+    page: Path | None = request.config.getoption("--reliability")
+    if page is not None:
+        before = page.read_text().partition("| fault |")[0]
+        page.write_text(before + "\n".join(["| fault | injected | outcome |", "| --- | --- | --- |", *rows, ""]))

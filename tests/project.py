@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 import yaml
@@ -54,24 +55,19 @@ class Project:
             self.folder / "data" / f"part-{shard}.parquet"
         )
 
+    environment: ClassVar = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+    def command(self, *options: str, snakefile: str = "Snakefile") -> list[str]:
+        """What a user would type in the project's folder."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / snakefile)]
+        return [*command, "--configfile", "config.yaml", "--cores", "2", *options]
+
     def snakemake(self, *options: str, fails: bool = False, snakefile: str = "Snakefile") -> str:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / snakefile),
-            "--configfile",
-            "config.yaml",
-            "--cores",
-            "2",
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         done = subprocess.run(
-            [*command, *options],
+            self.command(*options, snakefile=snakefile),
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=1800,

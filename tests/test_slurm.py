@@ -44,7 +44,7 @@ def test_the_dictionary_through_sbatch_is_the_local_one(tmp_path: Path) -> None:
     cluster.mkdir()
     one, two = Project(local), Project(cluster)
     one.snakemake()
-    log = two.snakemake("--profile", str(ROOT / "profiles" / "slurm"), *HERE)
+    log = two.snakemake("--workflow-profile", str(ROOT / "profiles" / "slurm"), *HERE)
     assert log.count("SLURM jobid") >= 8, log[-3000:]
     assert dictionary_files(one) == dictionary_files(two)
     jobs = subprocess.run(

@@ -1,19 +1,15 @@
 """CC^L, parts and the audit through Snakemake, with a language model behind a server that answers from a script."""
 
-import json
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
 
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.visibility.cc_text import read_cc_text
-from contrastive_concepts.visibility.prompts import load_prompt
 
 from .project import Project
+from .scripted_model import ScriptedModel, scripted_model
 
 pytestmark = pytest.mark.slow
 UNSEEN = {"freedom"}
@@ -21,62 +17,22 @@ PARTS = {"boat": '["Water", "hull", "mast"]', "dog": "1. tail\n2. paw"}
 SURROUNDINGS = {"boat": 'Sure: ["water", "boat", "dock"]. These surround a boat.', "dog": "grass, leash, Grass"}
 
 
-class Model(ThreadingHTTPServer):
-    """Knows the three prompts by their beginnings and ends; counts what it is asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answering)
-        self.asked: Counter[tuple[str, str]] = Counter()
-
-    def answer(self, content: str) -> str:
-        for kind in ("visible", "contrastive", "parts"):
-            before, after = load_prompt(kind).text.split("{q}")
-            if content.startswith(before) and content.endswith(after):
-                word = content.removeprefix(before).removesuffix(after)
-                self.asked[kind, word] += 1
-                if kind == "visible":
-                    return "no" if word in UNSEEN else "yes"
-                return {"contrastive": SURROUNDINGS, "parts": PARTS}[kind].get(word, "I cannot list any such thing.")
-        raise AssertionError(content)
-
-
-class Answering(BaseHTTPRequestHandler):
-    server: Model
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        message = {"content": self.server.answer(asked["messages"][0]["content"])}
-        body = json.dumps({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 @pytest.fixture(scope="module")
-def model() -> Iterator[Model]:
-    with Model() as model:
-        threading.Thread(target=model.serve_forever, daemon=True).start()
+def model() -> Iterator[ScriptedModel]:
+    with scripted_model(UNSEEN, contrastive=SURROUNDINGS, parts=PARTS) as model:
         yield model
-        model.shutdown()
 
 
 @pytest.fixture(scope="module")
-def project(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("writing"))
-    url = f"http://127.0.0.1:{model.server_port}/v1"
-    project.config["visibility"] = {"judge": "openai", "url": url, "model": "scripted"}
+    project.config["visibility"] = model.judge
     project.config["writing"] = {"class_lists": {"animals": "classes.txt"}}
     (project.folder / "data" / "classes.txt").write_text("background\nboat\ndog\nship\n")
     return project
 
 
-def test_lists_are_written_once_and_become_text_and_dictionary(project: Project, model: Model) -> None:
+def test_lists_are_written_once_and_become_text_and_dictionary(project: Project, model: ScriptedModel) -> None:
     project.snakemake("cc_l")
     folder = project.folder / "results" / "small" / "cc_l" / "animals"
     assert read_cc_text(folder / "cc_llm.txt") == [
@@ -95,7 +51,7 @@ def test_lists_are_written_once_and_become_text_and_dictionary(project: Project,
     assert model.asked == asked
 
 
-def test_parts_leave_the_dictionary_where_the_setting_says_so(project: Project, model: Model) -> None:
+def test_parts_leave_the_dictionary_where_the_setting_says_so(project: Project, model: ScriptedModel) -> None:
     project.snakemake()
     assert "water" in project.dictionary["boat"]
     project.config["selection"] = {"remove_parts": True}

@@ -8,7 +8,7 @@ if CORPUS.source == "toyworld":
         conda:
             "../../envs/mining.yaml"
         resources:
-            mem_mb=1000,
+            mem_mb=growing(1000),
             runtime=10,
         params:
             captions=CORPUS.captions,
@@ -33,7 +33,7 @@ if INDEXED:
         conda:
             "../../envs/mining.yaml"
         resources:
-            mem_mb=4000,
+            mem_mb=growing(4000),
             runtime=240,
         params:
             code=code_sha256("captions.concept_index"),
@@ -54,7 +54,7 @@ else:
         conda:
             "../../envs/mining.yaml"
         resources:
-            mem_mb=1000,
+            mem_mb=growing(1000),
             runtime=20,
         params:
             path=lambda wildcards: SHARDS[wildcards.shard].path,
@@ -93,7 +93,7 @@ else:
         conda:
             "../../envs/mining.yaml"
         resources:
-            mem_mb=4000,
+            mem_mb=growing(4000),
             runtime=240,
         params:
             code=code_sha256("captions.duplicates"),

@@ -66,6 +66,11 @@ wildcard_constraints:
     figure="[^/]+",
 
 
+def growing(megabytes):
+    """Memory that doubles with each attempt: a job that died of too little gets more where retries are on."""
+    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+
+
 def shard_file(wildcards):
     """The shard itself where it is a local file; a remote one is read by its address."""
     shard = SHARDS[wildcards.shard]

@@ -15,7 +15,7 @@ if INDEXED:
         conda:
             "../../envs/mining.yaml"
         resources:
-            mem_mb=8000,
+            mem_mb=growing(8000),
             runtime=240,
         params:
             mode=SETTINGS.matching.mode,
@@ -46,7 +46,7 @@ else:
         conda:
             "../../envs/mining.yaml"
         resources:
-            mem_mb=4000,
+            mem_mb=growing(4000),
             runtime=60,
         params:
             code=code_sha256("cooccurrence.matrix"),
@@ -66,7 +66,7 @@ rule candidates:
     conda:
         "../../envs/mining.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=20,
     params:
         gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),

@@ -18,7 +18,7 @@ rule dictionary:
     conda:
         "../../envs/encoders.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=20,
     params:
         settings=SETTINGS.model_dump(exclude={"benchmark", "toy_clip"}),

@@ -9,7 +9,7 @@ rule query_concepts:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=code_sha256("dictionary.contrastive"),
@@ -28,7 +28,7 @@ rule contrastive_set:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         name="{set}",
@@ -61,7 +61,7 @@ rule cell:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=480,
         gpu=GPU,
     params:
@@ -154,7 +154,7 @@ rule results:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=60,
     params:
         settings=BENCHMARK.model_dump(),

@@ -8,7 +8,7 @@ rule lexicon:
     conda:
         "../../envs/mining.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=20,
     params:
         mode=SETTINGS.matching.mode,
@@ -42,7 +42,7 @@ rule match_shard:
     conda:
         "../../envs/mining.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=growing(1500),
         runtime=60,
     params:
         max_caption_bytes=getattr(CORPUS, "max_caption_bytes", 100_000),

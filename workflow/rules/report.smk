@@ -14,7 +14,7 @@ rule frequencies:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=10,
     params:
         code=code_sha256("report.frequencies"),
@@ -40,7 +40,7 @@ rule picture:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=60,
         gpu=GPU,
     params:

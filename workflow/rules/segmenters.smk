@@ -6,7 +6,7 @@ rule toy_images:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=20,
     params:
         images=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].images,
@@ -26,7 +26,7 @@ rule dataset:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=20,
     params:
         settings=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
@@ -53,7 +53,7 @@ rule features:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=240,
         gpu=GPU,
     params:
@@ -93,7 +93,7 @@ rule text_embeddings:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=120,
         gpu=GPU,
     params:

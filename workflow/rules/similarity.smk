@@ -12,7 +12,7 @@ rule embeddings:
         "../../envs/encoders.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=240,
     params:
         encoder=SETTINGS.similarity.model_dump(),
@@ -32,7 +32,7 @@ rule similarity:
     conda:
         "../../envs/encoders.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=20,
     params:
         delta=SETTINGS.selection.delta,

@@ -16,7 +16,7 @@ rule train_toy_clip:
         "../../envs/encoders.yaml"
     threads: SETTINGS.toy_clip.threads
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=120,
     params:
         settings=SETTINGS.toy_clip.model_dump(),

@@ -18,7 +18,7 @@ rule visibility:
         "../../envs/judge.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=720,
         gpu=gpus_of(SETTINGS.visibility),
     params:
@@ -49,7 +49,7 @@ rule audit:
     conda:
         "../../envs/judge.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=10,
     params:
         threshold=SETTINGS.visibility.threshold,

@@ -11,7 +11,7 @@ rule vocabulary:
     conda:
         "../../envs/mining.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=60,
     params:
         mode=SETTINGS.matching.mode,

@@ -20,7 +20,7 @@ rule write_cc_l:
         "../../envs/judge.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=720,
         gpu=gpus_of(SETTINGS.visibility),
     params:
@@ -42,7 +42,7 @@ rule cc_l_dictionary:
     conda:
         "../../envs/encoders.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=30,
     params:
         settings=SETTINGS.model_dump(exclude={"benchmark", "toy_clip"}),
@@ -65,7 +65,7 @@ rule write_parts:
         "../../envs/judge.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=1440,
         gpu=gpus_of(SETTINGS.visibility),
     params:

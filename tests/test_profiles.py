@@ -1,0 +1,39 @@
+"""The shipped profiles: each plans the embedded default from nothing, and says what only it knows."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+PROFILES = sorted(path.name for path in (ROOT / "profiles").iterdir())
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_first_run_is_planned(name: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run"]
+    done = subprocess.run(
+        [*command, "--workflow-profile", str(ROOT / "profiles" / name)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    planned = done.stdout + done.stderr
+    for rule in ("toy_captions", "match_shard", "visibility", "dictionary", "cell", "tables"):
+        assert rule in planned
+    assert not (tmp_path / "results").exists()
+
+
+def test_one_gpu_here_and_groups_there() -> None:
+    here, there = (yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text()) for name in PROFILES)
+    assert here["resources"] == ["gpu=1"]
+    assert there["retries"] == 2
+    assert set(there["group-components"]) == {"inspection", "matching"}
+    rules = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
+    for group in there["group-components"]:
+        assert sum(f'group: "{group}"' in text or f'"{group}"' in text for text in rules) == 1
+    assert not any("mem_mb=" in line and "growing(" not in line for text in rules for line in text.splitlines())

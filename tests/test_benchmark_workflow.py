@@ -1,5 +1,6 @@
 """`snakemake benchmark` on a small corpus with a randomly initialised CLIP: meaningless numbers, real plumbing."""
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -87,6 +88,29 @@ def test_every_cell_has_its_scores(project: Project) -> None:
     numbers = {path.stem.removeprefix("table_") for path in (tables(project) / "tables").glob("*.tex")}
     assert {"1", "2a", "4", "5", "7"} <= numbers
     assert "Paired differences" in (tables(project) / "summary.md").read_text()
+
+
+SECTIONS = {
+    "Dictionary": ["Funnel: from candidates", "Number of contrastive concepts", "Threshold sweeps"],
+    "Visibility": ["Audit of the verdicts"],
+    "Mining": ["Figure 2a"],
+    "Benchmark": ["Table 1", "tables, differences, classes", "Contrastive sets: |CC| and scores", "examples: mask"],
+}
+
+
+@pytest.mark.slow
+def test_the_report_shows_every_section_and_loads_nothing(project: Project) -> None:
+    project.snakemake()
+    project.snakemake("--report", "report.html")
+    page = (project.folder / "report.html").read_text(encoding="utf-8")
+    for category, labels in SECTIONS.items():
+        for text in (f'"{category}"', *labels):
+            assert text in page, text
+    assert "Mean number of contrastive concepts under other values" in page
+    assert "arXiv 2407.05061" in page
+    for rule in ("match_shard", "visibility", "cell"):
+        assert f'"rule": "{rule}"' in page, f"no run time of {rule}"
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
 
 
 @pytest.mark.slow

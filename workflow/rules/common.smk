@@ -53,6 +53,14 @@ FIGURES = [
     ),
     *(f"{RESULTS}/benchmark/listings/{dataset}.md" for dataset in BENCHMARK.listings),
 ]
+# Every contrastive set where it is used.
+SET_PLACES = list(dict.fromkeys((cell.dataset, cell.set) for cell in CELLS))
+SUMMARY = [
+    f"{RESULTS}/figures/funnel.png",
+    f"{RESULTS}/figures/thresholds.png",
+    f"{RESULTS}/visibility/audit.html",
+    *([f"{RESULTS}/benchmark/set_sizes.csv"] if CELLS else []),
+]
 GPU = int(BENCHMARK.device.startswith("cuda"))
 KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 

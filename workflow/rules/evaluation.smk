@@ -175,11 +175,13 @@ rule tables:
         tables=report(
             directory(f"{RESULTS}/benchmark/tables"),
             patterns=["table_{number}.csv"],
+            caption="../report/tables.rst",
             category="Benchmark",
             labels={"what": "Table {number}"},
         ),
         summary=report(
             f"{RESULTS}/benchmark/summary.md",
+            caption="../report/tables.rst",
             category="Benchmark",
             labels={"what": "tables, differences, classes"},
         ),

@@ -40,6 +40,7 @@ rule audit:
         markdown=f"{RESULTS}/visibility/audit.md",
         html=report(
             f"{RESULTS}/visibility/audit.html",
+            caption="../report/audit.rst",
             category="Visibility",
             labels={"table": "Audit of the verdicts"},
         ),

@@ -25,22 +25,11 @@ with job_log(snakemake.log[0]):
         lists = dict(matches.select("query", "contrastive_concepts").iter_rows())
     elif settings.kind == "dictionary":
         from contrastive_concepts.config.selection import SelectionSettings
-        from contrastive_concepts.cooccurrence.association import count_captions
-        from contrastive_concepts.cooccurrence.matrix import load_matrix
-        from contrastive_concepts.evaluation.mined_sets import StageTables, lists_of_queries, select_lists
-        from contrastive_concepts.similarity.store import load_embeddings
+        from contrastive_concepts.evaluation.mined_sets import lists_of_queries, read_tables, select_lists
 
-        tables = StageTables(
-            pl.read_parquet(files.concepts),
-            load_matrix(files.matrix),
-            pl.read_parquet(files.verdicts),
-            load_embeddings(files.vectors),
-            pl.read_parquet(files.parts) if files.get("parts") else None,
-            count_captions(pl.read_parquet(files.statistics)) if files.get("statistics") else None,
-        )
         selection = params.selection
         thresholds = SelectionSettings(**selection["settings"])
-        every = select_lists(tables, thresholds, selection["gamma"], selection["unparsed"], settings)
+        every = select_lists(read_tables(files), thresholds, selection["gamma"], selection["unparsed"], settings)
         lists = lists_of_queries(every, pl.read_parquet(files.queries))
     chosen = resolve(
         params.name,

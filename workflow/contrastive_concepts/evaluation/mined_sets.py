@@ -9,12 +9,14 @@ from scipy import sparse
 
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.selection import SelectionSettings
-from contrastive_concepts.cooccurrence.association import associate
+from contrastive_concepts.cooccurrence.association import associate, count_captions
 from contrastive_concepts.cooccurrence.candidates import find_candidates
+from contrastive_concepts.cooccurrence.matrix import load_matrix
 from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.selection import describe_concepts, select
 from contrastive_concepts.similarity.encoders import Embeddings
 from contrastive_concepts.similarity.semantic import measure_candidates
+from contrastive_concepts.similarity.store import load_embeddings
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,19 @@ class StageTables:
     embeddings: Embeddings
     parts: pl.DataFrame | None = None
     captions: int | None = None
+
+
+def read_tables(files: Mapping[str, str]) -> StageTables:
+    """From their files: concepts, matrix, verdicts, vectors; parts and statistics may be missing or empty."""
+    parts, statistics = files.get("parts"), files.get("statistics")
+    return StageTables(
+        pl.read_parquet(files["concepts"]),
+        load_matrix(files["matrix"]),
+        pl.read_parquet(files["verdicts"]),
+        load_embeddings(files["vectors"]),
+        pl.read_parquet(parts) if parts else None,
+        count_captions(pl.read_parquet(statistics)) if statistics else None,
+    )
 
 
 def select_lists(

@@ -1,0 +1,40 @@
+"""How many pairs each filter leaves: candidates -> stop-list -> visible -> similar -> kept (paper 3.4)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from contrastive_concepts.dictionary.selection import REASONS
+
+PAPER = 3
+"""So many filters are the paper's; the others are told where they took any."""
+
+
+def funnel(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(step, pairs left after it), from the manifest's `counts`; the last one is what the dictionary keeps."""
+    left = counts["candidates"]
+    steps = [("candidates over gamma", left)]
+    for number, reason in enumerate(REASONS):
+        taken = counts.get(f"rejected: {reason}", 0)
+        left -= taken
+        if number < PAPER or taken:
+            steps.append((f"without: {reason}", left))
+    return [*steps, ("contrastive concepts", counts["contrastive concepts"])]
+
+
+def draw_funnel(steps: list[tuple[str, int]], path: Path) -> None:
+    """Write a bar a step, its number and its share of the candidates beside it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(steps) + 0.8), layout="constrained")
+    colours = ["0.6"] * (len(steps) - 1) + ["tab:green"]
+    bars = axes.barh([step for step, _ in steps], [left for _, left in steps], color=colours)
+    first = max(steps[0][1], 1)
+    axes.bar_label(bars, [f" {left:,} ({100 * left / first:.0f} %)" for _, left in steps])
+    axes.invert_yaxis()
+    axes.margins(x=0.35)
+    axes.set_xlabel("pairs of concepts")
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

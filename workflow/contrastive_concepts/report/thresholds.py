@@ -1,0 +1,69 @@
+"""What gamma and delta do: to |CC| over the mined tables, and to IoU-single where the benchmark sweeps them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from contrastive_concepts.config.contrastive_sets import DictionarySet
+from contrastive_concepts.config.selection import SelectionSettings
+from contrastive_concepts.evaluation.mined_sets import StageTables, select_lists
+
+GRID: Mapping[str, Sequence[float]] = {
+    "gamma": (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
+    "delta": (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0),
+}
+
+
+def mean_lengths(
+    tables: StageTables, settings: SelectionSettings, gamma: float, unparsed: Literal["keep", "drop"]
+) -> pl.DataFrame:
+    """threshold, value, mean |CC| of the concepts that captions name; the other threshold as the run has it."""
+    named = tables.concepts.filter(pl.col("count") > 0)["concept"].to_list()
+    rows = []
+    for threshold, values in GRID.items():
+        for value in sorted({*values, gamma if threshold == "gamma" else settings.delta}):
+            chosen = DictionarySet.model_validate({"kind": "dictionary", threshold: value})
+            lists = select_lists(tables, settings, gamma, unparsed, chosen)
+            rows.append((threshold, value, float(np.mean([len(lists[name]) for name in named] or [0]))))
+    return pl.DataFrame(rows, {"threshold": pl.String, "value": pl.Float64, "mean_cc": pl.Float64}, orient="row")
+
+
+def draw_thresholds(lengths: pl.DataFrame, sweeps: pl.DataFrame, chosen: Mapping[str, float], path: Path) -> None:
+    """Write a panel a threshold: |CC| in grey, below it the benchmark's sweeps, the run's own value dashed.
+
+    lengths: as `mean_lengths` gives them. sweeps: as the benchmark's results have them; may be empty."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    swept = [name for name in ("gamma", "delta", "beta") if name in set(sweeps["threshold"])]
+    names = list(dict.fromkeys([*GRID, *swept]))
+    rows = 2 if swept else 1
+    figure, grid = pyplot.subplots(
+        rows, len(names), figsize=(3.6 * len(names), 2.8 * rows), layout="constrained", squeeze=False
+    )
+    for column, name in enumerate(names):
+        own = lengths.filter(pl.col("threshold") == name).sort("value")
+        grid[0, column].plot(own["value"], own["mean_cc"], color="0.4", marker="o", markersize=3)
+        grid[0, column].set(xlabel=name, ylabel="mean |CC|")
+        grid[0, column].set_visible(name in GRID)
+        for row in range(rows):
+            grid[row, column].set_xscale("log" if name == "gamma" else "linear")
+            grid[row, column].axvline(chosen[name], color="0.8", linestyle="dashed", zorder=0)
+        if not swept:
+            continue
+        places = ["segmenter", "backbone", "dataset", "set", "metric"]
+        for place, points in sweeps.filter(pl.col("threshold") == name).group_by(places, maintain_order=True):
+            points = points.sort("step")
+            label = ", ".join(str(part) for part in place)
+            grid[1, column].plot(points["step"], points["value"], marker="o", markersize=3, label=label)
+        grid[1, column].set(xlabel=name, ylabel="IoU, percent")
+        grid[1, column].set_visible(name in swept)
+        if name in swept:
+            grid[1, column].legend(fontsize=5, frameon=False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

@@ -1,6 +1,6 @@
 """Faults injected into real runs: nothing is lost, nothing wrong is published.
 
-`pytest -m faults --reliability docs/reliability.md` writes what happened as a table.
+`pytest -m faults --reliability=docs/reliability.md` writes what happened as a table.
 """
 
 import json

@@ -67,7 +67,7 @@ def kill_in(project: Project, stage: str, delay: float) -> bool:
     logs = project.folder / "results" / "small" / "logs"
     started = time.time()
     run = subprocess.Popen(
-        project.command("--forcerun", stage, "--rerun-incomplete"),
+        project.command("--forcerun", stage, "--rerun-incomplete", "--nolock"),
         cwd=project.folder, env=project.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
@@ -80,7 +80,6 @@ def kill_in(project: Project, stage: str, delay: float) -> bool:
     if alive:
         os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    project.snakemake("--unlock")
     return alive
 
 

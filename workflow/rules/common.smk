@@ -45,11 +45,22 @@ BENCHMARK = SETTINGS.benchmark
 CELLS = list(BENCHMARK.cells())
 SWEEP = list(BENCHMARK.sweep_points())
 BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
+
+
+def is_mined_here(name):
+    """Whether a contrastive set is made from this run's captions."""
+    chosen = BENCHMARK.sets[name]
+    return chosen.kind == "dictionary" and chosen.folder is None
+
+
 FIGURES = [
     *(f"{RESULTS}/figures/{'/'.join(picture)}.png" for picture in BENCHMARK.pictures()),
+    # Without a set mined here nothing needs the captions to be counted.
     *(
         f"{RESULTS}/figures/frequencies/{dataset}.png"
-        for dataset in dict.fromkeys(cell.dataset for cell in CELLS)
+        for dataset in dict.fromkeys(
+            cell.dataset for cell in CELLS if is_mined_here(cell.set)
+        )
     ),
     *(f"{RESULTS}/benchmark/listings/{dataset}.md" for dataset in BENCHMARK.listings),
 ]
@@ -183,11 +194,7 @@ def picture_inputs(wildcards):
     shown = BENCHMARK.shown_sets(
         wildcards.figure, wildcards.segmenter, wildcards.dataset
     )
-    mined = any(
-        BENCHMARK.sets[name].kind == "dictionary"
-        and BENCHMARK.sets[name].folder is None
-        for name in shown
-    )
+    mined = any(is_mined_here(name) for name in shown)
     queries = f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet"
     return {
         **dataset_files(wildcards),

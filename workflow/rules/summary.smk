@@ -21,7 +21,7 @@ rule funnel:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=10,
     params:
         code=code_sha256("report.funnel", "report.lengths"),
@@ -48,7 +48,7 @@ rule thresholds:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=30,
     params:
         selection=SETTINGS.selection.model_dump(),
@@ -83,7 +83,7 @@ rule set_sizes:
     conda:
         "../../envs/segmenters.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=10,
     params:
         places=SET_PLACES,

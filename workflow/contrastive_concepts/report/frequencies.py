@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
 
 Counts = Mapping[str, int]
@@ -12,13 +11,10 @@ Counts = Mapping[str, int]
 def chosen_counts(counts: Counts, names: Iterable[str], most: int = 40) -> list[tuple[str, int]]:
     """Captions that name "background" and the most frequent of the names, most frequent first; equal ones by name.
 
-    counts: concept -> captions that name it. A name that is no concept is left out, "background" too. Raises UserError
-    where none is one."""
+    counts: concept -> captions that name it. A name that is no concept is left out, "background" too."""
     known = [(name, counts[name]) for name in dict.fromkeys(names) if name in counts and name != BACKGROUND]
     frequent = sorted(known, key=lambda item: (-item[1], item[0]))[:most]
     background = [(BACKGROUND, counts[BACKGROUND])] if BACKGROUND in counts else []
-    if not frequent and not background:
-        raise UserError(f"figure 2a: found none of the classes among {len(counts)} concepts, expected at least one")
     return sorted([*frequent, *background], key=lambda item: (-item[1], item[0]))
 
 
@@ -37,6 +33,8 @@ def draw_frequencies(counts: Counts, names: Iterable[str], path: Path) -> list[t
     # Names are data: a dollar sign in one is no formula.
     axes.set_xticklabels([name for name, _ in shown], rotation=90, parse_math=False)
     axes.set_ylabel("captions")
+    if not shown:
+        axes.set_xlabel("no class is a concept of the vocabulary")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
     return shown

@@ -95,6 +95,32 @@ def test_words_of_any_length_against_plain_python(captions: list[str]) -> None:
         assert found(captions, lexicon) == [mentioned(caption, LONG, mode) for caption in captions]
 
 
+AFTER = "." * 100
+"""Behind the captions, so that all of them may be read by whole blocks."""
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(stretches, max_size=40).map("".join) | st.sampled_from(LONG), max_size=6))
+def test_words_across_blocks_against_plain_python(captions: list[str]) -> None:
+    read = found([*captions, AFTER], LONG_LEXICONS["bag"])
+    assert read == [mentioned(caption, LONG, "bag") for caption in [*captions, AFTER]]
+
+
+NOUNS = ["dog", "light", "orange", "stand", "on", "green", "white house", "fly"]
+TAGGED = Lexicon.build(NOUNS, "bag", "filtered")
+sentences = st.lists(
+    st.sampled_from([*NOUNS, "The", "a", "is", "Flying", "LIGHTS", "42", ".", "unheardof", "dogs", "to"]), max_size=10
+).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(sentences.map(lambda text: text[:60]), max_size=6))
+def test_nouns_are_the_same_by_blocks_and_by_words(captions: list[str]) -> None:
+    """A caption that is alone in memory and shorter than a block is read word by word."""
+    alone = [found([caption], TAGGED)[0] for caption in captions]
+    assert found([*captions, AFTER], TAGGED)[:-1] == alone
+
+
 @settings(deadline=None)
 @given(st.lists(st.none() | texts, max_size=12), st.sampled_from(TYPES), st.data())
 def test_every_arrow_type_and_slice(captions: list[str | None], kind: pa.DataType, data: st.DataObject) -> None:

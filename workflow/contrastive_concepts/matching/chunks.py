@@ -113,15 +113,18 @@ def hash_word(word: U64, chunks: int) -> np.uint64:
 def look_up(word: U64, length: int, slots: U64, offsets: I32, forms: U64) -> np.uint64:
     """The number of this form, 1 being the first, or 0; see `Tables` for the arrays.
 
-    A word of one chunk whose place is its own or free, the usual case, is found without a branch.
+    A word of one chunk is looked for at its place and the next without a branch; few need a third.
     """
     mask = np.uint64(slots.shape[0] - 1)
     if length <= 8:
         place = hash_word(word, 1) & mask
-        number = slots[place, 1] >> np.uint64(1)
-        equal = (slots[place, 0] == word[0]) & (slots[place, 1] & np.uint64(1) == 0)
-        if equal | (number == 0):
-            return np.uint64(number * np.uint64(equal))
+        after = (place + np.uint64(1)) & mask
+        here, behind = slots[place, 1], slots[after, 1]
+        first = np.uint64(slots[place, 0] == word[0]) & ~here
+        second = np.uint64(slots[after, 0] == word[0]) & ~behind
+        double = here * (first & np.uint64(1)) + behind * (second & np.uint64(1))
+        if (double | np.uint64(here == 0) | np.uint64(behind == 0)) != 0:
+            return np.uint64(double >> np.uint64(1))
     chunks = (length + 7) >> 3
     if chunks > word.shape[0]:
         return np.uint64(0)

@@ -11,12 +11,13 @@ from scipy import sparse
 from contrastive_concepts.matching import kernel, pairs
 from contrastive_concepts.matching.buffers import caption_places
 from contrastive_concepts.matching.lexicon import Lexicon
-from contrastive_concepts.matching.reading import LONGEST_KIND
 from contrastive_concepts.matching.spacy_tagger import noun_lemmas
 from contrastive_concepts.matching.tables import I64, U8, Scratch
+from contrastive_concepts.matching.tokens import LONGEST_KIND
 
-SAMPLE_ROWS = 1 << 18
+SAMPLE_ROWS = 1 << 16
 CELLS = 1 << 25
+CELLS_AT_ONCE = 1 << 11
 PAIRS_AT_ONCE = 1 << 20
 MOST_BYTES = 1_000_000
 """Of a caption that spaCy takes."""
@@ -69,6 +70,7 @@ class CooccurrenceCounter:
         # spaCy's lemmas are counted in place of captions; what is odd about these, another counter sees.
         self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
         self._captions = np.zeros(len(lexicon.concepts), np.int64)
+        self._waiting = np.empty(max(CELLS_AT_ONCE, len(lexicon.concepts)), np.int32)
         self._start()
 
     def add(self, captions: pa.Array | pa.ChunkedArray) -> None:
@@ -144,6 +146,7 @@ class CooccurrenceCounter:
                 self._scratch,
                 self._captions,
                 self._cells,
+                self._waiting,
                 self._listed,
                 self._size,
                 self._statistics,

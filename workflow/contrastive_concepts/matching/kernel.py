@@ -4,7 +4,7 @@ Nothing here depends on the order of captions, batches or threads.
 """
 
 from contrastive_concepts.matching.finding import read_concepts
-from contrastive_concepts.matching.pairs import Cells, count_pairs
+from contrastive_concepts.matching.pairs import Cells, count_pairs, settle_cells
 from contrastive_concepts.matching.tables import I32, I64, U8, Scratch, Tables, jit
 
 ROWS, NULL, EMPTY, INVALID_UTF8, GIGANTIC, MATCHED, MENTIONS = range(7)
@@ -23,16 +23,19 @@ def count_captions(
     scratch: Scratch,
     captions: I64,
     cells: Cells,
+    waiting: I32,
     pairs: I64,
     size: int,
     statistics: I64,
 ) -> tuple[int, int, int]:
     """Count the concepts (`captions` (T,)) of a batch from `row` on, and their pairs; a start of -1 is a null.
 
-    `pairs` lists from `size` on the pairs that have no cell. Returns the row before which it might have run full, how
-    many pairs it holds then, and how many the next caption may have. Adds cells, captions and statistics in place.
+    `waiting` (T or more,) is room for cells. `pairs` lists from `size` on the pairs that have none. Returns the row
+    before which it might have run full, how many pairs it holds then, and how many the next caption may have. Adds
+    cells, captions and statistics in place.
     """
     concepts = scratch.concepts
+    filled = 0
     for now in range(row, starts.shape[0]):
         start, stop = starts[now], stops[now]
         found, valid = 0, True
@@ -40,6 +43,7 @@ def count_captions(
         if readable:
             found, valid = read_concepts(data, start, stop, tables, phrase, tagged, scratch)
             if size + found * (found - 1) // 2 > pairs.shape[0]:
+                settle_cells(cells, waiting, filled)
                 return now, size, found * (found - 1) // 2
         statistics[ROWS] += 1
         statistics[NULL] += start < 0
@@ -50,7 +54,8 @@ def count_captions(
         statistics[MENTIONS] += found
         for a in range(found):
             captions[concepts[a]] += 1
-        size = count_pairs(found, concepts, cells, pairs, size)
+        filled, size = count_pairs(found, concepts, cells, waiting, filled, pairs, size)
+    settle_cells(cells, waiting, filled)
     return starts.shape[0], size, 0
 
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.chunks import chunks_of, hash_word
 from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
-from contrastive_concepts.matching.reading import LONGEST_KIND, form_kind
 from contrastive_concepts.matching.tables import Tables
+from contrastive_concepts.matching.tokens import LONGEST_KIND, form_kind
 from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 from contrastive_concepts.vocabulary.words import code_points
 
@@ -158,7 +158,7 @@ def _form_arrays(
 ) -> dict[str, npt.NDArray[Any]]:
     forms = [chunks_of(form.encode()) for form in word_of]
     return {
-        "slots": place_forms(forms, max(64, 1 << (3 * len(forms)).bit_length())),
+        "slots": place_forms(forms, max(64, 1 << (5 * len(forms)).bit_length())),
         "form_offsets": _offsets(map(len, forms)),
         "form_chunks": np.concatenate([np.empty(0, np.uint64), *forms]),
         "form_words": np.array([-1, *word_of.values()], np.int32),

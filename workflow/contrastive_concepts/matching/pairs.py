@@ -46,31 +46,37 @@ def allot_cells(frequencies: I64, cells: int) -> Cells:
 
 
 @part
-def count_pairs(found: int, concepts: I32, cells: Cells, listed: I64, size: int) -> int:
-    """Count the pairs of one caption's concepts; those without a cell are listed from `size` on.
+def count_pairs(
+    found: int, concepts: I32, cells: Cells, waiting: I32, filled: int, listed: I64, size: int
+) -> tuple[int, int]:
+    """Note in `waiting` the cell of each pair of a caption's concepts; those without a cell are listed from `size` on.
 
-    A listed pair is a * T + b of ranks a < b. Returns the length of the list. Concepts become their ranks, ascending.
+    A listed pair is a * T + b of ranks a < b. Returns how much of both is filled. Concepts become their ranks.
+    A branch for a pair would be foreseen wrongly as often as not, so that both places are written and one is kept.
     """
     total = np.int64(cells.ranks.shape[0])
     for k in range(found):
-        rank = cells.ranks[concepts[k]]
-        place = k
-        while place > 0 and concepts[place - 1] > rank:
-            concepts[place] = concepts[place - 1]
-            place -= 1
-        concepts[place] = rank
+        concepts[k] = cells.ranks[concepts[k]]
     for a in range(found - 1):
-        low = np.int64(concepts[a])
-        end, first = cells.ends[low], cells.firsts[low]
-        b = a + 1
-        while b < found and concepts[b] < end:
-            cells.counts[np.uint64(first + concepts[b])] += np.uint32(1)
-            b += 1
-        while b < found:
-            listed[np.uint64(size)] = low * total + concepts[b]
-            size += 1
-            b += 1
-    return size
+        if filled + found > waiting.shape[0]:
+            filled = settle_cells(cells, waiting, filled)
+        own = concepts[a]
+        for b in range(a + 1, found):
+            low, high = np.int64(min(own, concepts[b])), np.int64(max(own, concepts[b]))
+            inside = high < cells.ends[low]
+            waiting[np.uint64(filled)] = np.int32(cells.firsts[low] + high)
+            listed[np.uint64(size)] = low * total + high
+            filled += int(inside)
+            size += int(not inside)
+    return filled, size
+
+
+@part
+def settle_cells(cells: Cells, waiting: I32, filled: int) -> int:
+    """Count what waits, all at once: then memory is asked for many cells at a time. Returns 0, what then waits."""
+    for k in range(filled):
+        cells.counts[np.uint64(waiting[k])] += np.uint32(1)
+    return 0
 
 
 @jit

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from contrastive_concepts.matching.chunks import append, byte_of, look_up, read_plain_word
+from contrastive_concepts.matching.chunks import append, look_up, read_plain_word
+from contrastive_concepts.matching.plain import read_plain_words
 from contrastive_concepts.matching.tables import U8, U64, Scratch, Tables, part
+from contrastive_concepts.matching.tokens import note_token
 from contrastive_concepts.vocabulary.words import CharacterClass
 
 BREAK, SPACE, WORD, APOSTROPHE, IGNORED = (int(kind) for kind in CharacterClass)
 UNKNOWN, PHRASE_BREAK = -1, -2
-LONGEST_KIND = 64
 
 
 @part
@@ -48,48 +49,6 @@ def peek(data: U8, i: int, stop: int, tables: Tables) -> tuple[int, int, int]:
         if kind != IGNORED:
             return kind, point, i
     return BREAK, -1, i
-
-
-@part
-def form_kind(word: U64, length: int) -> int:
-    """What the ending says of a form that the noun model does not know: number, -ing, -ed, -ly, -er, -s, other."""
-    if length > LONGEST_KIND:
-        return 6
-    digits = 0
-    while digits < length and ord("0") <= byte_of(word, digits) <= ord("9"):
-        digits += 1
-    if digits == length:
-        return 0
-    last = byte_of(word, length - 1)
-    if (
-        length > 5
-        and last == ord("g")
-        and byte_of(word, length - 2) == ord("n")
-        and byte_of(word, length - 3) == ord("i")
-    ):
-        return 1
-    if length > 4:
-        before = byte_of(word, length - 2)
-        if before == ord("e") and last == ord("d"):
-            return 2
-        if before == ord("l") and last == ord("y"):
-            return 3
-        if before == ord("e") and last == ord("r"):
-            return 4
-    return 5 if length > 3 and last == ord("s") else 6
-
-
-@part
-def is_capital(byte: int) -> int:
-    """Whether this is one of A-Z, as a number."""
-    return int(np.uint8(byte - np.uint8(ord("A"))) < 26)
-
-
-@part
-def letter_case(data: U8, begin: int, stop: int) -> int:
-    """1 where the byte at `begin` is one of A-Z, 2 where the next one is too, else 0."""
-    first = is_capital(data[begin])
-    return first + (first & is_capital(data[begin + 1]) if begin + 1 < stop else 0)
 
 
 @part
@@ -140,10 +99,11 @@ def read_words(
     every token of the caption, from 1 on, and scratch.tokens which of them an entry is.
     """
     word, sequence = scratch.word, scratch.sequence
-    count = tokens = 0
+    count, tokens, i = 0, 0, start
+    if not phrase:
+        count, tokens, i = read_plain_words(data, start, stop, tables, tagged, scratch)
     valid = True
     broken = False
-    i = start
     while i < stop:
         begin = i
         length = read_plain_word(data, begin, stop, word)
@@ -164,9 +124,7 @@ def read_words(
             sequence[np.uint64(count)] = tables.form_words[form]
             if tagged:
                 tokens += 1
-                scratch.rows[tokens] = tables.form_rows[form] if form else tables.kind_rows[form_kind(word, length)]
-                scratch.cases[tokens] = letter_case(data, begin, stop)
-                scratch.tokens[count] = tokens
+                note_token(tokens, count, form, length, data, begin, stop, tables, scratch)
             count += int(phrase) | int(sequence[np.uint64(count)] >= 0)
         broken = broken or kind == BREAK
         i = after

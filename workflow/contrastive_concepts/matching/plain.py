@@ -1,0 +1,100 @@
+"""Plain ASCII in words, 64 bytes at a time: most of English captions, by the shorter way."""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from contrastive_concepts.matching.chunks import eight_bytes, folded, look_up, trailing_zeros
+from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
+from contrastive_concepts.matching.tokens import note_token
+
+BLOCK = 64
+ONE = np.uint64(1)
+
+
+@intrinsic
+def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
+    """Two masks of the 64 bytes from `place` on, the first byte lowest; the caller sees to it that there are as many.
+
+    Where ASCII letters and digits are; where bytes are that only the full reading understands: apostrophes, not ASCII.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block, bits = ir.VectorType(ir.IntType(8), BLOCK), ir.IntType(BLOCK)
+
+        def each(value: int) -> Any:
+            return ir.Constant(block, [value] * BLOCK)
+
+        def between(values: Any, first: str, last: str) -> Any:
+            return builder.icmp_unsigned("<=", builder.sub(values, each(ord(first))), each(ord(last) - ord(first)))
+
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), block.as_pointer())
+        found = builder.load(address, align=1, typ=block)
+        words = builder.or_(between(builder.or_(found, each(0x20)), "a", "z"), between(found, "0", "9"))
+        apostrophes = builder.or_(between(found, "'", "'"), between(found, "`", "`"))
+        odd = builder.or_(builder.icmp_signed("<", found, each(0)), apostrophes)
+        masks = [builder.bitcast(mask, bits) for mask in (words, odd)]
+        return context.make_tuple(builder, signature.return_type, masks)
+
+    return types.UniTuple(types.uint64, 2)(data, types.int64), generate  # type: ignore[no-untyped-call]
+
+
+@intrinsic
+def leading_zeros(typing_context: Any, number: Any) -> Any:
+    """Number of zero bits above the highest set one, 64 of zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@part
+def read_plain_words(
+    data: U8, start: int, stop: int, tables: Tables, tagged: bool, scratch: Scratch
+) -> tuple[int, int, int]:
+    """As `read_words` in a bag: how many entries, how many tokens, and where `read_words` must go on.
+
+    That is where 64 bytes hold one that it does not understand, where they are a single word, or where `data` ends.
+    """
+    word, sequence = scratch.word, scratch.sequence
+    count = tokens = 0
+    place = start
+    # Eight more than the block, as a word's last chunk may reach beyond it.
+    while place < stop and place + BLOCK + 8 <= data.shape[0]:
+        masks = masks_of_block(data, place)  # type: ignore[call-arg,var-annotated]
+        words, odd = masks[0], masks[1]
+        after = min(stop - place, BLOCK)
+        if after < BLOCK:
+            words &= (ONE << np.uint64(after)) - ONE
+            odd &= (ONE << np.uint64(after)) - ONE
+        else:
+            # A word at the block's end may go on behind it: the next block begins with it.
+            after -= leading_zeros(~words)
+            if after == 0:
+                break
+            words &= np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(BLOCK - after)
+        if odd:
+            break
+        begins, ends = words & ~(words << ONE), ~words & (words << ONE)
+        while begins:
+            begin = place + trailing_zeros(begins)
+            length = place + trailing_zeros(ends) - begin
+            begins &= begins - ONE
+            ends &= ends - ONE
+            word[0] = folded(eight_bytes(data, begin), min(length, 8))
+            for first in range(8, length, 8):
+                chunk = eight_bytes(data, begin + first)
+                word[np.uint64(first >> 3)] = folded(chunk, min(length - first, 8))
+            form = look_up(word, length, tables.slots, tables.form_offsets, tables.form_chunks)
+            sequence[np.uint64(count)] = tables.form_words[form]
+            if tagged:
+                tokens += 1
+                note_token(tokens, count, form, length, data, begin, stop, tables, scratch)
+            count += int(sequence[np.uint64(count)] >= 0)
+        place += after
+    return count, tokens, place

@@ -68,6 +68,60 @@ def test_the_authors_files(dictionary: ContrastiveConcepts, tmp_path: Path) -> N
     }
 
 
+def test_background_that_was_mined_stays(tmp_path: Path) -> None:
+    found = make(tmp_path / "a", names=["boat", "background", "dog"], counts=[[9, 5, 4], [5, 9, 0], [4, 0, 9]])
+    export(ContrastiveConcepts.load(found), ["boat"], tmp_path / "out", "text", "mine")
+    assert (tmp_path / "out" / "mine.txt").read_text() == "background, dog\n"
+    assert (tmp_path / "out" / "bkg_mine.txt").read_text() == "background, background, dog\n"
+    assert ContrastiveConcepts.load(found)["boat"] == ["background", "dog"]
+
+
+HOSTILE = [
+    "a/b",
+    'quo"te',
+    "new\nline",
+    "../up",
+    "=1+1",
+    "+x",
+    "-x",
+    "@x",
+    "\tx",
+    "<b>it</b>",
+    "a, b",
+    "'",
+    "e\u0301",
+    "",
+]
+
+
+def test_hostile_names_through_every_format(tmp_path: Path) -> None:
+    names = [name or "plain" for name in HOSTILE]
+    size = len(names)
+    found = make(tmp_path / "a", names=names, counts=(9 * np.eye(size, dtype=int) + 1).tolist())
+    dictionary = ContrastiveConcepts.load(found, background=False)
+    before = sorted(tmp_path.rglob("*"))
+    expected = {(query, text) for query in names for text in names if text != query}
+    for form in ("json", "csv", "parquet", "hf", "standalone"):
+        files = export(dictionary, names, tmp_path / "out" / form, form)
+        assert all(file.resolve().is_relative_to((tmp_path / "out" / form).resolve()) for file in files)
+    out = tmp_path / "out"
+    answers = json.loads((out / "json").read_text())
+    assert {(answer["query"], text) for answer in answers for text in answer["contrastive_concepts"]} == expected
+    for table in (pq.read_table(out / "parquet"), pq.read_table(next((out / "hf").rglob("*.parquet")))):
+        assert {(row["query"], row["contrastive_concept"]) for row in table.to_pylist()} == expected
+    with (out / "csv").open(newline="", encoding="utf-8") as file:
+        cells = [(row["query"], row["contrastive_concept"]) for row in csv.DictReader(file)]
+    assert not any(cell.startswith(tuple("=+-@\t\r")) for row in cells for cell in row)
+    plain = {f"'{name}": name for name in names if name.startswith(tuple("=+-@\t"))}
+    assert {tuple(plain.get(cell, cell) for cell in row) for row in cells} == expected
+    kept = pq.read_table(out / "standalone" / "contrastive_concepts.parquet").to_pylist()
+    assert {(row["concept"], row["contrastive_concept"]) for row in kept} == expected
+    assert sorted(path for path in tmp_path.rglob("*") if not path.is_relative_to(out)) == before
+    with pytest.raises(UserError, match=r"line 1: found the name .*, expected one without commas"):
+        export(dictionary, names, tmp_path / "text", "text")
+    assert not any((tmp_path / "text").iterdir())
+
+
 def test_class_names_in_one_command(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("boat\ndog\n")
     arguments = ["export", str(folder), "--prompts", str(tmp_path / "classes.txt"), "-o", str(tmp_path / "cc")]
@@ -77,13 +131,15 @@ def test_class_names_in_one_command(folder: Path, tmp_path: Path) -> None:
 
 
 def test_tables(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
-    queries = ["boat", "=1+1"]
+    queries = ["boat", "=1+1", "boat"]
     export(dictionary, queries, tmp_path / "a.json", "json")
     export(dictionary, queries, tmp_path / "a.parquet", "parquet")
     export(dictionary, queries, tmp_path / "a.csv", "csv")
-    lists = json.loads((tmp_path / "a.json").read_text())
-    assert lists == {query: dictionary[query] for query in queries}
-    rows = [(q, r, c) for q in queries for r, c in enumerate(lists[q], 1)]
+    answers = json.loads((tmp_path / "a.json").read_text())
+    assert [(answer["query"], answer["contrastive_concepts"]) for answer in answers] == [
+        (query, dictionary[query]) for query in queries
+    ]
+    rows = [(query, rank, text) for query in queries for rank, text in enumerate(dictionary[query], 1)]
     table = pq.read_table(tmp_path / "a.parquet").to_pylist()
     assert [(row["query"], row["rank"], row["contrastive_concept"]) for row in table] == rows
     with (tmp_path / "a.csv").open(newline="") as file:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_concepts import ContrastiveConcepts
+from contrastive_concepts.dictionary.export import export
 from contrastive_concepts.dictionary.official import STOPLIST, import_release
 from contrastive_concepts.dictionary.restricted_pickle import load_restricted
 from contrastive_concepts.errors import UserError
@@ -196,8 +197,71 @@ def test_a_wrong_release_is_named(tmp_path: Path, change: dict[str, Any], messag
         import_release(tmp_path / "out", written(tmp_path, content), tmp_path / "visible.json")
 
 
-def test_a_verdict_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_verdict_that_is_no_verdict_is_named(tmp_path: Path) -> None:
     content = {"concept_names": ["a", "b"], "cooc_mat": np.eye(2), "clip_embeds": np.eye(2)}
-    (tmp_path / "visible.json").write_text('{"a": true, "b": "yes"}')
-    with pytest.raises(UserError, match="'b': found 'yes', expected true or false"):
-        import_release(tmp_path / "out", written(tmp_path, content), tmp_path / "visible.json")
+    for verdicts, message in (
+        ('{"a": true, "b": "yes"}', "'b': found 'yes', expected true or false"),
+        ('{"c": true}', "found none of the 2 concepts"),
+    ):
+        (tmp_path / "visible.json").write_text(verdicts)
+        with pytest.raises(UserError, match=message):
+            import_release(tmp_path / "out", written(tmp_path, content), tmp_path / "visible.json")
+
+
+def test_a_concept_without_a_verdict_is_counted(tmp_path: Path) -> None:
+    counts = np.full((3, 3), 5) + 4 * np.eye(3, dtype=int)
+    content = {"concept_names": ["a", "b", "c"], "cooc_mat": counts, "clip_embeds": np.eye(3)}
+    (tmp_path / "visible.json").write_text('{"a": true, "b": true, "d": false}')
+    file = written(tmp_path, content)
+    for unparsed, kept in (("drop", ["b"]), ("keep", ["b", "c"])):
+        manifest = import_release(tmp_path / unparsed, file, tmp_path / "visible.json", unparsed=unparsed)
+        assert manifest.counts["concepts without a verdict"] == 1
+        assert sorted(ContrastiveConcepts.load(tmp_path / unparsed, background=False)["a"]) == kept
+
+
+class Prompted:
+    """An encoder that returns what it was given: a text's vector, whatever the prompt around it."""
+
+    name, weights_sha256 = "given", "0" * 64
+
+    def __init__(self, vectors: dict[str, np.ndarray]) -> None:
+        self.vectors = vectors
+        self.dimension = len(next(iter(vectors.values())))
+
+    def encode(self, prompts: Any) -> np.ndarray:
+        chosen = [max((text for text in self.vectors if text in prompt), key=len) for prompt in prompts]
+        return np.stack([self.vectors[text] for text in chosen]).astype(np.float32)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10**6), size=st.integers(3, 12), queries=st.integers(1, 5))
+def test_their_files_byte_for_byte(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, size: int, queries: int
+) -> None:
+    """Against the rule in plain loops; a line's order, which their format leaves open, is by frequency, then by place."""
+    rng = np.random.default_rng(seed)
+    content, visible = release(rng, size)
+    names, counts, vectors = content["concept_names"], content["cooc_mat"], content["clip_embeds"].astype(np.float64)
+    asked = {f"query {'abcde'[number]}": rng.normal(size=vectors.shape[1]) + 1.5 for number in range(queries)}
+    folder = tmp_path_factory.mktemp("release")
+    (folder / "visible.json").write_text(json.dumps(visible))
+    import_release(folder / "dictionary", written(folder, content), folder / "visible.json")
+    encoder = Prompted({text: vector / np.linalg.norm(vector) for text, vector in asked.items()})
+    dictionary = ContrastiveConcepts.load(folder / "dictionary", encoder=encoder)
+    export(dictionary, list(asked), folder / "out", "text", "run")
+    mapping, plain = [], []
+    for text, vector in asked.items():
+        near = vectors @ (vector / np.linalg.norm(vector))
+        i = max(range(size), key=lambda place: near[place])
+        found = []
+        for j in range(size):
+            if i == j or counts[i, i] == 0 or counts[i, j] / counts[i, i] <= 0.01:
+                continue
+            if vectors[i] @ vectors[j] < 0.8 and visible[names[j]] and names[j] not in STOPLIST:
+                found.append((-counts[i, j], j))
+        mapping.append(f"{text}: {names[i]}\n")
+        plain.append(", ".join(names[j] for _, j in sorted(found)))
+    assert (folder / "out" / "mapping_run.txt").read_bytes() == "".join(mapping).encode()
+    assert (folder / "out" / "run.txt").read_bytes() == "".join(f"{line}\n" for line in plain).encode()
+    with_background = [f"background, {line}\n" if line else "background\n" for line in plain]
+    assert (folder / "out" / "bkg_run.txt").read_bytes() == "".join(with_background).encode()

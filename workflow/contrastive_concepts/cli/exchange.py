@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,11 +17,15 @@ def import_(
         float, typer.Option(min=0, max=1, help="Conditional frequency above which a concept counts.")
     ] = 0.01,
     delta: Annotated[float, typer.Option(min=-1, max=1.01, help="Cosine from which on it is too similar.")] = 0.8,
+    unparsed: Annotated[
+        Literal["keep", "drop"],
+        typer.Option(help="A concept that the JSON does not name: drop, it is not visible; keep, it is."),
+    ] = "drop",
 ) -> None:
     """Make a dictionary from the authors' release, by their rule."""
     from contrastive_concepts.dictionary.official import import_release
 
-    manifest = import_release(output, release, visibility, gamma, delta)
+    manifest = import_release(output, release, visibility, gamma, delta, unparsed)
     print("\n".join(f"{count:>10,} {name}" for name, count in manifest.counts.items()))
 
 

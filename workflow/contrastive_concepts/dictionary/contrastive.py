@@ -71,6 +71,10 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         """The contrastive concepts of a concept of the vocabulary, by its exact name. Raises KeyError for any other."""
         return self._answer(self._lists[concept], [concept])
 
+    def selected(self, concept: str) -> list[str]:
+        """What the selection kept for a concept, "background" neither put first nor left out. Raises KeyError."""
+        return list(self._lists[concept])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

@@ -15,6 +15,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.cc_text import write_cc_text
 
 Format = Literal["text", "json", "parquet", "csv", "hf", "standalone"]
+JSON_KEYS = ("query", "concept", "similarity", "contrastive_concepts")
 COLUMNS = ("query", "concept", "similarity", "rank", "contrastive_concept")
 LOADER = Path(__file__).with_name("standalone.py")
 STANDALONE = ("concepts.parquet", "contrastive_concepts.parquet", "concepts.faiss", "manifest.json")
@@ -26,8 +27,9 @@ def export(
     """Write the contrastive concepts of each prompt, in the order given; returns the files.
 
     text, a folder: `name`.txt (a line a prompt), bkg_`name`.txt (the same, "background" first) and mapping_`name`.txt
-    (`prompt: concept`), as the authors' tool does. json, csv, parquet: a file. hf: a data-set folder with its card.
-    standalone: the whole dictionary in a folder that numpy, pyarrow and faiss alone can read; prompts play no part.
+    (`prompt: concept`), as the authors' tool does. json: a list of an object a prompt; csv, parquet: a row a prompt and
+    contrastive concept. hf: a data-set folder with its card. standalone: the whole dictionary in a folder that numpy,
+    pyarrow and faiss alone can read; prompts play no part.
     Raises UserError for a target that is there already, or a name that the format cannot hold.
     """
     if target.exists() and (target.is_file() or any(target.iterdir())):
@@ -40,7 +42,7 @@ def export(
         return _standalone(dictionary, target)
     matches = dictionary.lookup(prompts)
     if form == "text":
-        return _text(matches, target, name)
+        return _text(dictionary, matches, target, name)
     if form == "hf":
         return _hugging_face(dictionary, matches, target)
     WRITERS[form](matches, target)
@@ -50,9 +52,10 @@ def export(
 FOLDERS = ("text", "hf", "standalone")
 
 
-def _text(matches: Sequence[Match], target: Path, name: str) -> list[Path]:
+def _text(dictionary: ContrastiveConcepts, matches: Sequence[Match], target: Path, name: str) -> list[Path]:
     files = [target / f"{name}.txt", target / f"bkg_{name}.txt", target / f"mapping_{name}.txt"]
-    lists = [[text for text in match.contrastive_concepts if text != BACKGROUND] for match in matches]
+    # Their rule knows no special name: a "background" that was mined stays where it is in both files.
+    lists = [dictionary.selected(match.concept) for match in matches]
     write_cc_text(files[0], lists)
     write_cc_text(files[1], [[BACKGROUND, *texts] for texts in lists])
     mapping = []
@@ -65,7 +68,7 @@ def _text(matches: Sequence[Match], target: Path, name: str) -> list[Path]:
 
 
 def _json(matches: Sequence[Match], target: Path) -> None:
-    content = {match.query: match.contrastive_concepts for match in matches}
+    content = [{name: getattr(match, name) for name in JSON_KEYS} for match in matches]
     target.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

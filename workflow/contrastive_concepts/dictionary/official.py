@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -32,7 +32,7 @@ ENCODER = {
 @dataclass(frozen=True)
 class Release:
     """`matrix`: int64 counts [M, M], symmetric, the diagonal a concept's captions; `embeddings`: float32 unit vectors
-    [M, D]; `visible`: the language model's verdict by concept."""
+    [M, D]; `visible`: the language model's verdict by concept, where there is one."""
 
     concepts: list[str]
     matrix: sparse.csr_array
@@ -68,9 +68,17 @@ def read_release(path: Path, visibility: Path) -> Release:
     )
 
 
-def import_release(folder: Path, path: Path, visibility: Path, gamma: float = 0.01, delta: float = 0.8) -> Manifest:
+def import_release(
+    folder: Path,
+    path: Path,
+    visibility: Path,
+    gamma: float = 0.01,
+    delta: float = 0.8,
+    unparsed: Literal["keep", "drop"] = "drop",
+) -> Manifest:
     """Publish the release as a dictionary: j is kept for i when X[i, j] / X[i, i] > gamma, their cosine is below delta,
-    j is visible and not on the stop-list. Concepts keep the release's order. Raises UserError as `read_release`."""
+    j is visible and not on the stop-list. A concept without a verdict is visible if `unparsed` is keep. Concepts keep
+    the release's order. Raises UserError as `read_release`."""
     release = read_release(path, visibility)
     concepts = pl.DataFrame(
         {
@@ -80,16 +88,16 @@ def import_release(folder: Path, path: Path, visibility: Path, gamma: float = 0.
             "count": release.matrix.diagonal(),
         }
     )
-    visible = [release.visible[name] for name in release.concepts]
+    visible = [release.visible.get(name) for name in release.concepts]
     verdicts = pl.DataFrame(
         {
             "concept": release.concepts,
-            "p_visible": pl.Series([float(answer) for answer in visible], dtype=pl.Float64),
-            "visible": visible,
-            "parsed": [True] * len(visible),
+            "p_visible": pl.Series([None if answer is None else float(answer) for answer in visible], dtype=pl.Float64),
+            "visible": [answer is True for answer in visible],
+            "parsed": [answer is not None for answer in visible],
         }
     )
-    table = describe_concepts(concepts, verdicts, "drop")
+    table = describe_concepts(concepts, verdicts, unparsed)
     candidates = find_candidates(release.matrix, release.concepts, gamma, STOPLIST)
     measured = measure_candidates(candidates, release.embeddings, delta)
     kept, rejected = select(measured, table)
@@ -97,7 +105,7 @@ def import_release(folder: Path, path: Path, visibility: Path, gamma: float = 0.
     manifest = Manifest(
         run=path.stem,
         corpus=path.stem,
-        config={"release": path.name, "visibility": visibility.name},
+        config={"release": path.name, "visibility": visibility.name, "unparsed": unparsed},
         thresholds={"gamma": gamma, "delta": delta, "beta": 0.9},
         encoder=EncoderDescription.model_validate(ENCODER | {"dimension": release.embeddings.shape[1]}),
         judge={"judge": ["release"], "model": [], "revision": [], "prompt_hash": [file_sha256(visibility)]},
@@ -105,7 +113,8 @@ def import_release(folder: Path, path: Path, visibility: Path, gamma: float = 0.
         captions={},
         counts={
             "concepts": table.height,
-            "visible concepts": sum(visible),
+            "visible concepts": int(table["visible"].sum()),
+            "concepts without a verdict": visible.count(None),
             "candidates": measured.height,
             **{f"rejected: {reason}": reasons.get(reason, 0) for reason in REASONS},
             "contrastive concepts": kept.height,
@@ -141,7 +150,10 @@ def _read_visibility(path: Path, names: list[str]) -> dict[str, bool]:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: found a {type(content).__name__}, expected concept -> true or false")
-    for name in names:
-        if not isinstance(content.get(name), bool):
-            raise UserError(f"{path}: {name!r}: found {content.get(name)!r}, expected true or false")
-    return content
+    verdicts = {name: content[name] for name in names if name in content}
+    for name, verdict in verdicts.items():
+        if not isinstance(verdict, bool):
+            raise UserError(f"{path}: {name!r}: found {verdict!r}, expected true or false")
+    if not verdicts:
+        raise UserError(f"{path}: found none of the {len(names)} concepts, expected their verdicts")
+    return verdicts

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.dictionary.export import export
 from contrastive_concepts.dictionary.official import STOPLIST, import_release
-from contrastive_concepts.dictionary.restricted_pickle import load_restricted
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.restricted_pickle import load_restricted
 
 
 class Call:

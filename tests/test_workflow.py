@@ -1,6 +1,7 @@
 """The workflow itself, on a small corpus: what runs, what runs again, and what a mistake in the config says."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from contrastive_concepts.cooccurrence.matrix import load_matrix
 from contrastive_concepts.matching.counting import mentions
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.vocabulary.lemmas import concept_key
 
 from .project import CAPTIONS, CONCEPTS, Project
 
@@ -116,6 +118,38 @@ def test_the_papers_own_source_gives_the_same_matrix(project: Project) -> None:
     assert (matrices[0] == matrices[1]).all()
     lists = [json.loads((results / run / "dictionary" / "dictionary.json").read_text()) for run in ("small", "indexed")]
     assert lists[0] == lists[1]
+
+
+@pytest.mark.slow
+def test_unigram_pickles_give_the_same_matrix(project: Project) -> None:
+    words = sorted({word for concept in CONCEPTS for word in concept_key(concept)})
+    captions = [caption for shard in range(3) for caption in CAPTIONS * (shard + 1)]
+    starts, met = mentions(pa.array(captions, pa.string()), Lexicon.build(words))
+    lists: dict[str, list[int]] = {word: [] for word in words}
+    for caption in range(len(captions)):
+        for word in met[starts[caption] : starts[caption + 1]]:
+            lists[words[word]].append(caption)
+    data = project.folder / "data"
+    for number in range(2):
+        shard = {word: lists[word][:1] + lists[word] for word in words[number::2]}
+        (data / f"x_combined_unigram_dict_{number}.pkl").write_bytes(pickle.dumps(shard))
+    places = {word: place % 2 for place, word in enumerate(words)}
+    (data / "x_unigram_to_shard_mapping.pkl").write_bytes(pickle.dumps(places))
+    from_captions = project.config
+    source = {"source": "concept_index", "index": "x_unigram_to_shard_mapping.pkl"}
+    project.config = from_captions | {"run": "unigrams", "captions": source}
+    try:
+        project.snakemake("results/unigrams/cooccurrence/cooccurrence.npz")
+        project.config = project.config | {"vocabulary": {"source": "index"}}
+        refused = project.snakemake("--dry-run", fails=True)
+    finally:
+        project.config = from_captions
+    matrices = [
+        load_matrix(project.folder / "results" / run / "cooccurrence" / "cooccurrence.npz").toarray()
+        for run in ("small", "unigrams")
+    ]
+    assert (matrices[0] == matrices[1]).all()
+    assert "vocabulary.source: found 'index', expected 'given'" in refused
 
 
 def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) -> None:

@@ -22,7 +22,7 @@ if INDEXED:
 
     rule concept_index:
         input:
-            data_path(SETTINGS, CORPUS.index) if INDEXED else [],
+            unpack(index_inputs),
         output:
             concepts=f"{RESULTS}/captions/index/concepts.parquet",
             numbers=f"{RESULTS}/captions/index/numbers.int64",
@@ -36,7 +36,8 @@ if INDEXED:
             mem_mb=growing(4000),
             runtime=240,
         params:
-            code=code_sha256("captions.concept_index"),
+            index=data_path(SETTINGS, CORPUS.index) if INDEXED else None,
+            code=code_sha256("captions.concept_index", "captions.unigram_index"),
         script:
             "../scripts/concept_index.py"
 

@@ -8,6 +8,7 @@ sys.path.insert(0, LIBRARY)
 from snakemake.exceptions import WorkflowError
 
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
+from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.benchmark import SweepPoint
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.visibility import gpus_of
@@ -94,6 +95,15 @@ def shard_file(wildcards):
     """The shard itself where it is a local file; a remote one is read by its address."""
     shard = SHARDS[wildcards.shard]
     return [shard.path] if shard.is_local else []
+
+
+def index_inputs(wildcards):
+    """The concept index: a JSON, or the map of the unigram pickles, those, and the concepts asked of them."""
+    index = data_path(SETTINGS, CORPUS.index)
+    if not CORPUS.is_unigram_map:
+        return {"index": index}
+    names = data_path(SETTINGS, SETTINGS.vocabulary.path)
+    return {"index": index, "shards": unigram_shards(index), "names": names}
 
 
 def vocabulary_input(wildcards):

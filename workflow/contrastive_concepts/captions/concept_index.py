@@ -5,7 +5,7 @@ The JSON may be gigabytes and a list may name a caption twice; it is streamed to
 `concepts.parquet` holds `concept` and `start`, `stop`, the range of its numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -47,13 +47,13 @@ def stream_index(path: str) -> Iterator[tuple[str, Numbers]]:
         raise unreadable(path, "search-indices JSON", error) from None
 
 
-def import_index(path: str, folder: str | Path) -> None:
-    """Write a search-indices JSON as the folder described above; memory is bounded by the longest list."""
+def write_index(lists: Iterable[tuple[str, Numbers]], path: str, folder: str | Path) -> None:
+    """Write each concept's captions, read from `path`, as the folder described above, the longest list in memory."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     concepts, starts, stops, written = [], [], [], 0
     with (folder / "numbers.int64").open("wb") as file:
-        for concept, numbers in stream_index(path):
+        for concept, numbers in lists:
             distinct = np.unique(numbers)
             distinct.tofile(file)
             concepts.append(concept)

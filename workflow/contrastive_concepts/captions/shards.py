@@ -9,6 +9,8 @@ from pathlib import Path
 
 from contrastive_concepts.errors import UserError
 
+UNIGRAM_MAP = "_unigram_to_shard_mapping.pkl"
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -42,6 +44,17 @@ def shard_id(name: str) -> str:
     """A file's name made safe for a path, and eight digits that tell apart files of one name in several folders."""
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).name.split(".")[0]).strip("-")[:48] or "shard"
     return f"{stem}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def unigram_shard(index: Path, number: int | str) -> Path:
+    """A pickle of the unigram index ([62] in the paper) of which `index` is the map."""
+    return index.with_name(f"{index.name.removesuffix(UNIGRAM_MAP)}_combined_unigram_dict_{number}.pkl")
+
+
+def unigram_shards(index: str | Path) -> list[str]:
+    """All pickles beside a map."""
+    pattern = unigram_shard(Path(index), "*")
+    return sorted(str(path) for path in pattern.parent.glob(pattern.name))
 
 
 def _expand_path(pattern: str, data_dir: str) -> list[str]:

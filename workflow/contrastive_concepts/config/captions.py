@@ -40,14 +40,21 @@ class ShardCaptions(Settings):
 class ConceptIndexCaptions(Settings):
     """The concept metadata that the paper used: an inverted index instead of captions (paper 4.1, reference 62)."""
 
-    source: Literal["concept_index"] = Field(description="A search-indices JSON: concept -> numbers of its captions.")
+    source: Literal["concept_index"] = Field(description="An index of concept -> numbers of its captions.")
     corpus: Slug = Field("corpus", description="Name of the corpus; gamma may be given per corpus.")
     index: str = Field(
-        description="Path or fsspec URL of the JSON, relative to data_dir; streamed, it may be gigabytes."
+        description="Path or fsspec URL of a search-indices JSON, which is streamed; or path of a "
+        "..._unigram_to_shard_mapping.pkl, the unigram pickles beside it (needs vocabulary.source: given). Relative to "
+        "data_dir."
     )
     block_captions: int = Field(
         4_000_000, ge=1, description="Captions taken at a time when pairs are counted; bounds the memory."
     )
+
+    @property
+    def is_unigram_map(self) -> bool:
+        """Whether `index` is the map of the unigram pickles."""
+        return self.index.endswith(".pkl")
 
 
 class ToyCaptions(Settings):

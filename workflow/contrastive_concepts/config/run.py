@@ -57,6 +57,15 @@ class RunSettings(Settings):
             raise ValueError(
                 "vocabulary.source: found 'mined', expected 'index' or 'given': a concept index has no captions"
             )
+        if (
+            self.captions.source == "concept_index"
+            and self.captions.is_unigram_map
+            and self.vocabulary.source != "given"
+        ):
+            raise ValueError(
+                f"vocabulary.source: found {self.vocabulary.source!r}, expected 'given': unigram pickles hold words, "
+                "not concepts"
+            )
         if self.vocabulary.source == "index" and not indexed:
             raise ValueError(
                 "vocabulary.source: found 'index', expected 'given' or 'mined': captions.source is not 'concept_index'"

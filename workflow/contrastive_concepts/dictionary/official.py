@@ -13,10 +13,10 @@ from contrastive_concepts.cooccurrence.candidates import find_candidates
 from contrastive_concepts.dictionary.build import typical_nearest_similarity
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest, file_sha256
 from contrastive_concepts.dictionary.publish import publish
-from contrastive_concepts.dictionary.restricted_pickle import load_restricted
 from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
+from contrastive_concepts.restricted_pickle import load_restricted
 from contrastive_concepts.similarity.encoders import Embeddings
 from contrastive_concepts.similarity.semantic import measure_candidates
 

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from contrastive_concepts import ContrastiveConcepts
+from contrastive_concepts.cooccurrence.released import released_matrix
 from contrastive_concepts.dictionary.export import export
 from contrastive_concepts.dictionary.official import STOPLIST, import_release
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.restricted_pickle import load_restricted
+from contrastive_concepts.vocabulary.concepts import merge_names
 
 
 class Call:
@@ -265,3 +268,12 @@ def test_their_files_byte_for_byte(
     assert (folder / "out" / "run.txt").read_bytes() == "".join(f"{line}\n" for line in plain).encode()
     with_background = [f"background, {line}\n" if line else "background\n" for line in plain]
     assert (folder / "out" / "bkg_run.txt").read_bytes() == "".join(with_background).encode()
+
+
+def test_a_release_over_another_vocabulary() -> None:
+    """Of two names of one concept the first counts; a concept that the release lacks has no captions."""
+    counts = np.array([[9, 4, 2, 1], [4, 8, 3, 0], [2, 3, 7, 5], [1, 0, 5, 6]])
+    concepts, _ = merge_names(["zebra", "boat", "Dogs"], "bag")
+    found = released_matrix(sparse.csr_array(counts), ["dog", "dogs", "boats", "sky"], concepts, "bag")
+    assert found.toarray().tolist() == [[0, 0, 0], [0, 7, 2], [0, 2, 9]]
+    assert found.dtype == np.int64

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -150,6 +151,31 @@ def test_unigram_pickles_give_the_same_matrix(project: Project) -> None:
     ]
     assert (matrices[0] == matrices[1]).all()
     assert "vocabulary.source: found 'index', expected 'given'" in refused
+
+
+@pytest.mark.slow
+def test_a_release_enters_as_x(project: Project) -> None:
+    matrix = load_matrix(project.folder / "results" / "small" / "cooccurrence" / "cooccurrence.npz").toarray()
+    names = pl.read_parquet(project.folder / "results" / "small" / "vocabulary" / "concepts.parquet")[
+        "concept"
+    ].to_list()
+    content = {"concept_names": names, "cooc_mat": matrix.astype(float), "clip_embeds": np.eye(len(names))}
+    (project.folder / "data" / "release.pkl").write_bytes(pickle.dumps(content))
+    from_captions = project.config
+    project.config = from_captions | {
+        "run": "released",
+        "captions": {"source": "release", "release": "release.pkl"},
+        "vocabulary": {"source": "index"},
+    }
+    try:
+        project.snakemake()
+    finally:
+        project.config = from_captions
+    lists = [
+        json.loads((project.folder / "results" / run / "dictionary" / "dictionary.json").read_text())
+        for run in ("small", "released")
+    ]
+    assert lists[0] == lists[1]
 
 
 def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) -> None:

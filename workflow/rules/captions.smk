@@ -18,7 +18,26 @@ if CORPUS.source == "toyworld":
             "../scripts/toy_captions.py"
 
 
-if INDEXED:
+if CORPUS.source == "release":
+
+    rule release:
+        input:
+            data_path(SETTINGS, CORPUS.release),
+        output:
+            f"{RESULTS}/captions/index/concepts.parquet",
+        log:
+            f"{RESULTS}/logs/release.log",
+        conda:
+            "../../envs/mining.yaml"
+        resources:
+            mem_mb=growing(4000),
+            runtime=20,
+        params:
+            code=code_sha256("captions.release"),
+        script:
+            "../scripts/release.py"
+
+elif CORPUS.source == "concept_index":
 
     rule concept_index:
         input:
@@ -36,7 +55,7 @@ if INDEXED:
             mem_mb=growing(4000),
             runtime=240,
         params:
-            index=data_path(SETTINGS, CORPUS.index) if INDEXED else None,
+            index=data_path(SETTINGS, CORPUS.index),
             code=code_sha256("captions.concept_index", "captions.unigram_index"),
         script:
             "../scripts/concept_index.py"

@@ -37,8 +37,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 CORPUS = SETTINGS.captions
-INDEXED = CORPUS.source == "concept_index"
-# How many captions there are, and of what kind; a concept index does not tell.
+INDEXED = CORPUS.source in ("concept_index", "release")
+# How many captions there are, and of what kind; an index or a release does not tell.
 STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)

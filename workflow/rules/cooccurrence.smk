@@ -1,4 +1,30 @@
-if INDEXED:
+if CORPUS.source == "release":
+
+    rule cooccurrence:
+        input:
+            release=data_path(SETTINGS, CORPUS.release),
+            concepts=f"{RESULTS}/vocabulary/concepts.parquet",
+        output:
+            matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
+            concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        log:
+            f"{RESULTS}/logs/cooccurrence.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/cooccurrence.tsv"
+        conda:
+            "../../envs/mining.yaml"
+        resources:
+            mem_mb=growing(4000),
+            runtime=20,
+        params:
+            mode=SETTINGS.matching.mode,
+            code=code_sha256(
+                "captions.release", "cooccurrence.released", "cooccurrence.matrix"
+            ),
+        script:
+            "../scripts/cooccurrence_release.py"
+
+elif CORPUS.source == "concept_index":
 
     rule cooccurrence:
         input:
@@ -19,7 +45,7 @@ if INDEXED:
             runtime=240,
         params:
             mode=SETTINGS.matching.mode,
-            block_captions=CORPUS.block_captions if INDEXED else None,
+            block_captions=CORPUS.block_captions,
             code=code_sha256("cooccurrence.incidence", "cooccurrence.matrix"),
         script:
             "../scripts/cooccurrence_index.py"

@@ -28,6 +28,8 @@ def check_inputs(settings: RunSettings) -> None:
     wanted = {}
     if settings.captions.source == "concept_index":
         wanted["captions.index"] = settings.captions.index
+    if settings.captions.source == "release":
+        wanted["captions.release"] = settings.captions.release
     if settings.vocabulary.source == "given":
         wanted["vocabulary.path"] = settings.vocabulary.path
     wanted |= {f"writing.class_lists.{name}": path for name, path in settings.writing.class_lists.items()}

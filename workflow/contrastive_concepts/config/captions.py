@@ -57,6 +57,16 @@ class ConceptIndexCaptions(Settings):
         return self.index.endswith(".pkl")
 
 
+class ReleaseCaptions(Settings):
+    """The authors' release: X without captions."""
+
+    source: Literal["release"] = Field(description="The authors' pickle: concepts and their X.")
+    corpus: Slug = Field("corpus", description="Name of the corpus; gamma may be given per corpus.")
+    release: str = Field(
+        description="Path of the pickle (laion400m_lemmatized.pkl), relative to data_dir; nothing in it is run."
+    )
+
+
 class ToyCaptions(Settings):
     """The embedded toy world's captions."""
 
@@ -68,4 +78,6 @@ class ToyCaptions(Settings):
     deduplicate: bool = Field(False, description="Count a caption text once, however often the corpus repeats it.")
 
 
-CaptionsSettings = Annotated[ShardCaptions | ConceptIndexCaptions | ToyCaptions, Field(discriminator="source")]
+CaptionsSettings = Annotated[
+    ShardCaptions | ConceptIndexCaptions | ReleaseCaptions | ToyCaptions, Field(discriminator="source")
+]

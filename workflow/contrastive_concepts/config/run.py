@@ -51,7 +51,7 @@ class RunSettings(Settings):
                 f"selection.gamma: found corpora {sorted(gamma)}, "
                 f"expected one named {self.captions.corpus!r} (captions.corpus)"
             )
-        indexed = self.captions.source == "concept_index"
+        indexed = self.captions.source in ("concept_index", "release")
         self._check_association(indexed)
         if self.vocabulary.source == "mined" and indexed:
             raise ValueError(
@@ -68,7 +68,8 @@ class RunSettings(Settings):
             )
         if self.vocabulary.source == "index" and not indexed:
             raise ValueError(
-                "vocabulary.source: found 'index', expected 'given' or 'mined': captions.source is not 'concept_index'"
+                "vocabulary.source: found 'index', expected 'given' or 'mined': captions.source is neither "
+                "'concept_index' nor 'release'"
             )
         return self
 

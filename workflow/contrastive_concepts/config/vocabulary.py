@@ -38,9 +38,9 @@ class MinedVocabulary(Settings):
 
 
 class IndexVocabulary(Settings):
-    """T is what the concept index lists."""
+    """T is what the concept index or the release lists."""
 
-    source: Literal["index"] = Field(description="The concepts are the keys of the concept index.")
+    source: Literal["index"] = Field(description="The concepts of the concept index, or of the release.")
 
 
 VocabularySettings = Annotated[GivenVocabulary | MinedVocabulary | IndexVocabulary, Field(discriminator="source")]

@@ -1,0 +1,30 @@
+"""X as the authors' release has it, over the concepts of the vocabulary."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from contrastive_concepts.vocabulary.concepts import merged_into
+
+
+def released_matrix(
+    matrix: sparse.csr_array, names: Sequence[str], concepts: pl.DataFrame, mode: Literal["bag", "phrase"]
+) -> sparse.csr_array:
+    """X int64 [T, T] of the vocabulary's concepts from the release's [M, M] over `names`.
+
+    A concept that the release lacks has no captions. Of several names of one concept the first counts: how many
+    captions they share, the release does not say.
+    """
+    place: dict[int, int] = {}
+    for number, concept in enumerate(merged_into(names, concepts, mode)):
+        if concept is not None:
+            place.setdefault(concept, number)
+    chosen = sparse.csr_array(
+        (np.ones(len(place), np.int64), (list(place), list(place.values()))), shape=(concepts.height, len(names))
+    )
+    found = sparse.csr_array(chosen @ matrix @ chosen.T)
+    found.sort_indices()
+    return found

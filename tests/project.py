@@ -76,9 +76,13 @@ class Project:
         assert (done.returncode != 0) == fails, done.stderr[-3000:]
         return done.stdout + done.stderr
 
-    def planned(self) -> dict[str, int]:
+    def planned(self, snakefile: str = "Snakefile") -> dict[str, int]:
         """The jobs that would run now, by rule."""
-        stats = re.search(r"^job +count\n-+ +-+\n(.*?)\ntotal", self.snakemake("--dry-run"), re.DOTALL | re.MULTILINE)
+        stats = re.search(
+            r"^job +count\n-+ +-+\n(.*?)\ntotal",
+            self.snakemake("--dry-run", snakefile=snakefile),
+            re.DOTALL | re.MULTILINE,
+        )
         return {} if stats is None else {line.split()[0]: int(line.split()[1]) for line in stats.group(1).splitlines()}
 
     @property

@@ -23,6 +23,7 @@ from contrastive_concepts.provenance import (
 hand_on_to_jobs(LIBRARY)
 
 RESOURCES = Path(LIBRARY).parent / "resources"
+PROMPTS = RESOURCES / "prompts"
 
 try:
     SETTINGS = parse_config(config)

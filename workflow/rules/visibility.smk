@@ -24,7 +24,13 @@ rule visibility:
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
-        prompts=content_sha256(sorted(RESOURCES.glob("prompts/**/*.*"))),
+        prompts=content_sha256(
+            [
+                *(PROMPTS / f"{name}.txt" for name in ("visible", "likelihood")),
+                PROMPTS / "mixtral_template.txt",
+                *sorted(PROMPTS.glob("calibrations/*.json")),
+            ]
+        ),
         code=code_sha256("visibility.judging"),
     script:
         "../scripts/visibility.py"

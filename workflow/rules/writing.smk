@@ -26,7 +26,9 @@ rule write_cc_l:
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
-        prompts=content_sha256([RESOURCES / "prompts" / "contrastive.txt"]),
+        prompts=content_sha256(
+            [PROMPTS / "contrastive.txt", PROMPTS / "mixtral_template.txt"]
+        ),
         code=code_sha256("visibility.generation", "visibility.cc_text"),
     script:
         "../scripts/write_cc_l.py"
@@ -71,7 +73,9 @@ rule write_parts:
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
-        prompts=content_sha256([RESOURCES / "prompts" / "parts.txt"]),
+        prompts=content_sha256(
+            [PROMPTS / "parts.txt", PROMPTS / "mixtral_template.txt"]
+        ),
         code=code_sha256("visibility.generation"),
     script:
         "../scripts/write_parts.py"

@@ -1,4 +1,4 @@
-"""Pin every dependency: write `envs/requirements.txt` (hashed) and the constraint block of `pyproject.toml`.
+"""Pin every dependency: write `envs/requirements.txt` (hashed) and the group `pins` of `pyproject.toml`.
 
 Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; both files are committed, `uv.lock` is not.
 """
@@ -16,10 +16,10 @@ BLOCK = re.compile(r"(# pins: begin\n).*?(# pins: end\n)", re.DOTALL)
 HELD = ["torch==2.13.0", "torchvision==0.28.0"]
 
 
-def write_constraints(pins: list[str]) -> None:
+def write_pins(pins: list[str]) -> None:
     quoted = "".join(f'    "{pin}",\n' for pin in pins)
     text = PYPROJECT.read_text()
-    block = f"[tool.uv]\nconstraint-dependencies = [\n{quoted}]\n"
+    block = f"pins = [\n{quoted}]\n"
     PYPROJECT.write_text(BLOCK.sub(lambda m: m.group(1) + block + m.group(2), text))
 
 
@@ -32,6 +32,12 @@ def pins() -> list[str]:
     return sorted({line.strip() for line in exported("--no-hashes").splitlines() if "==" in line})
 
 
+def lock() -> None:
+    """Anew: a lock that is brought up to date keeps other hashes than a fresh one, which is what a clean clone makes."""
+    (ROOT / "uv.lock").unlink(missing_ok=True)
+    subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
+
+
 def check() -> None:
     """Say what is out of step; silent when nothing is."""
     if exported() != REQUIREMENTS.read_text():
@@ -41,11 +47,11 @@ def check() -> None:
 def main() -> None:
     if "--check" in sys.argv:
         return check()
-    (ROOT / "uv.lock").unlink(missing_ok=True)
-    write_constraints(HELD)
-    subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
+    write_pins(HELD)
+    lock()
+    write_pins(pins())
+    lock()
     REQUIREMENTS.write_text(exported())
-    write_constraints(pins())
     return check()
 
 

@@ -179,6 +179,8 @@ def test_a_pattern_that_finds_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_urls_are_read_and_globbed() -> None:
+    from hashlib import sha256
+
     import fsspec
 
     memory = fsspec.filesystem("memory")
@@ -190,8 +192,13 @@ def test_urls_are_read_and_globbed() -> None:
     assert [shard.path for shard in shards] == ["memory:///corpus/a.parquet", "memory:///corpus/b.parquet"]
     record = inspect_shard(shards[0])
     assert record.rows == 5
-    assert record.sha256 is not None
+    # To take its checksum would be to fetch the whole of it.
+    assert record.sha256 is None
+    assert inspect_shard(shards[0], checksum="sha256").sha256 == sha256(sink.getvalue()).hexdigest()
     check_unchanged(record)
+    memory.pipe("/corpus/a.parquet", b"")
+    with pytest.raises(UserError, match=r"a\.parquet: changed during the run"):
+        check_unchanged(record)
 
 
 def test_duplicates_leave_the_first_of_each_text(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ else:
             layout=getattr(CORPUS, "format", "parquet"),
             column=getattr(CORPUS, "column", None),
             on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
-            checksum=getattr(CORPUS, "checksum", "sha256"),
+            checksum=getattr(CORPUS, "checksum", "auto"),
             code=code_sha256("captions.manifest"),
         script:
             "../scripts/inspect_shard.py"

@@ -8,6 +8,7 @@ sys.path.insert(0, LIBRARY)
 from snakemake.exceptions import WorkflowError
 
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
+from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.benchmark import SweepPoint
 from contrastive_concepts.config.load import parse_config
@@ -99,10 +100,10 @@ def shard_file(wildcards):
 
 
 def index_inputs(wildcards):
-    """The concept index: a JSON, or the map of the unigram pickles, those, and the concepts asked of them."""
+    """The concept index: a JSON (unless behind a URL), or the map of the unigram pickles, those, and the concepts."""
     index = data_path(SETTINGS, CORPUS.index)
     if not CORPUS.is_unigram_map:
-        return {"index": index}
+        return {} if is_url(index) else {"index": index}
     names = data_path(SETTINGS, SETTINGS.vocabulary.path)
     return {"index": index, "shards": unigram_shards(index), "names": names}
 

@@ -8,12 +8,12 @@ The JSON may be gigabytes and a list may name a caption twice; it is streamed to
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import fsspec
 import ijson
 import numpy as np
 import polars as pl
 
-from contrastive_concepts.captions.formats import unreadable
+from contrastive_concepts.captions.files import open_file
+from contrastive_concepts.captions.formats import readable
 from contrastive_concepts.errors import UserError
 
 Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -22,29 +22,24 @@ Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 def stream_index(path: str) -> Iterator[tuple[str, Numbers]]:
     """Yield (concept, its caption numbers as they stand) from a search-indices JSON. Raises UserError."""
     concept, numbers, depth = "", [], 0
-    try:
-        with fsspec.open(path, "rb", compression="infer") as file:
-            for event, value in ijson.basic_parse(file, use_float=True):
-                if event == "number" and depth == 2:
-                    if not isinstance(value, int) or not 0 <= value < 2**63:
-                        raise UserError(f"{path}: concept {concept!r}: found {value!r}, expected a caption number")
-                    numbers.append(value)
-                elif event == "map_key" and depth == 1:
-                    concept = value
-                elif event == "start_array" and depth == 1:
-                    numbers, depth = [], 2
-                elif event == "end_array" and depth == 2:
-                    depth = 1
-                    yield concept, np.array(numbers, np.int64)
-                elif event == "start_map" and depth == 0:
-                    depth = 1
-                elif not (event == "end_map" and depth == 1):
-                    where = f"concept {concept!r}" if depth else "the top"
-                    raise UserError(
-                        f"{path}: {where}: found {event}, expected an object of concept -> [caption numbers]"
-                    )
-    except (OSError, EOFError, ijson.JSONError, UnicodeDecodeError) as error:
-        raise unreadable(path, "search-indices JSON", error) from None
+    with readable(path, "search-indices JSON"), open_file(path) as file:
+        for event, value in ijson.basic_parse(file, use_float=True):
+            if event == "number" and depth == 2:
+                if not isinstance(value, int) or not 0 <= value < 2**63:
+                    raise UserError(f"{path}: concept {concept!r}: found {value!r}, expected a caption number")
+                numbers.append(value)
+            elif event == "map_key" and depth == 1:
+                concept = value
+            elif event == "start_array" and depth == 1:
+                numbers, depth = [], 2
+            elif event == "end_array" and depth == 2:
+                depth = 1
+                yield concept, np.array(numbers, np.int64)
+            elif event == "start_map" and depth == 0:
+                depth = 1
+            elif not (event == "end_map" and depth == 1):
+                where = f"concept {concept!r}" if depth else "the top"
+                raise UserError(f"{path}: {where}: found {event}, expected an object of concept -> [caption numbers]")
 
 
 def write_index(lists: Iterable[tuple[str, Numbers]], path: str, folder: str | Path) -> None:

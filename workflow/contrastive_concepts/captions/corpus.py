@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import Shard, find_shards
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.errors import UserError
@@ -9,7 +10,7 @@ from contrastive_concepts.errors import UserError
 
 def data_path(settings: RunSettings, path: str) -> str:
     """A path of input data, relative ones looked up in data_dir; URLs stay as they are."""
-    return path if "://" in path else str(Path(settings.data_dir) / path)
+    return path if is_url(path) else str(Path(settings.data_dir) / path)
 
 
 def corpus_shards(settings: RunSettings, folder: str) -> list[Shard]:
@@ -28,6 +29,8 @@ def check_inputs(settings: RunSettings) -> None:
     wanted = {}
     if settings.captions.source == "concept_index":
         wanted["captions.index"] = settings.captions.index
+        if settings.captions.is_unigram_map and is_url(settings.captions.index):
+            raise UserError("config: captions.index: found a URL, expected the unigram pickles in a local folder")
     if settings.captions.source == "release":
         wanted["captions.release"] = settings.captions.release
     if settings.vocabulary.source == "given":
@@ -37,5 +40,5 @@ def check_inputs(settings: RunSettings) -> None:
         wanted["audit.path"] = settings.audit.path
     for key, name in wanted.items():
         path = data_path(settings, name)
-        if "://" not in path and not Path(path).is_file():
+        if not is_url(path) and not Path(path).is_file():
             raise UserError(f"config: {key}: no file {path!r} (data_dir is {settings.data_dir!r})")

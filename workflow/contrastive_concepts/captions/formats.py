@@ -4,14 +4,15 @@ Captions are never decoded here: text of a broken encoding reaches the matching 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import IO, Any
 
-import fsspec
 import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contrastive_concepts.captions.files import is_url, one_line, open_file, open_ranges, reachable
 from contrastive_concepts.errors import UserError
 
 BATCH_ROWS = 65_536
@@ -38,16 +39,14 @@ def find_column(path: str, layout: str, column: str | int | None) -> str | int |
 
     Raises UserError where the file cannot be read, or has no such column.
     """
-    try:
+    with readable(path, layout):
         if layout == "parquet":
-            with fsspec.open(path, "rb") as file:
+            with open_ranges(path) as file:
                 return _parquet_column(path, pq.ParquetFile(file).schema_arrow, column)
         if layout == "tsv":
-            with _open(path) as file:
+            with open_file(path) as file:
                 return _tsv_column(path, [line.rstrip(b"\r\n").split(b"\t") for line in islice(file, 100)], column)
         return None
-    except UNREADABLE as error:
-        raise unreadable(path, layout, error) from None
 
 
 def read_captions(path: str, layout: str, column: str | int | None, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Array]:
@@ -56,33 +55,30 @@ def read_captions(path: str, layout: str, column: str | int | None, batch_rows: 
     `column` is what `find_column` returned. Raises UserError where the file turns out to be unreadable.
     """
     readers = {"parquet": _read_parquet, "tsv": _read_tsv, "coco": _read_coco, "flickr": _read_flickr}
-    try:
+    with readable(path, layout):
         yield from readers[layout](path, column, batch_rows)
-    except UNREADABLE as error:
-        raise unreadable(path, layout, error) from None
 
 
 def count_rows(path: str, layout: str, column: str | int | None) -> int:
     """Number of captions, nulls included; from the footer of a parquet file, else by reading."""
     if layout == "parquet":
-        try:
-            with fsspec.open(path, "rb") as file:
-                return int(pq.ParquetFile(file).metadata.num_rows)
-        except UNREADABLE as error:
-            raise unreadable(path, layout, error) from None
+        with readable(path, layout), open_ranges(path) as file:
+            return int(pq.ParquetFile(file).metadata.num_rows)
     return sum(len(batch) for batch in read_captions(path, layout, column))
 
 
-def unreadable(path: str, layout: str, error: Exception) -> UserError:
-    """One line that names the shard."""
-    if isinstance(error, FileNotFoundError):
-        return UserError(f"{path}: no such file")
-    reason = " ".join((str(error) or type(error).__name__).split())[:200]
-    return UserError(f"{path}: not a readable {layout} file ({reason})")
-
-
-def _open(path: str) -> Any:
-    return fsspec.open(path, "rb", compression="infer")
+@contextmanager
+def readable(path: str, layout: str) -> Iterator[None]:
+    """Failures to make sense of a file as UserError; those to reach it are `reachable`'s."""
+    with reachable(path):
+        try:
+            yield
+        except UserError:
+            raise
+        except UNREADABLE as error:
+            if isinstance(error, OSError) and (is_url(path) or error.errno):
+                raise
+            raise UserError(f"{path}: not a readable {layout} file ({one_line(error)})") from None
 
 
 def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> str:
@@ -106,10 +102,12 @@ def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> s
 
 
 def _read_parquet(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with fsspec.open(path, "rb") as file:
+    with open_ranges(path) as file:
         parquet = pq.ParquetFile(file, pre_buffer=True)
-        for batch in parquet.iter_batches(batch_size=batch_rows, columns=[column], use_threads=False):
-            yield batch.column(0)
+        # A row group at a time: what is buffered of one is let go with it.
+        for group in range(parquet.num_row_groups):
+            for batch in parquet.iter_batches(batch_rows, row_groups=[group], columns=[column], use_threads=False):
+                yield batch.column(0)
 
 
 def _tsv_column(path: str, rows: list[list[bytes]], column: str | int | None) -> int | str:
@@ -132,14 +130,14 @@ def _tsv_column(path: str, rows: list[list[bytes]], column: str | int | None) ->
 
 
 def _read_tsv(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with _open(path) as file:
+    with open_file(path) as file:
         if isinstance(column, str):
             column = next(file).rstrip(b"\r\n").split(b"\t").index(column.encode())
         yield from _lines(file, column, batch_rows)
 
 
 def _read_flickr(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with _open(path) as file:
+    with open_file(path) as file:
         yield from _lines(file, 1, batch_rows)
 
 
@@ -151,7 +149,7 @@ def _lines(file: IO[bytes], column: int, batch_rows: int) -> Iterator[pa.Array]:
 
 
 def _read_coco(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with _open(path) as file:
+    with open_file(path) as file:
         found = 0
         for batch in _batches(ijson.items(file, "annotations.item.caption"), batch_rows, pa.string()):
             found += len(batch)

@@ -1,7 +1,6 @@
 """What is known of each shard: rows, size and checksum; the corpus's manifest is the table of these records."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ import fsspec
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from contrastive_concepts.captions.files import reachable, size_and_version
 from contrastive_concepts.captions.formats import count_rows, detect_format, find_column
 from contrastive_concepts.captions.shards import Shard
 from contrastive_concepts.errors import UserError
@@ -40,15 +40,18 @@ def inspect_shard(
     layout: str = "auto",
     column: str | int | None = None,
     on_bad_shard: Literal["fail", "skip"] = "fail",
-    checksum: Literal["sha256", "stat"] = "sha256",
+    checksum: Literal["auto", "sha256", "stat"] = "auto",
 ) -> ShardRecord:
-    """Look at one shard. Raises UserError for an unreadable one, or records the reason where `on_bad_shard` is skip."""
+    """Look at one shard. Raises UserError for an unreadable one, or records the reason where `on_bad_shard` is skip.
+
+    `checksum` auto takes the sha256 of a local file only: of a URL it would fetch the whole, not the captions alone.
+    """
     try:
-        size, modified = _stat(shard)
+        size, modified = size_and_version(shard.path)
         layout = detect_format(shard.path) if layout == "auto" else layout
         found = find_column(shard.path, layout, column)
         rows = count_rows(shard.path, layout, found)
-        digest = _sha256(shard.path) if checksum == "sha256" else None
+        digest = _sha256(shard.path) if checksum == "sha256" or (checksum == "auto" and shard.is_local) else None
         return ShardRecord(
             shard=shard.shard,
             path=shard.path,
@@ -78,7 +81,7 @@ def inspect_shard(
 
 def check_unchanged(record: ShardRecord) -> None:
     """Raises UserError where the shard is no longer what was inspected."""
-    size, modified = _stat(Shard(record.shard, record.path))
+    size, modified = size_and_version(record.path)
     if (size, modified) != (record.bytes, record.modified):
         raise UserError(
             f"{record.path}: changed during the run (found {size} bytes of {modified}, "
@@ -107,27 +110,9 @@ def manifest(records: Sequence[ShardRecord]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def _stat(shard: Shard) -> tuple[int, str]:
-    """Size in bytes, and the time of change (or a remote object's tag) as text."""
-    try:
-        if shard.is_local:
-            status = os.stat(shard.path)
-            return status.st_size, str(status.st_mtime_ns)
-        filesystem, path = fsspec.core.url_to_fs(shard.path)
-        info = filesystem.info(path)
-        tag = next((info[key] for key in ("ETag", "etag", "LastModified", "mtime", "created") if info.get(key)), "")
-        return int(info.get("size") or 0), str(tag)
-    except FileNotFoundError:
-        raise UserError(f"{shard.path}: no such file") from None
-    except (OSError, ImportError, ValueError) as error:
-        raise UserError(
-            f"{shard.path}: cannot be reached ({str(error).splitlines()[0] if str(error) else error!r})"
-        ) from None
-
-
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
-    with fsspec.open(path, "rb") as file:
+    with reachable(path), fsspec.open(path, "rb") as file:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contrastive_concepts.captions.files import expand_url, is_url
 from contrastive_concepts.errors import UserError
 
 UNIGRAM_MAP = "_unigram_to_shard_mapping.pkl"
@@ -21,15 +22,15 @@ class Shard:
 
     @property
     def is_local(self) -> bool:
-        return "://" not in self.path
+        return not is_url(self.path)
 
 
 def find_shards(patterns: Sequence[str], data_dir: str = ".") -> list[Shard]:
     """Expand paths, globs and URLs, sorted, each file once. Raises UserError where a pattern finds nothing."""
     found: dict[str, Shard] = {}
     for pattern in patterns:
-        remote = "://" in pattern
-        paths = _expand_url(pattern) if remote else _expand_path(pattern, data_dir)
+        remote = is_url(pattern)
+        paths = expand_url(pattern) if remote else _expand_path(pattern, data_dir)
         if not paths:
             raise UserError(f"config: captions.shards: {pattern!r} names no file (data_dir is {data_dir!r})")
         for path in paths:
@@ -64,21 +65,5 @@ def _expand_path(pattern: str, data_dir: str) -> list[str]:
     return [str(path) for path in found if path.is_file()]
 
 
-def _expand_url(pattern: str) -> list[str]:
-    if not any(character in pattern.partition("://")[2] for character in "*?["):
-        return [pattern]
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(pattern)
-        return [filesystem.unstrip_protocol(match) for match in filesystem.glob(path)]
-    except (OSError, ImportError, ValueError) as error:
-        raise UserError(f"config: captions.shards: {pattern!r} cannot be listed ({_first_line(error)})") from None
-
-
 def _is_below(path: str, folder: str) -> bool:
     return Path(path).is_relative_to(folder)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

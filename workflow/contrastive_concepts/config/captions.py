@@ -32,8 +32,10 @@ class ShardCaptions(Settings):
         100_000, ge=1, description="Longer captions (bytes of UTF-8) are counted as gigantic and not matched."
     )
     deduplicate: bool = Field(False, description="Count a caption text once, however often the corpus repeats it.")
-    checksum: Literal["sha256", "stat"] = Field(
-        "sha256", description="How the manifest identifies a shard: by content, or by size and time of change."
+    checksum: Literal["auto", "sha256", "stat"] = Field(
+        "auto",
+        description="How the manifest identifies a shard: by content, or by size and time of change (a URL's tag); "
+        "auto is by content where the file is local.",
     )
 
 

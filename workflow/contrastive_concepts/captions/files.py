@@ -1,0 +1,80 @@
+"""Files of a corpus where they lie: on a disk, or behind an fsspec URL (s3://, https://, hf://, ...).
+
+What a remote filesystem needs to be reached (keys, endpoints) it takes from fsspec's configuration or the environment.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+
+from contrastive_concepts.errors import UserError
+
+
+def is_url(path: str) -> bool:
+    return "://" in path
+
+
+def open_file(path: str) -> Any:
+    """A binary file to read from its beginning, unpacked where its name says that it is packed."""
+    return fsspec.open(path, "rb", compression="infer")
+
+
+def open_ranges(path: str) -> Any:
+    """A binary file of which only what is read is fetched: nothing ahead of it, as parquet's columns are asked for."""
+    filesystem, name = fsspec.core.url_to_fs(path)
+    return filesystem.open(name, "rb", cache_type="none")
+
+
+def size_and_version(path: str) -> tuple[int, str]:
+    """Size in bytes, and the time of change or a remote object's tag as text. Raises UserError where there is none."""
+    with reachable(path):
+        if not is_url(path):
+            status = os.stat(path)
+            return status.st_size, str(status.st_mtime_ns)
+        filesystem, name = fsspec.core.url_to_fs(path)
+        info = filesystem.info(name)
+        tags = ("ETag", "etag", "blob_id", "LastModified", "last_modified", "mtime", "created")
+        tag = next((info[key] for key in tags if info.get(key)), "")
+        return int(info.get("size") or 0), str(tag)
+
+
+def expand_url(pattern: str) -> list[str]:
+    """The URLs that a pattern names; itself where it is none. Raises UserError where they cannot be listed."""
+    if not any(character in pattern.partition("://")[2] for character in "*?["):
+        return [pattern]
+    with reachable(pattern):
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        return [filesystem.unstrip_protocol(match) for match in filesystem.glob(path)]
+
+
+@contextmanager
+def reachable(path: str) -> Iterator[None]:
+    """Failures to reach a file as UserError. Of a URL any error counts: each filesystem raises its vendor's own."""
+    try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        # Of a page that is refused or a host that is down, fsspec's HTTP says that there is no file.
+        cause = error.__cause__
+        if getattr(cause, "status", 404) == 404 and not _is_failed_connection(cause):
+            raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: cannot be read ({one_line(cause or error)})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
+    except Exception as error:
+        if not is_url(path):
+            raise
+        raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line of at most 200 characters; its kind where it says nothing."""
+    return " ".join((str(error) or type(error).__name__).split())[:200]
+
+
+def _is_failed_connection(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)

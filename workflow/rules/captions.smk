@@ -27,6 +27,8 @@ if CORPUS.source == "release":
             f"{RESULTS}/captions/index/concepts.parquet",
         log:
             f"{RESULTS}/logs/release.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/release.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -69,6 +71,8 @@ else:
             f"{RESULTS}/captions/shards/{{shard}}.json",
         log:
             f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/inspect_shard/{{shard}}.tsv"
         group:
             "inspection"
         conda:

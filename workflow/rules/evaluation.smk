@@ -6,6 +6,8 @@ rule query_concepts:
         f"{RESULTS}/benchmark/queries/{{dataset}}.parquet",
     log:
         f"{RESULTS}/logs/query_concepts/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/query_concepts/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -25,6 +27,8 @@ rule contrastive_set:
         f"{RESULTS}/benchmark/sets/{{dataset}}/{{set}}.json",
     log:
         f"{RESULTS}/logs/contrastive_set/{{dataset}}/{{set}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/contrastive_set/{{dataset}}/{{set}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -87,6 +91,8 @@ if SWEEP:
             f"{RESULTS}/benchmark/sweep_sets/{{threshold}}~{{value}}/{{dataset}}/{{set}}.json",
         log:
             f"{RESULTS}/logs/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.tsv"
         params:
             name="{set}",
             settings=lambda wildcards: {

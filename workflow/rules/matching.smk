@@ -5,6 +5,8 @@ rule lexicon:
         f"{RESULTS}/matching/lexicon.npz",
     log:
         f"{RESULTS}/logs/lexicon.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/lexicon.tsv"
     conda:
         "../../envs/mining.yaml"
     resources:

@@ -23,6 +23,8 @@ rule dataset:
         f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
     log:
         f"{RESULTS}/logs/dataset/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/dataset/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:

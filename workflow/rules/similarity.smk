@@ -29,6 +29,8 @@ rule similarity:
         f"{RESULTS}/similarity/candidates.parquet",
     log:
         f"{RESULTS}/logs/similarity.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/similarity.tsv"
     conda:
         "../../envs/encoders.yaml"
     resources:

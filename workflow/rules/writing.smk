@@ -41,6 +41,8 @@ rule cc_l_dictionary:
         update(f"{CC_L}/dictionary/manifest.json"),
     log:
         f"{RESULTS}/logs/cc_l_dictionary/{{classes}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cc_l_dictionary/{{classes}}.tsv"
     conda:
         "../../envs/encoders.yaml"
     resources:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import audit, bench, calibrate, configuration, data, exchange, query, weights
+from contrastive_concepts.cli import audit, bench, calibrate, configuration, data, exchange, query, resources, weights
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.command("diff")(exchange.diff)
 app.command("explore")(exchange.explore)
 app.command("audit")(audit.audit)
 app.command("calibrate")(calibrate.calibrate)
+app.command("resources")(resources.resources)
 app.command("weights")(weights.weights)
 app.add_typer(configuration.app, name="config")
 app.add_typer(data.app, name="data")

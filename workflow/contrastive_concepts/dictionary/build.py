@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import polars as pl
 
 from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.dictionary.index import exact_index
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.publish import publish
@@ -86,7 +86,5 @@ def typical_nearest_similarity(embeddings: Embeddings) -> float:
     """The cosine that three quarters of the concepts exceed to the concept nearest to them."""
     if len(embeddings) < 2:
         return 0.0
-    index = faiss.IndexFlatIP(embeddings.shape[1])
-    index.add(embeddings)
-    similarity, _ = index.search(embeddings, 2)
+    similarity, _ = exact_index(embeddings).search(embeddings, 2)
     return float(np.quantile(similarity[:, 1], 0.25))

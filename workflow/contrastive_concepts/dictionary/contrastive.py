@@ -6,14 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 import pyarrow.parquet as pq
 
+from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
 from contrastive_concepts.errors import UserError
 
 if TYPE_CHECKING:
+    import faiss
+
     from contrastive_concepts.similarity.encoders import Embeddings, TextEncoder
 
 BACKGROUND = "background"
@@ -113,9 +115,14 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         return self._answer([name for name, row in zip(merged, similarity, strict=True) if row.max() <= beta], queries)
 
     @cached_property
-    def index(self) -> faiss.Index:
+    def index(self) -> "faiss.Index":
         """The FAISS index of the concepts' vectors: exact inner product, a row a concept."""
-        return faiss.read_index(str(self.folder / "concepts.faiss"))
+        return read_index(self.folder / "concepts.faiss")
+
+    @cached_property
+    def nearest_index(self) -> "faiss.Index":
+        """The same to be searched: on a GPU where FAISS has one (extra `gpu`)."""
+        return on_gpu(self.index)
 
     @cached_property
     def encoder(self) -> "TextEncoder":
@@ -145,7 +152,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         unknown = [query for query, name in zip(queries, known, strict=True) if name is None]
         if not unknown:
             return [(name, 1.0) for name in known if name is not None]
-        similarity, rows = self.index.search(self._encode(unknown), 1)
+        similarity, rows = self.nearest_index.search(self._encode(unknown), 1)
         nearest = iter(
             [(self._names[row], float(cosine)) for cosine, row in zip(similarity[:, 0], rows[:, 0], strict=True)]
         )

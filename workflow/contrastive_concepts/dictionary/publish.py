@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import faiss
 import polars as pl
 
+from contrastive_concepts.dictionary.index import exact_index, write_index
 from contrastive_concepts.dictionary.manifest import Manifest, file_sha256
 from contrastive_concepts.similarity.encoders import Embeddings
 
@@ -36,7 +36,7 @@ def publish(
         concepts.write_parquet(staging / "concepts.parquet")
         kept.write_parquet(staging / "contrastive_concepts.parquet")
         rejected.write_parquet(staging / "rejected.parquet")
-        _write_index(staging / "concepts.faiss", embeddings)
+        write_index(exact_index(embeddings), staging / "concepts.faiss")
         _write_json(staging / "dictionary.json", concepts, kept)
         files = {path.name: file_sha256(path) for path in sorted(staging.iterdir())}
         manifest.model_copy(update={"files": files}).save(staging)
@@ -47,12 +47,6 @@ def publish(
         _sync(folder.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _write_index(path: Path, embeddings: Embeddings) -> None:
-    index = faiss.IndexFlatIP(embeddings.shape[1])
-    index.add(embeddings)
-    faiss.write_index(index, str(path))
 
 
 def _write_json(path: Path, concepts: pl.DataFrame, kept: pl.DataFrame) -> None:

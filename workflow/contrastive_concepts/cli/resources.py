@@ -1,0 +1,40 @@
+"""`contrastive-concepts resources`: what a run's jobs took beside what their rules asked for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def resources(
+    results: Annotated[Path, typer.Argument(help="Folder of a run's results.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Write the proposal here, as part of a Snakemake profile.")
+    ] = None,
+    headroom: Annotated[float, typer.Option(help="Proposal over what was measured.", min=1.0)] = 1.5,
+) -> None:
+    """Show what each rule's jobs took and asked for, and propose what to ask for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from contrastive_concepts.demand import demands, profile
+
+    found = demands(results)
+    table = Table(box=None)
+    table.add_column("rule", no_wrap=True)
+    for heading in ("jobs", "longest s", "took MB", "asked MB", "asked min", "proposed MB", "proposed min"):
+        table.add_column(heading, justify="right")
+    for demand in found:
+        figures = (
+            demand.jobs,
+            round(demand.seconds),
+            None if demand.memory_mb is None else round(demand.memory_mb),
+            demand.asked_mb,
+            demand.asked_minutes,
+            demand.proposed_mb(headroom),
+            demand.proposed_minutes(headroom),
+        )
+        table.add_row(demand.rule, *("-" if figure is None else str(figure) for figure in figures))
+    Console(soft_wrap=True).print(table)
+    if output is not None:
+        output.write_text(profile(found, headroom), encoding="utf-8")

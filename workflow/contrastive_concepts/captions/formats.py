@@ -1,6 +1,7 @@
 """Reading captions as Arrow arrays of bytes, whatever container a corpus comes in.
 
 Captions are never decoded here: text of a broken encoding reaches the matching stage as it is, where it is counted.
+Memory is bounded by `MOST_BYTES` and `BATCH_BYTES`, whatever a small file unpacks to.
 """
 
 from collections.abc import Iterator
@@ -13,10 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contrastive_concepts.captions.files import is_url, one_line, open_file, open_ranges, reachable
+from contrastive_concepts.captions.parquet_column import ParquetColumn
 from contrastive_concepts.errors import UserError
 
 BATCH_ROWS = 65_536
+BATCH_BYTES = 1 << 26
+"""Fewer rows are taken at a time where more bytes than these could come together."""
+MOST_BYTES = 1 << 27
+"""Of a line, or of a page of a parquet file, unpacked: writers make pages of 1 MB, DuckDB of up to 100 MB."""
 PARQUET_NAMES = ("caption", "text", "alt_text", "alttext")
+AT_MOST = f"expected at most {MOST_BYTES:,}"
 UNREADABLE = (OSError, EOFError, pa.ArrowException, ijson.JSONError, ValueError)
 
 
@@ -45,7 +52,9 @@ def find_column(path: str, layout: str, column: str | int | None) -> str | int |
                 return _parquet_column(path, pq.ParquetFile(file).schema_arrow, column)
         if layout == "tsv":
             with open_file(path) as file:
-                return _tsv_column(path, [line.rstrip(b"\r\n").split(b"\t") for line in islice(file, 100)], column)
+                return _tsv_column(
+                    path, [line.rstrip(b"\r\n").split(b"\t") for line in islice(_lines(path, file), 100)], column
+                )
         return None
 
 
@@ -103,11 +112,12 @@ def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> s
 
 def _read_parquet(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
     with open_ranges(path) as file:
-        parquet = pq.ParquetFile(file, pre_buffer=True)
-        # A row group at a time: what is buffered of one is let go with it.
-        for group in range(parquet.num_row_groups):
-            for batch in parquet.iter_batches(batch_rows, row_groups=[group], columns=[column], use_threads=False):
-                yield batch.column(0)
+        captions = ParquetColumn(file, column)
+        for group in range(captions.row_groups):
+            longest = captions.fetch(group)
+            if longest > MOST_BYTES:
+                raise UserError(f"{path}: a page of column {column!r} unpacks to {longest:,} bytes, {AT_MOST}")
+            yield from captions.batches(group, batch_rows, BATCH_BYTES)
 
 
 def _tsv_column(path: str, rows: list[list[bytes]], column: str | int | None) -> int | str:
@@ -131,21 +141,28 @@ def _tsv_column(path: str, rows: list[list[bytes]], column: str | int | None) ->
 
 def _read_tsv(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
     with open_file(path) as file:
+        lines = _lines(path, file)
         if isinstance(column, str):
-            column = next(file).rstrip(b"\r\n").split(b"\t").index(column.encode())
-        yield from _lines(file, column, batch_rows)
+            column = next(lines).rstrip(b"\r\n").split(b"\t").index(column.encode())
+        yield from _batches(_fields(lines, column), batch_rows, pa.binary())
 
 
 def _read_flickr(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
     with open_file(path) as file:
-        yield from _lines(file, 1, batch_rows)
+        yield from _batches(_fields(_lines(path, file), 1), batch_rows, pa.binary())
 
 
-def _lines(file: IO[bytes], column: int, batch_rows: int) -> Iterator[pa.Array]:
+def _fields(lines: Iterator[bytes], column: int) -> Iterator[bytes | None]:
     """Quotes are literal in these files; a line without the column is a null caption."""
-    fields = (line.rstrip(b"\r\n").split(b"\t", column + 1) for line in file)
-    captions = (row[column] if column < len(row) else None for row in fields)
-    yield from _batches(captions, batch_rows, pa.binary())
+    rows = (line.rstrip(b"\r\n").split(b"\t", column + 1) for line in lines)
+    return (row[column] if column < len(row) else None for row in rows)
+
+
+def _lines(path: str, file: IO[bytes]) -> Iterator[bytes]:
+    while line := file.readline(MOST_BYTES + 1):
+        if len(line) > MOST_BYTES:
+            raise UserError(f"{path}: found a line of more bytes, {AT_MOST}")
+        yield line
 
 
 def _read_coco(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
@@ -159,5 +176,12 @@ def _read_coco(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
 
 
 def _batches(values: Iterator[Any], batch_rows: int, kind: pa.DataType) -> Iterator[pa.Array]:
-    while batch := list(islice(values, batch_rows)):
+    batch, size = [], 0
+    for value in values:
+        batch.append(value)
+        size += len(value) if isinstance(value, str | bytes) else 0
+        if len(batch) == batch_rows or size >= BATCH_BYTES:
+            yield pa.array(batch, kind)
+            batch, size = [], 0
+    if batch:
         yield pa.array(batch, kind)

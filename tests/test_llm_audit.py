@@ -60,7 +60,7 @@ def test_the_command_writes_three_files_and_nothing_in_a_name_is_markup(ratings:
     verdicts().write_parquet(tmp_path / "v.parquet")
     command.audit(tmp_path / "v.parquet", tmp_path / "out", ratings, nearest=3)
     markdown, html = ((tmp_path / "out" / f"audit.{kind}").read_text() for kind in ("md", "html"))
-    assert r"| a\|b <i> | 0.45 | no | no |" in markdown
+    assert r"| a\|b \<i\> | 0.45 | no | no |" in markdown
     assert "| ehm | maybe so |" in markdown
     assert "<td>a|b &lt;i&gt;</td>" in html
     assert pl.read_parquet(tmp_path / "out" / "audit.parquet").height == len(ROWS)

@@ -49,6 +49,8 @@ def export(
     return [target]
 
 
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""The wide ones too: some spreadsheets take them for the narrow."""
 FOLDERS = ("text", "hf", "standalone")
 
 
@@ -74,7 +76,8 @@ def _json(matches: Sequence[Match], target: Path) -> None:
 
 def _csv(matches: Sequence[Match], target: Path) -> None:
     with target.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # Texts in quotes: of itself it leaves a carriage return bare, which begins a row.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(COLUMNS)
         for row in _rows(matches):
             writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
@@ -154,5 +157,5 @@ def _rows(matches: Sequence[Match]) -> list[tuple[str, str, float, int, str]]:
 
 
 def _harmless(cell: str) -> str:
-    """A spreadsheet runs what begins so as a formula; an apostrophe makes it text."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    """A spreadsheet runs what begins so as a formula; an apostrophe makes it text. JSON and parquet are exact."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
+from contrastive_concepts.markdown import cell
+
 ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " ", "\r": " ",
     }
 )  # fmt: skip
 
 
 def markdown(concepts: Mapping[str, Sequence[str]], title: str) -> str:
     """A table of GitHub's, a row a class, under its title."""
-    rows = "".join(f"| {_cell(query)} | {_cell(', '.join(texts))} |\n" for query, texts in concepts.items())
+    rows = "".join(f"| {cell(query)} | {cell(', '.join(texts))} |\n" for query, texts in concepts.items())
     return f"**{title}**\n\n| Class | Contrastive concepts |\n| --- | --- |\n{rows}"
 
 
@@ -27,7 +29,3 @@ def latex(concepts: Mapping[str, Sequence[str]], title: str) -> str:
         f"Class & Contrastive concepts \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
         f"\\caption{{{title.translate(ESCAPES)}}}\n\\end{{table}}\n"
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|")

@@ -8,6 +8,7 @@ import polars as pl
 from jinja2 import Environment
 
 from contrastive_concepts.config.visibility import AuditSettings
+from contrastive_concepts.markdown import cell
 from contrastive_concepts.visibility.agreement import MIDDLE, agreement, read_ratings
 
 SHOWN = ["concept", "p_visible", "visible", "answer"]
@@ -24,7 +25,7 @@ MARKDOWN = """\
 | {{ section.table.columns | join(" | ") }} |
 |{{ " --- |" * section.table.width }}
 {% for row in section.table.iter_rows() %}
-| {% for value in row %}{{ value | cell | replace("|", "\\\\|") }} |{{ " " if not loop.last }}{% endfor %}
+| {% for value in row %}{{ value | cell | markdown }} |{{ " " if not loop.last }}{% endfor %}
 
 {% endfor %}
 {% endif %}
@@ -99,7 +100,7 @@ def write_audit(table: pl.DataFrame, sections: list[Section], markdown: Path, ht
     """The sections as Markdown and as HTML, and the whole table as parquet."""
     for path, template, escape in ((markdown, MARKDOWN, False), (html, HTML, True)):
         environment = Environment(autoescape=escape, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["cell"] = _cell
+        environment.filters |= {"cell": _cell, "markdown": cell}
         path.write_text(environment.from_string(template).render(sections=sections).rstrip() + "\n", encoding="utf-8")
     table.write_parquet(parquet)
 

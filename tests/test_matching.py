@@ -10,7 +10,7 @@ import pytest
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
-from contrastive_concepts.matching.lexicon import Lexicon, Mode
+from contrastive_concepts.matching.lexicon import LAYOUT, Lexicon, Mode
 from contrastive_concepts.matching.noun_model import Nouns
 from tests.matching_reference import Index, counted, mentioned
 
@@ -150,11 +150,11 @@ def test_a_broken_lexicon_file_is_refused(tmp_path: Path, content: bytes) -> Non
 
 
 def test_another_archive_is_not_a_lexicon(tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", layout=np.int64(3))
+    np.savez(tmp_path / "other.npz", layout=np.int64(LAYOUT))
     with pytest.raises(UserError, match=r"other.npz: not a readable lexicon"):
         Lexicon.load(tmp_path / "other.npz")
     np.savez(tmp_path / "older.npz", layout=np.int64(1))
-    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 3; build it again"):
+    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 4; build it again"):
         Lexicon.load(tmp_path / "older.npz")
     with pytest.raises(UserError, match=r"none.npz"):
         Lexicon.load(tmp_path / "none.npz")

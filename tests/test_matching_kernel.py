@@ -2,7 +2,6 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching import counting, kernel, pairs
-from contrastive_concepts.matching.chunks import chunks_of
+from contrastive_concepts.matching import counting, forms, kernel, pairs
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
-from contrastive_concepts.matching.lexicon import Lexicon, place_forms
-from contrastive_concepts.matching.reading import read_words
+from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.provenance import PACKAGE
 from tests.matching_reference import counted, mentioned
 from tests.test_matching import count, entries, found
@@ -202,39 +199,50 @@ def test_every_code_point_against_plain_python() -> None:
         assert found(pa.array(captions, pa.string()), lexicon) == expected
 
 
-def test_every_form_is_found_by_its_number() -> None:
+def test_every_form_is_found() -> None:
     words = ("tree", "é", "犬", "eightlet", "ninelette", "sixteenlettershh", "seventeenletters-", "x" * 70)
-    lexicon = Lexicon.build([f"{word}{n}" for n in range(300) for word in words] + ["eightlet", "ninelette", "x" * 64])
-    scratch = CooccurrenceCounter(lexicon, 1)._scratch
-    arrays = lexicon.arrays
-    for number, (first, last) in enumerate(pairwise(arrays["form_offsets"]), 1):
-        form = np.frombuffer(arrays["form_chunks"][first:last].tobytes().rstrip(b"\0"), np.uint8)
-        count, _, valid = read_words(form, 0, len(form), lexicon.tables, False, False, scratch)
-        assert (count, valid, scratch.sequence[0]) == (1, True, arrays["form_words"][number])
+    names = [f"{word}{n}" for n in range(300) for word in words] + ["eightlet", "ninelette", "x" * 64]
+    assert found(names, Lexicon.build(names)) == [{number} for number in range(len(names))]
 
 
-def test_forms_that_collide_are_told_apart() -> None:
-    """An almost full table, whose runs go round its end, of forms that begin with the same eight letters."""
-    names = [
-        f"{start}{end}{number}"
-        for start in ("a", "basketba")
-        for end in ("", "ll", "lllllllll")
-        for number in range(80)
+letters = st.text("abc", min_size=1, max_size=20).map(str.encode)
+
+
+@settings(deadline=None)
+@given(st.lists(letters, unique=True, max_size=80), st.lists(letters, max_size=20))
+def test_the_form_table_is_a_dictionary(known: list[bytes], others: list[bytes]) -> None:
+    """Of words that share beginnings and have one chunk or several; what is no form is not there."""
+    expected = {form: forms.entry(number - 1, number) for number, form in enumerate(known)}
+    expected |= dict.fromkeys(known[:1], 2)
+    tables = LEXICONS["bag"].tables._replace(**forms.form_arrays(known, [expected[form] for form in known]))
+    assert (tables.slots[:, 1] != 0).sum() == len(known)
+    for form in known + others:
+        entry = int(forms.look_up(forms.chunks_of(form), len(form), tables))
+        assert entry == expected.get(form, 0)
+        assert (forms.word_of(np.uint64(entry)), forms.row_of(np.uint64(entry))) == (
+            (entry >> 1 & 0x7FFFFFFF) - 1,
+            entry >> 32,
+        )
+
+
+def test_keys_that_share_most_bits_find_places() -> None:
+    """Forms that differ in their last letter only; a table is doubled where a bucket finds no places."""
+    known = [
+        f"{start}{a}{b}".encode()
+        for start in ("", "antenn", "antennaeantenn")
+        for a in "abcdefgh"
+        for b in "0123456789"
     ]
-    lexicon = Lexicon.build(names)
-    arrays = lexicon.arrays
-    forms = [arrays["form_chunks"][first:last] for first, last in pairwise(arrays["form_offsets"])]
-    capacity = 1 << len(forms).bit_length()
-    forms += [chunks_of(f"filler{number}".encode()) for number in range(capacity - 1 - len(forms))]
-    arrays = arrays | {
-        "slots": place_forms(forms, capacity),
-        "form_chunks": np.concatenate(forms),
-        "form_offsets": np.cumsum([0, *map(len, forms)], dtype=np.int32),
-        "form_words": np.append(arrays["form_words"], np.full(len(forms), -1, np.int32)),
-    }
-    object.__setattr__(lexicon, "arrays", arrays)
-    captions = [*names, "basketba", "basketball", "basketballlllllll", "basketballlllllll80", "b80", "a80"]
-    assert found(captions, lexicon) == [{number} for number in range(len(names))] + [set()] * 6
+    arrays = forms.form_arrays(known, [2 * (k + 1) for k in range(len(known))])
+    assert len(arrays["slots"]) == 512
+    tables = LEXICONS["bag"].tables._replace(**arrays)
+    found = [int(forms.look_up(forms.chunks_of(form), len(form), tables)) for form in known]
+    assert found == [2 * (k + 1) for k in range(len(known))]
+
+
+@given(st.lists(st.integers(0, (1 << 34) - 1), max_size=300))
+def test_keys_in_order(keys: list[int]) -> None:
+    assert pairs.sort_keys(np.array(keys, np.int64), max(keys, default=0)).tolist() == sorted(keys)
 
 
 @settings(deadline=None)
@@ -288,10 +296,10 @@ def test_cells_lists_and_samples_change_nothing(cells: int, monkeypatch: pytest.
 def test_cells_are_apart_and_within_bounds(frequencies: list[int], budget: int) -> None:
     cells = pairs.allot_cells(np.array(frequencies, np.int64), budget)
     total = len(frequencies)
-    places = [int(cells.firsts[a]) + b for a in range(total) for b in range(a + 1, int(cells.ends[a]))]
+    places = [int(first) + b for a, (first, end) in enumerate(cells.rows) for b in range(a + 1, int(end))]
     assert places == list(range(len(cells.counts)))
     assert len(places) == total * (total - 1) // 2 if budget >= total * (total - 1) // 2 else len(places) <= budget
-    assert cells.ranked[cells.ranks].tolist() == list(range(total))
+    assert sorted(cells.ranked.tolist()) == list(range(total))
     assert [frequencies[k] for k in cells.ranked] == sorted(frequencies, reverse=True)
 
 

@@ -17,7 +17,7 @@ from contrastive_concepts.captions.files import is_url, one_line, open_file, ope
 from contrastive_concepts.captions.parquet_column import ParquetColumn
 from contrastive_concepts.errors import UserError
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 16_384
 BATCH_BYTES = 1 << 26
 """Fewer rows are taken at a time where more bytes than these could come together."""
 MOST_BYTES = 1 << 27

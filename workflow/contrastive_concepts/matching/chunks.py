@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from contrastive_concepts.matching.tables import I32, U8, U64, part
+from contrastive_concepts.matching.tables import U8, U64, part
 
-GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
 ONES = 0x0101010101010101
 HIGH = np.uint64(0x80 * ONES)
 LOW = np.uint64(0x7F * ONES)
@@ -38,6 +36,16 @@ def trailing_zeros(typing_context: Any, number: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def leading_zeros(typing_context: Any, number: Any) -> Any:
+    """Number of zero bits above the highest set one, 64 of zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), generate
 
@@ -98,51 +106,3 @@ def read_plain_word(data: U8, begin: int, stop: int, word: U64) -> int:
         length += more
         if more < 8:
             return length
-
-
-@part
-def hash_word(word: U64, chunks: int) -> np.uint64:
-    """Of a word of at least one chunk."""
-    code = word[0] * GOLDEN
-    for k in range(1, chunks):
-        code = (code ^ word[np.uint64(k)]) * PRIME
-    return np.uint64(code ^ code >> np.uint64(32))
-
-
-@part
-def look_up(word: U64, length: int, slots: U64, offsets: I32, forms: U64) -> np.uint64:
-    """The number of this form, 1 being the first, or 0; see `Tables` for the arrays.
-
-    A word of one chunk is looked for at its place and the next without a branch; few need a third.
-    """
-    mask = np.uint64(slots.shape[0] - 1)
-    if length <= 8:
-        place = hash_word(word, 1) & mask
-        after = (place + np.uint64(1)) & mask
-        here, behind = slots[place, 1], slots[after, 1]
-        first = np.uint64(slots[place, 0] == word[0]) & ~here
-        second = np.uint64(slots[after, 0] == word[0]) & ~behind
-        double = here * (first & np.uint64(1)) + behind * (second & np.uint64(1))
-        if (double | np.uint64(here == 0) | np.uint64(behind == 0)) != 0:
-            return np.uint64(double >> np.uint64(1))
-    chunks = (length + 7) >> 3
-    if chunks > word.shape[0]:
-        return np.uint64(0)
-    place = hash_word(word, chunks) & mask
-    while slots[place, 1] != 0:
-        number = slots[place, 1] >> np.uint64(1)
-        if slots[place, 0] == word[0]:
-            first = np.int64(offsets[number - np.uint64(1)])
-            if offsets[number] - first == chunks:
-                k = 1
-                while k < chunks and forms[first + k] == word[k]:
-                    k += 1
-                if k == chunks:
-                    return np.uint64(number)
-        place = (place + np.uint64(1)) & mask
-    return np.uint64(0)
-
-
-def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
-    """A folded form as chunks."""
-    return np.frombuffer(form.ljust(-(-len(form) // 8) * 8, b"\0"), "<u8").astype(np.uint64)

@@ -12,7 +12,7 @@ from contrastive_concepts.matching import kernel, pairs
 from contrastive_concepts.matching.buffers import caption_places
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.spacy_tagger import noun_lemmas
-from contrastive_concepts.matching.tables import I64, U8, Scratch
+from contrastive_concepts.matching.tables import I32, I64, U8, Scratch, Tables
 from contrastive_concepts.matching.tokens import LONGEST_KIND
 
 SAMPLE_ROWS = 1 << 16
@@ -70,6 +70,7 @@ class CooccurrenceCounter:
         # spaCy's lemmas are counted in place of captions; what is odd about these, another counter sees.
         self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
         self._captions = np.zeros(len(lexicon.concepts), np.int64)
+        self._cells = pairs.allot_cells(self._captions, 0)
         self._waiting = np.empty(max(CELLS_AT_ONCE, len(lexicon.concepts)), np.int32)
         self._start()
 
@@ -96,17 +97,16 @@ class CooccurrenceCounter:
     def matrix(self) -> sparse.csr_array:
         """X (T, T) int64, symmetric, canonical: X[i, j] captions mention both i and j, X[i, i] mention i."""
         self._settle()
-        total = len(self._captions)
-        mentioned = np.flatnonzero(self._captions)
-        lengths = (self._captions > 0).astype(np.int64)
-        pairs.row_lengths(self._cells, self._keys, lengths)
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        columns, counts, at = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64), indptr[:-1].copy()
-        columns[at[mentioned]], counts[at[mentioned]] = mentioned, self._captions[mentioned]
-        at[mentioned] += 1
-        pairs.write_rows(self._cells, self._keys, self._counts, at, columns, counts)
-        matrix = sparse.csr_array((counts, columns, indptr), shape=(total, total))
-        matrix.sort_indices()
+        i, j, counts = pairs.counted_pairs(self._cells, self._keys, self._counts)
+        frequencies = self._frequencies()
+        mentioned = np.flatnonzero(frequencies).astype(np.int32)
+        entries = np.concatenate([counts, counts, frequencies[mentioned]])
+        places = np.concatenate([i, j, mentioned]), np.concatenate([j, i, mentioned])
+        unordered = sparse.coo_array((entries, places), shape=2 * (len(frequencies),))
+        unordered.has_canonical_format = True  # no entry is there twice
+        # Transposing brings each row into order, and X is symmetric.
+        matrix = unordered.tocsr().tocsc().T
+        matrix.has_canonical_format = True
         return matrix if self._folded is None else self._folded + matrix
 
     @property
@@ -118,12 +118,19 @@ class CooccurrenceCounter:
         return replace(self._odd.statistics, matched=statistics.matched, mentions=statistics.mentions)
 
     def _start(self, cells: int = 0) -> None:
-        """Count from nothing, with cells for the concepts that were frequent so far."""
-        self._cells = pairs.allot_cells(self._captions, cells)
+        """Count from nothing, with cells for the concepts that were frequent so far; the kernel knows them by rank."""
+        self._cells = pairs.allot_cells(self._frequencies(), cells)
+        self._tables = _ranked(self.lexicon.tables, self._cells.ranked)
         self._captions = np.zeros(len(self.lexicon.concepts), np.int64)
         self._rows = 0
         self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._listed, self._size = np.empty(PAIRS_AT_ONCE, np.int64), 0
+
+    def _frequencies(self) -> I64:
+        """Captions that mention each concept since the start."""
+        frequencies = np.empty_like(self._captions)
+        frequencies[self._cells.ranked] = self._captions
+        return frequencies
 
     def _add(self, data: U8, starts: I64, stops: I64) -> None:
         if self._rows + len(starts) > self._limit:
@@ -142,7 +149,7 @@ class CooccurrenceCounter:
                 self.max_caption_bytes,
                 self.lexicon.mode == "phrase",
                 self.lexicon.tagged,
-                self.lexicon.tables,
+                self._tables,
                 self._scratch,
                 self._captions,
                 self._cells,
@@ -157,8 +164,7 @@ class CooccurrenceCounter:
 
     def _settle(self, wanted: int = 0) -> None:
         """Move the listed pairs into the sorted counts; afterwards there is room to list `wanted` pairs."""
-        listed = self._listed[: self._size]
-        listed.sort()
+        listed = pairs.sort_keys(self._listed[: self._size], len(self._captions) ** 2)
         counts = np.empty(len(listed), np.int64)
         distinct = pairs.run_lengths(listed, listed, counts)
         room = len(self._keys) + distinct
@@ -204,6 +210,16 @@ def mentions(
         indptr.append(ends + total)
         total += len(listed)
     return np.concatenate(indptr), np.concatenate(found)
+
+
+def _ranked(tables: Tables, ranked: I32) -> Tables:
+    """The tables with the ranks of concepts in the concepts' place; `ranked` (T,): the concept of each rank."""
+    ranks = np.full(len(ranked) + 1, -1, np.int32)
+    ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
+    words, anchored = tables.words.copy(), tables.anchored.copy()
+    for concepts in (words[:, 0], anchored[:, 0]):
+        concepts[:] = ranks[concepts]  # -1, no concept, is the last of the ranks: -1
+    return tables._replace(words=words, anchored=anchored)
 
 
 def _scratch(lexicon: Lexicon) -> Scratch:

@@ -1,5 +1,7 @@
 """From words to concepts: what a caption mentions, each concept once."""
 
+import numpy as np
+
 from contrastive_concepts.matching.reading import read_words
 from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
 from contrastive_concepts.matching.tagging import FIRST_OTHER, keep_nouns
@@ -21,40 +23,54 @@ def read_concepts(
 @part
 def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -> int:
     """Write the concepts of the words in scratch.sequence to scratch.concepts, each once; returns how many."""
-    sequence, concepts = scratch.sequence, scratch.concepts
+    sequence, concepts, words = scratch.sequence, scratch.concepts, tables.words
     scratch.clock[0] += 1
     now = scratch.clock[0]
     distinct = 0
     found = 0
     for position in range(length):
         word = sequence[position]
-        if word >= 0 and scratch.word_stamps[word] != now:
-            scratch.word_stamps[word] = now
-            concepts[found] = tables.single_concepts[word]
-            found += int(concepts[found] >= 0)
+        if word >= 0 and scratch.word_stamps[np.uint64(word)] != now:
+            scratch.word_stamps[np.uint64(word)] = now
+            about = words[np.uint64(word)]
+            concepts[np.uint64(found)] = about[0]
+            found += int(about[0] >= 0)
             if not phrase:
-                sequence[distinct] = word
-                distinct += int(tables.anchor_offsets[word + 1] > tables.anchor_offsets[word])
-    for position in range(length if phrase else distinct):
+                sequence[np.uint64(distinct)] = word
+                distinct += int(about[2] > about[1])
+    if phrase:
+        return find_phrases(length, found, now, tables, scratch)
+    for position in range(distinct):
+        about = words[np.uint64(sequence[np.uint64(position)])]
+        for anchor in range(about[1], about[2]):
+            # Seldom there, and written all the same: a branch would be foreseen wrongly where it is.
+            row = tables.anchored[np.uint64(anchor)]
+            present = scratch.word_stamps[np.uint64(row[1])] == now
+            for k in range(row[2], row[3]):
+                present &= scratch.word_stamps[np.uint64(tables.anchored_words[np.uint64(k)])] == now
+            concepts[np.uint64(found)] = row[0]
+            found += int(present)
+    return found
+
+
+@part
+def find_phrases(length: int, found: int, now: int, tables: Tables, scratch: Scratch) -> int:
+    """Add the concepts whose words stand next to each other to the `found` ones; returns how many they are then."""
+    sequence, concepts = scratch.sequence, scratch.concepts
+    for position in range(length):
         word = sequence[position]
         if word <= FIRST_OTHER:
             word = FIRST_OTHER - word
         if word < 0:
             continue
-        for anchor in range(tables.anchor_offsets[word], tables.anchor_offsets[word + 1]):
-            first, last = tables.anchored_offsets[anchor], tables.anchored_offsets[anchor + 1]
-            if phrase:
-                begin = position - tables.anchored_shift[anchor]
-                if begin < 0 or begin + last - first > length or sequence[begin + last - first - 1] < 0:
-                    continue
-                k = first
-                while k < last and stands_for(sequence[begin + k - first], tables.anchored_words[k]):
-                    k += 1
-            else:
-                k = first
-                while k < last and scratch.word_stamps[tables.anchored_words[k]] == now:
-                    k += 1
-            concept = tables.anchored_concepts[anchor]
+        for anchor in range(tables.words[word, 1], tables.words[word, 2]):
+            concept, shift, first, last = tables.anchored[anchor]
+            begin = position - shift
+            if begin < 0 or begin + last - first > length or sequence[begin + last - first - 1] < 0:
+                continue
+            k = first
+            while k < last and stands_for(sequence[begin + k - first], tables.anchored_words[k]):
+                k += 1
             if k == last and scratch.concept_stamps[concept] != now:
                 scratch.concept_stamps[concept] = now
                 concepts[found] = concept

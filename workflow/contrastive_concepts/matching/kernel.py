@@ -30,6 +30,7 @@ def count_captions(
 ) -> tuple[int, int, int]:
     """Count the concepts (`captions` (T,)) of a batch from `row` on, and their pairs; a start of -1 is a null.
 
+    The concepts of `tables` are ranks, as in `cells`.
     `waiting` (T or more,) is room for cells. `pairs` lists from `size` on the pairs that have none. Returns the row
     before which it might have run full, how many pairs it holds then, and how many the next caption may have. Adds
     cells, captions and statistics in place.

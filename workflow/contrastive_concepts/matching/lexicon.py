@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching.chunks import chunks_of, hash_word
+from contrastive_concepts.matching.forms import chunks_of, entry, form_arrays
 from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
 from contrastive_concepts.matching.tables import Tables
 from contrastive_concepts.matching.tokens import LONGEST_KIND, form_kind
@@ -22,7 +22,7 @@ from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 from contrastive_concepts.vocabulary.words import code_points
 
 Mode = Literal["bag", "phrase"]
-LAYOUT = 3
+LAYOUT = 4
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Lexicon:
             for form in ([word] if tagger == "spacy" else surface_forms(word))
         }
         forms |= {form: -1 for form in rows if form not in forms}
-        arrays = _form_arrays(forms, rows, model["kind_rows"])
+        entries = [entry(word, rows.get(form) or 0) for form, word in forms.items()]
+        arrays = form_arrays([form.encode() for form in forms], entries)
         arrays |= model | _concept_arrays(coded, len(word_ids), mode) | _folding_arrays()
         return cls(tuple(concepts), mode, nouns, tagger, model_sha256() if by_table else "", arrays)
 
@@ -109,12 +110,12 @@ class Lexicon:
     @property
     def words(self) -> int:
         """Number of distinct lemmas."""
-        return len(self.arrays["single_concepts"])
+        return len(self.arrays["words"])
 
     @property
     def longest_form(self) -> int:
         """Chunks of the longest surface form."""
-        return int(np.diff(self.arrays["form_offsets"]).max(initial=0))
+        return int(np.diff(self.arrays["long_offsets"]).max(initial=1))
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file without pickled objects."""
@@ -153,55 +154,30 @@ def kind_of(form: str) -> int:
     return form_kind(chunks_of(folded[:LONGEST_KIND]), len(folded))
 
 
-def _form_arrays(
-    word_of: dict[str, int], rows: dict[str, int], kind_rows: npt.NDArray[np.int32]
-) -> dict[str, npt.NDArray[Any]]:
-    forms = [chunks_of(form.encode()) for form in word_of]
-    return {
-        "slots": place_forms(forms, max(64, 1 << (5 * len(forms)).bit_length())),
-        "form_offsets": _offsets(map(len, forms)),
-        "form_chunks": np.concatenate([np.empty(0, np.uint64), *forms]),
-        "form_words": np.array([-1, *word_of.values()], np.int32),
-        "form_rows": np.array(
-            [0, *(rows[form] if form in rows else kind_rows[kind_of(form)] for form in word_of)] if rows else [],
-            np.int32,
-        ),
-    }
-
-
-def place_forms(forms: Sequence[npt.NDArray[np.uint64]], capacity: int) -> npt.NDArray[np.uint64]:
-    """The kernel's hash table over forms given as chunks; `capacity` is a power of two above their number."""
-    slots = np.zeros((capacity, 2), np.uint64)
-    for number, chunks in enumerate(forms, 1):
-        place = int(hash_word(chunks, len(chunks))) % capacity
-        while slots[place, 1]:
-            place = (place + 1) % capacity
-        slots[place] = chunks[0], 2 * number + (len(chunks) > 1)
-    return slots
-
-
 def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int, mode: Mode) -> dict[str, npt.NDArray[Any]]:
-    """Each concept of several words hangs on the one of them that fewest concepts share.
-
-    In a bag that word, which is there where the concept is tried, is checked last.
-    """
-    single = np.full(words, -1, np.int32)
+    """Each concept of several words hangs on the one of them that fewest concepts share."""
+    about = np.zeros((words, 4), np.int32)
+    about[:, 0] = -1
     shared = np.bincount([word for key in keys for word in set(key)], minlength=words)
     anchored: list[list[tuple[int, int, tuple[int, ...]]]] = [[] for _ in range(words)]
     for concept, key in enumerate(keys):
-        if len(key) == 1 and single[key[0]] < 0:
-            single[key[0]] = concept
+        if len(key) == 1 and about[key[0], 0] < 0:
+            about[key[0], 0] = concept
+            continue
+        shift = min(range(len(key)), key=lambda place, key=key: shared[key[place]])  # type: ignore[misc]
+        if mode == "phrase":
+            anchored[key[shift]].append((concept, shift, key))
         else:
-            shift = min(range(len(key)), key=lambda place, key=key: shared[key[place]])  # type: ignore[misc]
-            checked = key if mode == "phrase" else (*key[:shift], *key[shift + 1 :], key[shift])
-            anchored[key[shift]].append((concept, shift, checked))
+            other, *more = (*key[:shift], *key[shift + 1 :]) or key
+            anchored[key[shift]].append((concept, other, tuple(more)))
+    ends = _offsets(map(len, anchored))
+    about[:, 1], about[:, 2] = ends[:-1], ends[1:]
     flat = [entry for entries in anchored for entry in entries]
+    ends = _offsets(len(checked) for _, _, checked in flat)
+    rows = [(concept, place, *span) for (concept, place, _), span in zip(flat, pairwise(ends), strict=True)]
     return {
-        "single_concepts": single,
-        "anchor_offsets": _offsets(map(len, anchored)),
-        "anchored_concepts": np.array([concept for concept, _, _ in flat], np.int32),
-        "anchored_shift": np.array([shift for _, shift, _ in flat], np.int32),
-        "anchored_offsets": _offsets(len(checked) for _, _, checked in flat),
+        "words": about,
+        "anchored": np.array(rows, np.int32).reshape(-1, 4),
         "anchored_words": np.array([word for _, _, checked in flat for word in checked], np.int32),
     }
 

@@ -7,7 +7,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from contrastive_concepts.matching.chunks import eight_bytes, folded, look_up, trailing_zeros
+from contrastive_concepts.matching.chunks import eight_bytes, folded, leading_zeros, trailing_zeros
+from contrastive_concepts.matching.forms import look_up, word_of
 from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
 from contrastive_concepts.matching.tokens import note_token
 
@@ -41,16 +42,6 @@ def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
         return context.make_tuple(builder, signature.return_type, masks)
 
     return types.UniTuple(types.uint64, 2)(data, types.int64), generate  # type: ignore[no-untyped-call]
-
-
-@intrinsic
-def leading_zeros(typing_context: Any, number: Any) -> Any:
-    """Number of zero bits above the highest set one, 64 of zero."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), generate
 
 
 @part
@@ -90,8 +81,8 @@ def read_plain_words(
             for first in range(8, length, 8):
                 chunk = eight_bytes(data, begin + first)
                 word[np.uint64(first >> 3)] = folded(chunk, min(length - first, 8))
-            form = look_up(word, length, tables.slots, tables.form_offsets, tables.form_chunks)
-            sequence[np.uint64(count)] = tables.form_words[form]
+            form = look_up(word, length, tables)
+            sequence[np.uint64(count)] = word_of(form)
             if tagged:
                 tokens += 1
                 note_token(tokens, count, form, length, data, begin, stop, tables, scratch)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from contrastive_concepts.matching.chunks import append, look_up, read_plain_word
+from contrastive_concepts.matching.chunks import append, read_plain_word
+from contrastive_concepts.matching.forms import look_up, word_of
 from contrastive_concepts.matching.plain import read_plain_words
 from contrastive_concepts.matching.tables import U8, U64, Scratch, Tables, part
 from contrastive_concepts.matching.tokens import note_token
@@ -120,8 +121,8 @@ def read_words(
                 sequence[count] = PHRASE_BREAK
                 count += 1
                 broken = False
-            form = look_up(word, length, tables.slots, tables.form_offsets, tables.form_chunks)
-            sequence[np.uint64(count)] = tables.form_words[form]
+            form = look_up(word, length, tables)
+            sequence[np.uint64(count)] = word_of(form)
             if tagged:
                 tokens += 1
                 note_token(tokens, count, form, length, data, begin, stop, tables, scratch)

@@ -12,6 +12,7 @@ from contrastive_concepts.provenance import content_sha256
 
 I8 = npt.NDArray[np.int8]
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
 I32 = npt.NDArray[np.int32]
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
@@ -23,16 +24,17 @@ _SOURCES = content_sha256(sorted(Path(__file__).parent.glob("*.py")))
 
 
 class Tables(NamedTuple):
-    """The lexicon as the compiled loops read it. F forms, W words, A anchored concepts, R rows and C classes of forms.
+    """The lexicon as the compiled loops read it: W words, A anchored concepts, L long forms, C classes of R rows.
 
     character_class (0x110000,): see `CharacterClass`. folding_offsets (0x110001,) into folding: UTF-8 of each folding.
-    slots (a power of two, 2): a form's first chunk, and twice its number, from 1 on, plus 1 if it has more; or zeros.
-    form_offsets (F + 1,) into form_chunks: folded UTF-8 of each form. form_words (F + 1,): the word of which a numbered
-    form is one, or -1, as of number 0, which stands for what is no form.
-    single_concepts (W,): the concept that is this word alone, or -1.
-    anchor_offsets (W + 1,) into anchored_concepts, anchored_shift: concepts that are checked where this word occurs,
-    and the word's place in them. anchored_offsets (A + 1,) into anchored_words: all words of each.
-    form_rows (F + 1,), row_classes (R,), row_weights (R, 5 + 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4),
+    slots (a power of two, 2), displacements (another): the form table, see `forms`: a form's key and its entry, or
+    twice the number of a form of more than eight bytes, plus 1. long_offsets (L + 1,) into long_chunks: folded UTF-8
+    of each of these; long_entries (L,).
+    words (W, 4): the concept that is this word alone, or -1; the first of the anchored concepts, which are checked
+    where this word occurs, and the one behind their last; 0.
+    anchored (A, 4): such a concept; of a phrase, the word's place in it and its first and last in anchored_words, all
+    its words; in a bag, one other word of it (or the word itself), and the first and last of the remaining ones.
+    row_classes (R,), row_weights (R, 5 + 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4),
     kind_rows (kinds,): the noun model, see `noun_model`; all empty where every form counts.
     """
 
@@ -40,16 +42,13 @@ class Tables(NamedTuple):
     folding_offsets: I32
     folding: U8
     slots: U64
-    form_offsets: I32
-    form_chunks: U64
-    form_words: I32
-    single_concepts: I32
-    anchor_offsets: I32
-    anchored_concepts: I32
-    anchored_shift: I32
-    anchored_offsets: I32
+    displacements: U16
+    long_offsets: I32
+    long_chunks: U64
+    long_entries: U64
+    words: I32
+    anchored: I32
     anchored_words: I32
-    form_rows: I32
     row_classes: U8
     row_weights: I8
     triple_weights: I8

@@ -3,6 +3,7 @@
 import numpy as np
 
 from contrastive_concepts.matching.chunks import byte_of
+from contrastive_concepts.matching.forms import row_of
 from contrastive_concepts.matching.tables import U8, U64, Scratch, Tables, part
 
 LONGEST_KIND = 64
@@ -20,8 +21,13 @@ def note_token(
     tables: Tables,
     scratch: Scratch,
 ) -> None:
-    """Write the model's row and the letter case of the word in scratch.word, and that this entry is this token."""
-    row = tables.form_rows[form] if form else tables.kind_rows[form_kind(scratch.word, length)]
+    """Write the model's row and the letter case of the word in scratch.word, and that this entry is this token.
+
+    `form` is what `look_up` says of the word.
+    """
+    row = row_of(form)
+    if row == 0:
+        row = int(tables.kind_rows[form_kind(scratch.word, length)])
     scratch.rows[token] = row
     scratch.cases[token] = letter_case(data, begin, stop)
     scratch.tokens[entry] = token

@@ -1,0 +1,158 @@
+"""Surface forms in a perfect hash table: a word has one place where it may stand, and that is looked at once.
+
+A form of at most eight bytes is its own key, a longer one has a code of all its chunks for a key, and is compared to
+the end. A key's bucket has a displacement, chosen when the table is made so that no two keys share a place ("hash and
+displace"): the table can be nearly full, stays small, and a word that is no form costs no second look.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contrastive_concepts.matching.chunks import leading_zeros
+from contrastive_concepts.matching.tables import U16, U64, Tables, jit, part
+
+GOLDEN, PRIME, MIXER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3), np.uint64(0xC2B2AE3D27D4EB4F)
+LONG, ONE, WORD_BITS = np.uint64(1), np.uint64(1), np.uint64(0x7FFFFFFF)
+DISPLACEMENTS = 1 << 16
+
+
+@part
+def key_of(word: U64, chunks: int) -> np.uint64:
+    """What stands for a word of so many chunks in the table."""
+    if chunks == 1:
+        return np.uint64(word[0])
+    code = word[0] * GOLDEN
+    for k in range(1, chunks):
+        code = (code ^ word[np.uint64(k)]) * PRIME
+    return np.uint64(code ^ code >> np.uint64(32))
+
+
+@part
+def mixed(key: np.uint64) -> np.uint64:
+    """A key whose uppermost bits depend on all of it, and its lower half too."""
+    product = key * GOLDEN
+    return np.uint64(product ^ product >> np.uint64(32))
+
+
+@part
+def bucket_of(mix: np.uint64, buckets: int) -> np.uint64:
+    """Which of the displacements, a power of two of them, is that of a mixed key: its uppermost bits."""
+    return np.uint64(mix >> np.uint64(leading_zeros(np.uint64(buckets)) + 1))  # type: ignore[call-arg]
+
+
+@part
+def place_of(mix: np.uint64, displacement: np.uint64, places: int) -> np.uint64:
+    """Where in a table of so many places, a power of two up to 2^32, a mixed key stands under this displacement."""
+    return np.uint64((mix ^ displacement) * MIXER >> np.uint64(32) & np.uint64(places - 1))
+
+
+@part
+def look_up(word: U64, length: int, tables: Tables) -> np.uint64:
+    """The entry of this form (see `entry`), or 0."""
+    chunks = (length + 7) >> 3
+    if chunks > word.shape[0]:
+        return np.uint64(0)
+    slots = tables.slots
+    key = key_of(word, chunks)
+    mix = mixed(key)
+    displacement = tables.displacements[bucket_of(mix, tables.displacements.shape[0])]
+    place = place_of(mix, np.uint64(displacement), slots.shape[0])
+    found = slots[place, 1] * np.uint64(slots[place, 0] == key)
+    if length <= 8:
+        return np.uint64(found * (ONE - (found & LONG)))
+    if found & LONG == 0:
+        return np.uint64(0)
+    number = found >> ONE
+    first = np.int64(tables.long_offsets[number])
+    if np.int64(tables.long_offsets[number + ONE]) - first != chunks:
+        return np.uint64(0)
+    for k in range(chunks):
+        if tables.long_chunks[first + k] != word[np.uint64(k)]:
+            return np.uint64(0)
+    return np.uint64(tables.long_entries[number])
+
+
+@part
+def word_of(entry: np.uint64) -> int:
+    """The word of the vocabulary that an entry is a form of, or -1."""
+    return int(np.int64((entry >> ONE) & WORD_BITS) - 1)
+
+
+@part
+def row_of(entry: np.uint64) -> int:
+    """The noun model's row of a form, 0 where there is none."""
+    return int(np.int64(entry >> np.uint64(32)))
+
+
+def entry(word: int, row: int) -> int:
+    """What the table says of a form: its word, -1 for none, and its row in the noun model; the lowest bit is 0."""
+    return (word + 1) << 1 | row << 32
+
+
+def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
+    """A folded form as chunks."""
+    return np.frombuffer(form.ljust(-(-len(form) // 8) * 8, b"\0"), "<u8").astype(np.uint64)
+
+
+def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of `Tables` in which distinct folded forms are found."""
+    chunked = [chunks_of(form) for form in forms]
+    keys = np.array([key_of(chunks, len(chunks)) for chunks in chunked], np.uint64)
+    long = [number for number, chunks in enumerate(chunked) if len(chunks) > 1]
+    packed = np.array(entries, np.uint64)
+    values = packed.copy()
+    values[long] = (np.arange(len(long), dtype=np.uint64) << ONE) | LONG
+    places = 1 << max(6, (len(forms) * 5 // 4).bit_length())
+    while (placed := _place(keys, values, places)) is None:
+        places *= 2
+    displacements, slots = placed
+    return {
+        "slots": slots,
+        "displacements": displacements,
+        "long_offsets": np.cumsum([0, *(len(chunked[number]) for number in long)]).astype(np.int32),
+        "long_chunks": np.concatenate([np.empty(0, np.uint64), *(chunked[number] for number in long)]),
+        "long_entries": packed[long],
+    }
+
+
+def _place(keys: U64, values: U64, places: int) -> tuple[U16, U64] | None:
+    """Displacements and slots in which every key has a place of its own, if there are any."""
+    displacements, slots = np.zeros(places // 4, np.uint16), np.zeros((places, 2), np.uint64)
+    buckets = np.array([bucket_of(np.uint64(mixed(key)), len(displacements)) for key in keys], np.int64)
+    # The fullest buckets first, while there is room.
+    order = np.lexsort((buckets, -np.bincount(buckets, minlength=len(displacements))[buckets]))
+    fits = _displace(keys[order], values[order], buckets[order], displacements, slots)
+    return (displacements, slots) if fits else None
+
+
+@jit
+def _displace(keys: U64, values: U64, buckets: npt.NDArray[np.int64], displacements: U16, slots: U64) -> bool:
+    """The keys of a bucket follow each other. An empty slot has a value of 0; no form's is."""
+    first = 0
+    while first < keys.shape[0]:
+        last = first
+        while last < keys.shape[0] and buckets[last] == buckets[first]:
+            last += 1
+        displacement = 0
+        while True:
+            placed = first
+            while placed < last:
+                place = place_of(mixed(keys[placed]), np.uint64(displacement), slots.shape[0])
+                if slots[place, 1] != 0:
+                    break
+                slots[place, 0] = keys[placed]
+                slots[place, 1] = values[placed]
+                placed += 1
+            if placed == last:
+                break
+            for k in range(first, placed):
+                slots[place_of(mixed(keys[k]), np.uint64(displacement), slots.shape[0]), 1] = 0
+            displacement += 1
+            if displacement == DISPLACEMENTS:
+                return False
+        displacements[buckets[first]] = displacement
+        first = last
+    return True

@@ -22,7 +22,7 @@ if CORPUS.source == "release":
 
     rule release:
         input:
-            data_path(SETTINGS, CORPUS.release),
+            data_file(CORPUS.release),
         output:
             f"{RESULTS}/captions/index/concepts.parquet",
         log:
@@ -107,7 +107,8 @@ else:
 
     rule duplicates:
         input:
-            RECORDS,
+            records=RECORDS,
+            shards=GENERATED,
         output:
             f"{RESULTS}/captions/duplicates.parquet",
         log:

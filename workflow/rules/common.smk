@@ -6,6 +6,8 @@ LIBRARY = str(Path(str(workflow.current_basedir)).parent)
 sys.path.insert(0, LIBRARY)
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import flag
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
 
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
 from contrastive_concepts.captions.files import is_url
@@ -13,6 +15,7 @@ from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.benchmark import SweepPoint
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.visibility import gpus_of
+from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.inputs import check_benchmark, class_list
 from contrastive_concepts.provenance import (
@@ -24,6 +27,8 @@ from contrastive_concepts.provenance import (
 hand_on_to_jobs(LIBRARY)
 
 RESOURCES = Path(LIBRARY).parent / "resources"
+# With a default storage the files of a run lie in a bucket, not here.
+STORED = workflow.storage_settings.default_storage_provider is not None
 PROMPTS = RESOURCES / "prompts"
 
 try:
@@ -44,6 +49,10 @@ INDEXED = CORPUS.source in ("concept_index", "release")
 STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
+# Shards that a rule writes, and that a storage may have put elsewhere when they are read.
+GENERATED = (
+    [shard.path for shard in SHARDS.values()] if CORPUS.source == "toyworld" else []
+)
 BENCHMARK = SETTINGS.benchmark
 CELLS = list(BENCHMARK.cells())
 SWEEP = list(BENCHMARK.sweep_points())
@@ -76,6 +85,8 @@ SUMMARY = [
     *([f"{RESULTS}/benchmark/set_sizes.csv"] if CELLS else []),
 ]
 GPU = int(BENCHMARK.device.startswith("cuda"))
+# An output that its job replaces itself, and that stays until then; a storage keeps no old copy here to go back to.
+KEPT = (lambda files: files) if STORED else update
 KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 
 
@@ -93,28 +104,54 @@ def growing(megabytes):
     return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
 
 
+def gpus(number):
+    """GPUs to ask for; none is named where none is needed, as the executor for Kubernetes acts on a mere name."""
+    return {"gpu": number} if number else {}
+
+
+def in_place(files):
+    """Input that is read where it lies: not looked for in a storage, nor a reason to stay here, which local() is."""
+    return flag(files, PATH_MODIFIER_FLAG)
+
+
+def data_file(path):
+    """A file or folder of input data."""
+    return in_place(data_path(SETTINGS, path))
+
+
+def dictionary_files(folder):
+    """All files of a published dictionary."""
+    return [f"{folder}/{name}" for name in DICTIONARY_FILES]
+
+
 def shard_file(wildcards):
     """The shard itself where it is a local file; a remote one is read by its address."""
     shard = SHARDS[wildcards.shard]
-    return [shard.path] if shard.is_local else []
+    if not shard.is_local:
+        return []
+    return [shard.path if GENERATED else in_place(shard.path)]
 
 
 def index_inputs(wildcards):
     """The concept index: a JSON (unless behind a URL), or the map of the unigram pickles, those, and the concepts."""
     index = data_path(SETTINGS, CORPUS.index)
     if not CORPUS.is_unigram_map:
-        return {} if is_url(index) else {"index": index}
-    names = data_path(SETTINGS, SETTINGS.vocabulary.path)
-    return {"index": index, "shards": unigram_shards(index), "names": names}
+        return {} if is_url(index) else {"index": in_place(index)}
+    names = data_file(SETTINGS.vocabulary.path)
+    return {
+        "index": in_place(index),
+        "shards": in_place(unigram_shards(index)),
+        "names": names,
+    }
 
 
 def vocabulary_input(wildcards):
     """What the concept list is made from: a file, the captions, or the concept index."""
     source = SETTINGS.vocabulary.source
     if source == "given":
-        return {"names": data_path(SETTINGS, SETTINGS.vocabulary.path)}
+        return {"names": data_file(SETTINGS.vocabulary.path)}
     if source == "mined":
-        return {"records": RECORDS}
+        return {"records": RECORDS, "shards": GENERATED}
     return {"index": f"{RESULTS}/captions/index/concepts.parquet"}
 
 
@@ -124,15 +161,15 @@ def dataset_files(wildcards):
     if settings.kind == "toyworld":
         return {"root": f"{RESULTS}/toyworld/images/{wildcards.dataset}"}
     return {
-        "root": data_path(SETTINGS, settings.root),
-        "classes": class_list(SETTINGS, settings, RESOURCES / "classes"),
+        "root": data_file(settings.root),
+        "classes": in_place(class_list(SETTINGS, settings, RESOURCES / "classes")),
     }
 
 
 def checkpoint_file(wildcards):
     """The official file of trained heads, where the method has any."""
     heads = BENCHMARK.segmenters[wildcards.segmenter].checkpoint
-    return [] if heads is None else data_path(SETTINGS, heads)
+    return [] if heads is None else data_file(heads)
 
 
 def segmenter_settings(wildcards):
@@ -152,17 +189,17 @@ def set_inputs(wildcards):
         return {
             "like": f"{RESULTS}/benchmark/sets/{wildcards.dataset}/{settings.like}.json",
             "words": (
-                f"{data_path(SETTINGS, folder)}/concepts.parquet"
+                data_file(f"{folder}/concepts.parquet")
                 if folder
                 else f"{RESULTS}/vocabulary/concepts.parquet"
             ),
         }
     if settings.kind == "cc_text":
-        return {"text": data_path(SETTINGS, settings.files[wildcards.dataset])}
+        return {"text": data_file(settings.files[wildcards.dataset])}
     if settings.kind != "dictionary":
         return {}
     if settings.folder is not None:
-        return {"manifest": f"{data_path(SETTINGS, settings.folder)}/manifest.json"}
+        return {"manifest": data_file(f"{settings.folder}/manifest.json")}
     return {
         "queries": f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet",
         **stage_tables(settings.remove_parts),
@@ -231,9 +268,9 @@ CC_L = f"{RESULTS}/cc_l/{{classes}}"
 
 
 def written_dictionaries(wildcards):
-    """The manifest of each class list's CC^L."""
+    """The files of each class list's CC^L."""
     if not CLASS_LISTS:
         raise WorkflowError(
             "config: writing.class_lists: found none, expected the class lists to write CC^L for"
         )
-    return expand(f"{CC_L}/dictionary/manifest.json", classes=CLASS_LISTS)
+    return expand(dictionary_files(f"{CC_L}/dictionary"), classes=CLASS_LISTS)

@@ -10,7 +10,7 @@ rule dictionary:
         statistics=STATISTICS,
     output:
         # The folder is replaced in one step by the job itself; the old one must stay until then.
-        update(f"{RESULTS}/dictionary/manifest.json"),
+        KEPT(dictionary_files(f"{RESULTS}/dictionary")),
     log:
         f"{RESULTS}/logs/dictionary.log",
     benchmark:

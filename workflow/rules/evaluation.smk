@@ -1,6 +1,6 @@
 rule query_concepts:
     input:
-        dictionary=f"{RESULTS}/dictionary/manifest.json",
+        dictionary=dictionary_files(f"{RESULTS}/dictionary"),
         dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
     output:
         f"{RESULTS}/benchmark/queries/{{dataset}}.parquet",
@@ -65,9 +65,9 @@ rule cell:
     conda:
         "../../envs/segmenters.yaml"
     resources:
+        **gpus(GPU),
         mem_mb=growing(8000),
         runtime=480,
-        gpu=GPU,
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
@@ -176,7 +176,7 @@ rule tables:
         differences=f"{RESULTS}/benchmark/differences.parquet",
         classes=f"{RESULTS}/benchmark/classes.parquet",
         taken=f"{RESULTS}/benchmark/taken.parquet",
-        published=RESOURCES / "paper_tables.json",
+        published=local(str(RESOURCES / "paper_tables.json")),
     output:
         tables=report(
             directory(f"{RESULTS}/benchmark/tables"),

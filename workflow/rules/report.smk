@@ -42,9 +42,9 @@ rule picture:
     conda:
         "../../envs/segmenters.yaml"
     resources:
+        **gpus(GPU),
         mem_mb=growing(6000),
         runtime=60,
-        gpu=GPU,
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,

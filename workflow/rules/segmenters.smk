@@ -55,9 +55,9 @@ rule features:
     conda:
         "../../envs/segmenters.yaml"
     resources:
+        **gpus(GPU),
         mem_mb=growing(6000),
         runtime=240,
-        gpu=GPU,
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
@@ -87,7 +87,7 @@ rule text_embeddings:
         ),
     output:
         # What is known already is not embedded again.
-        update(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
+        KEPT(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
     log:
         f"{RESULTS}/logs/text_embeddings/{{segmenter}}/{{backbone}}.log",
     benchmark:
@@ -95,9 +95,9 @@ rule text_embeddings:
     conda:
         "../../envs/segmenters.yaml"
     resources:
+        **gpus(GPU),
         mem_mb=growing(6000),
         runtime=120,
-        gpu=GPU,
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,

@@ -1,6 +1,6 @@
 rule funnel:
     input:
-        f"{RESULTS}/dictionary/manifest.json",
+        dictionary_files(f"{RESULTS}/dictionary"),
     output:
         funnel=report(
             f"{RESULTS}/figures/funnel.png",

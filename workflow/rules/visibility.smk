@@ -1,11 +1,12 @@
 VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
+CALIBRATION = getattr(SETTINGS.visibility, "calibration", None)
 
 
 rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
         # The likelihood judge's numbers for another model.
-        calibration=getattr(SETTINGS.visibility, "calibration", None) or [],
+        calibration=in_place(CALIBRATION) if CALIBRATION else [],
     output:
         # A mined vocabulary changes with the captions, so its verdicts must be free to follow.
         VERDICTS if MINED else protected(VERDICTS),
@@ -18,9 +19,9 @@ rule visibility:
         "../../envs/judge.yaml"
     threads: 2
     resources:
+        **gpus(gpus_of(SETTINGS.visibility)),
         mem_mb=growing(4000),
         runtime=720,
-        gpu=gpus_of(SETTINGS.visibility),
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
@@ -39,9 +40,7 @@ rule visibility:
 rule audit:
     input:
         verdicts=VERDICTS,
-        ratings=(
-            data_path(SETTINGS, SETTINGS.audit.path) if SETTINGS.audit.path else []
-        ),
+        ratings=data_file(SETTINGS.audit.path) if SETTINGS.audit.path else [],
     output:
         markdown=f"{RESULTS}/visibility/audit.md",
         html=report(

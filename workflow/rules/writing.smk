@@ -7,7 +7,7 @@ wildcard_constraints:
 
 rule write_cc_l:
     input:
-        lambda wildcards: data_path(SETTINGS, CLASS_LISTS[wildcards.classes]),
+        lambda wildcards: data_file(CLASS_LISTS[wildcards.classes]),
     output:
         lists=f"{CC_L}/lists.parquet",
         text=f"{CC_L}/cc_llm.txt",
@@ -20,9 +20,9 @@ rule write_cc_l:
         "../../envs/judge.yaml"
     threads: 2
     resources:
+        **gpus(gpus_of(SETTINGS.visibility)),
         mem_mb=growing(4000),
         runtime=720,
-        gpu=gpus_of(SETTINGS.visibility),
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
@@ -38,7 +38,7 @@ rule cc_l_dictionary:
     input:
         f"{CC_L}/lists.parquet",
     output:
-        update(f"{CC_L}/dictionary/manifest.json"),
+        KEPT(dictionary_files(f"{CC_L}/dictionary")),
     log:
         f"{RESULTS}/logs/cc_l_dictionary/{{classes}}.log",
     benchmark:
@@ -69,9 +69,9 @@ rule write_parts:
         "../../envs/judge.yaml"
     threads: 2
     resources:
+        **gpus(gpus_of(SETTINGS.visibility)),
         mem_mb=growing(4000),
         runtime=1440,
-        gpu=gpus_of(SETTINGS.visibility),
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),

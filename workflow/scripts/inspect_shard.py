@@ -7,7 +7,9 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.captions.shards import Shard
 
     asked = snakemake.params
-    shard = Shard(snakemake.wildcards.shard, asked.path)
+    # A storage puts its copy elsewhere; the record names the shard as the config does.
+    shard = Shard(snakemake.wildcards.shard, *(snakemake.input or [asked.path]))
     record = inspect_shard(shard, asked.layout, asked.column, asked.on_bad_shard, asked.checksum)
+    record = record.model_copy(update={"path": asked.path})
     print(record.skipped or f"{record.rows} captions in {record.path}")
     Path(snakemake.output[0]).write_text(record.model_dump_json(indent=2) + "\n")

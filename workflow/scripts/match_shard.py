@@ -7,12 +7,12 @@ with job_log(snakemake.log[0]):
     import numpy as np
     import polars as pl
 
-    from contrastive_concepts.captions.manifest import ShardRecord
+    from contrastive_concepts.captions.manifest import read_records
     from contrastive_concepts.cooccurrence.matrix import save_matrix
     from contrastive_concepts.cooccurrence.shard import count_shard
     from contrastive_concepts.matching.lexicon import Lexicon
 
-    record = ShardRecord.read(snakemake.input.record)
+    [record] = read_records([snakemake.input.record], snakemake.input.shard)
     duplicates = np.empty(0, np.int64)
     if snakemake.input.duplicates:
         rows = pl.scan_parquet(snakemake.input.duplicates).filter(pl.col("shard") == record.shard)

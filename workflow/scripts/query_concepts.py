@@ -9,7 +9,7 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.evaluation.description import DatasetDescription
 
     description = DatasetDescription.model_validate_json(Path(snakemake.input.dataset).read_bytes())
-    dictionary = ContrastiveConcepts.load(Path(snakemake.input.dictionary).parent, background=False)
+    dictionary = ContrastiveConcepts.load(Path(snakemake.input.dictionary[0]).parent, background=False)
     matches = dictionary.lookup(description.query_names)
     fields = ("query", "concept", "similarity", "far", "contrastive_concepts")
     table = pl.DataFrame({name: [getattr(match, name) for match in matches] for name in fields})

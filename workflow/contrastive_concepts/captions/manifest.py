@@ -89,6 +89,19 @@ def check_unchanged(record: ShardRecord) -> None:
         )
 
 
+def found_at(record: ShardRecord, path: str) -> ShardRecord:
+    """The record of a shard that lies elsewhere in this job, as a storage's copy does: such a copy has its own time."""
+    if path == record.path:
+        return record
+    return record.model_copy(update={"path": path, "modified": size_and_version(path)[1]})
+
+
+def read_records(paths: Sequence[str], shards: Sequence[str]) -> list[ShardRecord]:
+    """The records of the shards, each where it lies now; no `shards`: where it lay."""
+    records = [ShardRecord.read(path) for path in paths]
+    return [found_at(*placed) for placed in zip(records, shards, strict=True)] if shards else records
+
+
 def manifest(records: Sequence[ShardRecord]) -> pl.DataFrame:
     """The corpus's manifest, a row a shard. Raises UserError where no shard is readable."""
     if all(record.skipped for record in records):

@@ -10,6 +10,15 @@ from contrastive_concepts.errors import UserError
 
 FORMAT = 1
 NAME = "manifest.json"
+# The manifest last: where files are stored one by one, it says that the others are there.
+DICTIONARY_FILES = (
+    "concepts.parquet",
+    "contrastive_concepts.parquet",
+    "rejected.parquet",
+    "concepts.faiss",
+    "dictionary.json",
+    NAME,
+)
 
 
 class EncoderDescription(BaseModel):

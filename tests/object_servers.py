@@ -1,5 +1,6 @@
 """Servers on loopback that hold a corpus, and count the bytes that are asked of them: S3 (moto) and HTTP with ranges."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -56,3 +57,14 @@ def serving(application: Any) -> Iterator[tuple[str, Counted]]:
     finally:
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def s3_server() -> Iterator[tuple[dict[str, str], Counted]]:
+    """An S3 server: the environment in which it is S3 for boto3 and fsspec, and its count."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with serving(DomainDispatcherApplication(create_backend_app)) as (address, counted):
+        keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+        yield {"AWS_ENDPOINT_URL": address, **keys}, counted

@@ -1,7 +1,6 @@
 """Corpora behind S3 and HTTP: real servers on loopback, the same counts as from local files, the caption column only."""
 
 import contextlib
-import logging
 import os
 import random
 import socket
@@ -23,7 +22,7 @@ from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.lexicon import Lexicon
 
-from .object_servers import Counted, Files, serving
+from .object_servers import Counted, Files, s3_server, serving
 from .project import Project
 
 WORDS = ["boat", "water", "sky", "dock", "dog", "grass", "a", "the", "on"]
@@ -69,16 +68,8 @@ def over_http(corpus: Path) -> Iterator[Remote]:
 
 @pytest.fixture
 def over_s3(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    from moto.server import DomainDispatcherApplication, create_backend_app
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with serving(DomainDispatcherApplication(create_backend_app)) as (address, counted):
-        for name, value in {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ACCESS_KEY_ID": "somebody",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
+    with s3_server() as (environment, counted):
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
         bucket = fsspec.filesystem("s3", skip_instance_cache=True)
         with contextlib.suppress(FileExistsError):

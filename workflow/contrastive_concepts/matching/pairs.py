@@ -45,6 +45,33 @@ def allot_cells(frequencies: I64, cells: int) -> Cells:
     return Cells(ranked, rows, np.zeros(int(widths.sum()), np.uint32))
 
 
+@jit
+def count_lists(
+    ends: I64, row: int, listed: I32, captions: I64, cells: Cells, waiting: I32, pairs: I64, size: int
+) -> tuple[int, int, int]:
+    """Count the ranks that each caption from `row` on lists, in `captions` (T,), and their pairs in `cells`.
+
+    `ends` (rows,) and `listed` as `kernel.list_concepts` writes them. `waiting` (T or more,) is room for cells. `pairs`
+    holds from `size` on those that have no cell. Returns the row before which it might have run full, how many pairs
+    it holds then, and how many the next caption may have.
+    """
+    first = ends[row - 1] if row else np.int64(0)
+    filled = 0
+    for now in range(row, ends.shape[0]):
+        found = ends[now] - first
+        most = found * (found - 1) // 2
+        if size + most > pairs.shape[0]:
+            settle_cells(cells, waiting, filled)
+            return now, size, most
+        ranks = listed[first : ends[now]]
+        for a in range(found):
+            captions[np.uint64(ranks[np.uint64(a)])] += 1
+        filled, size = count_pairs(found, ranks, cells, waiting, filled, pairs, size)
+        first = ends[now]
+    settle_cells(cells, waiting, filled)
+    return ends.shape[0], size, 0
+
+
 @part
 def count_pairs(
     found: int, ranks: I32, cells: Cells, waiting: I32, filled: int, listed: I64, size: int
@@ -90,7 +117,7 @@ def note_pair(
 def settle_cells(cells: Cells, waiting: I32, filled: int) -> int:
     """Count what waits, all at once: then memory is asked for many cells at a time. Returns 0, what then waits."""
     for k in range(filled):
-        cells.counts[np.uint64(waiting[k])] += np.uint32(1)
+        cells.counts[np.uint64(waiting[k])] += 1
     return 0
 
 

@@ -18,9 +18,9 @@ ONE = np.uint64(1)
 
 @intrinsic
 def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
-    """Two masks of the 64 bytes from `place` on, the first byte lowest; the caller sees to it that there are as many.
+    """Four masks of the 64 bytes from `place` on, the first byte lowest; the caller sees to it that there are as many.
 
-    Where ASCII letters and digits are; where bytes are that only the full reading understands: apostrophes, not ASCII.
+    Where ASCII letters and digits are, apostrophes, the letter s, and bytes that are not ASCII.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -35,13 +35,14 @@ def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         address = builder.bitcast(builder.gep(array.data, [arguments[1]]), block.as_pointer())
         found = builder.load(address, align=1, typ=block)
-        words = builder.or_(between(builder.or_(found, each(0x20)), "a", "z"), between(found, "0", "9"))
+        small = builder.or_(found, each(0x20))
+        words = builder.or_(between(small, "a", "z"), between(found, "0", "9"))
         apostrophes = builder.or_(between(found, "'", "'"), between(found, "`", "`"))
-        odd = builder.or_(builder.icmp_signed("<", found, each(0)), apostrophes)
-        masks = [builder.bitcast(mask, bits) for mask in (words, odd)]
+        foreign = builder.icmp_signed("<", found, each(0))
+        masks = [builder.bitcast(mask, bits) for mask in (words, apostrophes, between(small, "s", "s"), foreign)]
         return context.make_tuple(builder, signature.return_type, masks)
 
-    return types.UniTuple(types.uint64, 2)(data, types.int64), generate  # type: ignore[no-untyped-call]
+    return types.UniTuple(types.uint64, 4)(data, types.int64), generate  # type: ignore[no-untyped-call]
 
 
 @part
@@ -50,7 +51,8 @@ def read_plain_words(
 ) -> tuple[int, int, int]:
     """As `read_words` in a bag: how many entries, how many tokens, and where `read_words` must go on.
 
-    That is where 64 bytes hold one that it does not understand, where they are a single word, or where `data` ends.
+    That is where 64 bytes hold what only it understands (bytes that are not ASCII, an apostrophe within a word but for
+    a closing 's), where they are a single word, or where `data` ends.
     """
     word, sequence = scratch.word, scratch.sequence
     count = tokens = 0
@@ -58,19 +60,25 @@ def read_plain_words(
     # Eight more than the block, as a word's last chunk may reach beyond it.
     while place < stop and place + BLOCK + 8 <= data.shape[0]:
         masks = masks_of_block(data, place)  # type: ignore[call-arg,var-annotated]
-        words, odd = masks[0], masks[1]
+        words, apostrophes, foreign = masks[0], masks[1], masks[3]
         after = min(stop - place, BLOCK)
         if after < BLOCK:
-            words &= (ONE << np.uint64(after)) - ONE
-            odd &= (ONE << np.uint64(after)) - ONE
+            within = (ONE << np.uint64(after)) - ONE
         else:
-            # A word at the block's end may go on behind it: the next block begins with it.
-            after -= leading_zeros(~words)
+            # What stands at the block's end may go on behind it: the next block begins with it.
+            after -= leading_zeros(~(words | apostrophes))
             if after == 0:
                 break
-            words &= np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(BLOCK - after)
-        if odd:
+            within = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(BLOCK - after)
+        words &= within
+        if foreign & within:
             break
+        joining = apostrophes & words << ONE & words >> ONE
+        if joining:
+            closing = joining << ONE & masks[2] & ~(words >> ONE)
+            if joining << ONE != closing or joining & joining << np.uint64(2):
+                break
+            words &= ~closing
         begins, ends = words & ~(words << ONE), ~words & (words << ONE)
         while begins:
             begin = place + trailing_zeros(begins)

@@ -22,8 +22,8 @@ LISTED_AT_ONCE = 1 << 16
 PAIRS_AT_ONCE = 1 << 20
 MOST_BYTES = 1_000_000
 """Of a caption that spaCy takes."""
-MOST_ROWS = (1 << 32) - 1
-"""What a counter of 32 bits holds."""
+MOST_ROWS = (1 << 31) - 1
+"""What a stamp of 32 bits holds."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,6 @@ class CooccurrenceCounter:
     def __init__(self, lexicon: Lexicon, max_caption_bytes: int) -> None:
         self.lexicon = lexicon
         self.max_caption_bytes = max_caption_bytes
-        self._scratch = _scratch(lexicon)
         self._statistics = np.zeros(7, np.int64)
         self._folded: sparse.csr_array | None = None
         self._limit = SAMPLE_ROWS
@@ -124,7 +123,7 @@ class CooccurrenceCounter:
         self._cells = pairs.allot_cells(self._frequencies(), cells)
         self._tables = _ranked(self.lexicon.tables, self._cells.ranked)
         self._captions = np.zeros(len(self.lexicon.concepts), np.int64)
-        self._rows = 0
+        self._scratch, self._rows = _scratch(self.lexicon), 0
         self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._pairs, self._size = np.empty(PAIRS_AT_ONCE, np.int64), 0
 
@@ -226,7 +225,7 @@ def _ranked(tables: Tables, ranked: I32) -> Tables:
     ranks = np.full(len(ranked) + 1, -1, np.int32)
     ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
     words, anchored = tables.words.copy(), tables.anchored.copy()
-    for concepts in (words[:, 0], anchored[:, 0]):
+    for concepts in (words[::4], anchored[::4]):
         concepts[:] = ranks[concepts]  # -1, no concept, is the last of the ranks: -1
     return tables._replace(words=words, anchored=anchored)
 
@@ -238,11 +237,12 @@ def _scratch(lexicon: Lexicon) -> Scratch:
             sequence=np.empty(0, np.int32),
             tokens=np.empty(0, np.int32),
             rows=np.empty(0, np.int32),
+            heads=np.empty(0, np.uint64),
             cases=np.empty(0, np.uint8),
             concepts=np.empty(len(lexicon.concepts), np.int32),
-            word_stamps=np.zeros(lexicon.words, np.int64),
-            concept_stamps=np.zeros(len(lexicon.concepts), np.int64),
-            clock=np.zeros(1, np.int64),
+            word_stamps=np.zeros(lexicon.words, np.int32),
+            concept_stamps=np.zeros(len(lexicon.concepts), np.int32),
+            clock=np.zeros(1, np.int32),
         ),
         1024,
     )
@@ -254,4 +254,5 @@ def _with_room(scratch: Scratch, caption_bytes: int) -> Scratch:
         return scratch
     room = 2 * caption_bytes + 2
     sequence, tokens, rows = (np.empty(room, np.int32) for _ in range(3))
-    return scratch._replace(sequence=sequence, tokens=tokens, rows=rows, cases=np.empty(room, np.uint8))
+    heads, cases = np.empty(room, np.uint64), np.empty(room, np.uint8)
+    return scratch._replace(sequence=sequence, tokens=tokens, rows=rows, heads=heads, cases=cases)

@@ -6,6 +6,10 @@ from contrastive_concepts.matching.reading import read_words
 from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
 from contrastive_concepts.matching.tagging import FIRST_OTHER, keep_nouns
 
+ONE, TWO, THREE = (np.uint64(n) for n in (1, 2, 3))
+FOUR = TWO
+"""Four numbers of each word and anchored concept: a shift by two bits."""
+
 
 @part
 def read_concepts(
@@ -32,23 +36,23 @@ def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -
         word = sequence[position]
         if word >= 0 and scratch.word_stamps[np.uint64(word)] != now:
             scratch.word_stamps[np.uint64(word)] = now
-            about = words[np.uint64(word)]
-            concepts[np.uint64(found)] = about[0]
-            found += int(about[0] >= 0)
+            about = np.uint64(word) << FOUR
+            concepts[np.uint64(found)] = words[about]
+            found += int(words[about] >= 0)
             if not phrase:
                 sequence[np.uint64(distinct)] = word
-                distinct += int(about[2] > about[1])
+                distinct += int(words[about + TWO] > words[about + ONE])
     if phrase:
         return find_phrases(length, found, now, tables, scratch)
     for position in range(distinct):
-        about = words[np.uint64(sequence[np.uint64(position)])]
-        for anchor in range(about[1], about[2]):
+        about = np.uint64(sequence[np.uint64(position)]) << FOUR
+        for anchor in range(words[about + ONE], words[about + TWO]):
             # Seldom there, and written all the same: a branch would be foreseen wrongly where it is.
-            row = tables.anchored[np.uint64(anchor)]
-            present = scratch.word_stamps[np.uint64(row[1])] == now
-            for k in range(row[2], row[3]):
+            row = np.uint64(anchor) << FOUR
+            present = scratch.word_stamps[np.uint64(tables.anchored[row + ONE])] == now
+            for k in range(tables.anchored[row + TWO], tables.anchored[row + THREE]):
                 present &= scratch.word_stamps[np.uint64(tables.anchored_words[np.uint64(k)])] == now
-            concepts[np.uint64(found)] = row[0]
+            concepts[np.uint64(found)] = tables.anchored[row]
             found += int(present)
     return found
 
@@ -63,8 +67,9 @@ def find_phrases(length: int, found: int, now: int, tables: Tables, scratch: Scr
             word = FIRST_OTHER - word
         if word < 0:
             continue
-        for anchor in range(tables.words[word, 1], tables.words[word, 2]):
-            concept, shift, first, last = tables.anchored[anchor]
+        for anchor in range(tables.words[4 * word + 1], tables.words[4 * word + 2]):
+            concept, shift = tables.anchored[4 * anchor], tables.anchored[4 * anchor + 1]
+            first, last = tables.anchored[4 * anchor + 2], tables.anchored[4 * anchor + 3]
             begin = position - shift
             if begin < 0 or begin + last - first > length or sequence[begin + last - first - 1] < 0:
                 continue

@@ -1,6 +1,6 @@
 """Surface forms in a perfect hash table: a word has one place where it may stand, and that is looked at once.
 
-A form of at most eight bytes is its own key, a longer one has a code of all its chunks for a key, and is compared to
+A form of at most eight bytes is its own key; a longer one has a code of all its chunks for a key, and is compared to
 the end. A key's bucket has a displacement, chosen when the table is made so that no two keys share a place ("hash and
 displace"): the table can be nearly full, stays small, and a word that is no form costs no second look.
 """
@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.matching.chunks import leading_zeros
-from contrastive_concepts.matching.tables import U16, U64, Tables, jit, part
+from contrastive_concepts.matching.tables import U32, U64, Tables, jit, part
 
-GOLDEN, PRIME, MIXER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3), np.uint64(0xC2B2AE3D27D4EB4F)
-LONG, ONE, WORD_BITS = np.uint64(1), np.uint64(1), np.uint64(0x7FFFFFFF)
-DISPLACEMENTS = 1 << 16
+GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
+NO_TEXT = np.uint64(0xFF << 56)
+"""Set in the keys of long forms: no UTF-8 has such a byte, so that no short word has such a key."""
+ONE, WORD_BITS = np.uint64(1), np.uint64(0x7FFFFFFF)
+SEEDS = 64
 
 
 @part
@@ -27,26 +29,25 @@ def key_of(word: U64, chunks: int) -> np.uint64:
     code = word[0] * GOLDEN
     for k in range(1, chunks):
         code = (code ^ word[np.uint64(k)]) * PRIME
-    return np.uint64(code ^ code >> np.uint64(32))
+    return np.uint64((code ^ code >> np.uint64(32)) | NO_TEXT)
 
 
 @part
-def mixed(key: np.uint64) -> np.uint64:
-    """A key whose uppermost bits depend on all of it, and its lower half too."""
-    product = key * GOLDEN
-    return np.uint64(product ^ product >> np.uint64(32))
+def mixed(key: np.uint64, seed: np.uint64) -> np.uint64:
+    """A number whose upper half depends on all of the key; a seed is odd."""
+    return np.uint64((key ^ key >> np.uint64(32)) * seed)
 
 
 @part
 def bucket_of(mix: np.uint64, buckets: int) -> np.uint64:
-    """Which of the displacements, a power of two of them, is that of a mixed key: its uppermost bits."""
+    """Which of the displacements, a power of two of them, is a key's: its uppermost bits."""
     return np.uint64(mix >> np.uint64(leading_zeros(np.uint64(buckets)) + 1))  # type: ignore[call-arg]
 
 
 @part
-def place_of(mix: np.uint64, displacement: np.uint64, places: int) -> np.uint64:
-    """Where in a table of so many places, a power of two up to 2^32, a mixed key stands under this displacement."""
-    return np.uint64((mix ^ displacement) * MIXER >> np.uint64(32) & np.uint64(places - 1))
+def place_of(mix: np.uint64, displacement: np.uint32, places: int) -> np.uint64:
+    """Where in a table of so many places, a power of two, a key stands: other bits, displaced."""
+    return np.uint64((mix >> np.uint64(24) ^ np.uint64(displacement)) & np.uint64(places - 1))
 
 
 @part
@@ -57,14 +58,14 @@ def look_up(word: U64, length: int, tables: Tables) -> np.uint64:
         return np.uint64(0)
     slots = tables.slots
     key = key_of(word, chunks)
-    mix = mixed(key)
+    mix = mixed(key, tables.seed[0])
     displacement = tables.displacements[bucket_of(mix, tables.displacements.shape[0])]
-    place = place_of(mix, np.uint64(displacement), slots.shape[0])
-    found = slots[place, 1] * np.uint64(slots[place, 0] == key)
-    if length <= 8:
-        return np.uint64(found * (ONE - (found & LONG)))
-    if found & LONG == 0:
-        return np.uint64(0)
+    place = place_of(mix, displacement, slots.shape[0] >> 1) << ONE
+    value = slots[place | ONE]
+    # Most words are no forms, but which are not cannot be foreseen: hence no branch, and a product that hides one.
+    found = np.uint64(value * (np.uint64(slots[place] == key) & (~value ^ np.uint64(length > 8))))
+    if length <= 8 or found == 0:
+        return found
     number = found >> ONE
     first = np.int64(tables.long_offsets[number])
     if np.int64(tables.long_offsets[number + ONE]) - first != chunks:
@@ -101,36 +102,51 @@ def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt
     """The arrays of `Tables` in which distinct folded forms are found."""
     chunked = [chunks_of(form) for form in forms]
     keys = np.array([key_of(chunks, len(chunks)) for chunks in chunked], np.uint64)
+    if len(np.unique(keys)) < len(keys):
+        raise ValueError("two forms have one key")
     long = [number for number, chunks in enumerate(chunked) if len(chunks) > 1]
     packed = np.array(entries, np.uint64)
     values = packed.copy()
-    values[long] = (np.arange(len(long), dtype=np.uint64) << ONE) | LONG
-    places = 1 << max(6, (len(forms) * 5 // 4).bit_length())
-    while (placed := _place(keys, values, places)) is None:
-        places *= 2
-    displacements, slots = placed
+    values[long] = np.arange(len(long), dtype=np.uint64) << ONE | ONE
     return {
-        "slots": slots,
-        "displacements": displacements,
+        **_placed(keys, values),
         "long_offsets": np.cumsum([0, *(len(chunked[number]) for number in long)]).astype(np.int32),
         "long_chunks": np.concatenate([np.empty(0, np.uint64), *(chunked[number] for number in long)]),
         "long_entries": packed[long],
     }
 
 
-def _place(keys: U64, values: U64, places: int) -> tuple[U16, U64] | None:
-    """Displacements and slots in which every key has a place of its own, if there are any."""
-    displacements, slots = np.zeros(places // 4, np.uint16), np.zeros((places, 2), np.uint64)
-    buckets = np.array([bucket_of(np.uint64(mixed(key)), len(displacements)) for key in keys], np.int64)
-    # The fullest buckets first, while there is room.
-    order = np.lexsort((buckets, -np.bincount(buckets, minlength=len(displacements))[buckets]))
-    fits = _displace(keys[order], values[order], buckets[order], displacements, slots)
-    return (displacements, slots) if fits else None
+def _placed(keys: U64, values: U64) -> dict[str, npt.NDArray[Any]]:
+    """A seed and displacements under which every key has a place of its own, and the slots."""
+    places = 1 << max(6, (len(keys) * 5 // 4).bit_length())
+    generator = np.random.default_rng(0)
+    while True:
+        for seed in generator.integers(0, 1 << 63, SEEDS, np.uint64) * np.uint64(2) + ONE:
+            displacements, slots = np.zeros(places // 4, np.uint32), np.zeros(2 * places, np.uint64)
+            buckets = np.empty(len(keys), np.int64)
+            _buckets(keys, seed, places // 4, buckets)
+            # The fullest buckets first, while there is room.
+            order = np.lexsort((buckets, -np.bincount(buckets, minlength=places // 4)[buckets]))
+            if _displace(keys[order], values[order], buckets[order], seed, displacements, slots):
+                return {"seed": np.array([seed]), "displacements": displacements, "slots": slots}
+        places *= 2
 
 
 @jit
-def _displace(keys: U64, values: U64, buckets: npt.NDArray[np.int64], displacements: U16, slots: U64) -> bool:
-    """The keys of a bucket follow each other. An empty slot has a value of 0; no form's is."""
+def _buckets(keys: U64, seed: np.uint64, buckets: int, found: npt.NDArray[np.int64]) -> None:
+    """The bucket of each key, written to `found`."""
+    for k in range(keys.shape[0]):
+        found[k] = np.int64(bucket_of(mixed(keys[k], seed), buckets))
+
+
+@jit
+def _displace(
+    keys: U64, values: U64, buckets: npt.NDArray[np.int64], seed: np.uint64, displacements: U32, slots: U64
+) -> bool:
+    """Place the keys, those of a bucket one after the other; False where some bucket finds no places.
+
+    An empty slot has a value of 0; no form's is.
+    """
     first = 0
     while first < keys.shape[0]:
         last = first
@@ -140,18 +156,19 @@ def _displace(keys: U64, values: U64, buckets: npt.NDArray[np.int64], displaceme
         while True:
             placed = first
             while placed < last:
-                place = place_of(mixed(keys[placed]), np.uint64(displacement), slots.shape[0])
-                if slots[place, 1] != 0:
+                place = place_of(mixed(keys[placed], seed), np.uint32(displacement), slots.shape[0] >> 1) << ONE
+                if slots[place | ONE] != 0:
                     break
-                slots[place, 0] = keys[placed]
-                slots[place, 1] = values[placed]
+                slots[place] = keys[placed]
+                slots[place | ONE] = values[placed]
                 placed += 1
             if placed == last:
                 break
             for k in range(first, placed):
-                slots[place_of(mixed(keys[k]), np.uint64(displacement), slots.shape[0]), 1] = 0
+                place = place_of(mixed(keys[k], seed), np.uint32(displacement), slots.shape[0] >> 1) << ONE
+                slots[place | ONE] = 0
             displacement += 1
-            if displacement == DISPLACEMENTS:
+            if 2 * displacement == slots.shape[0]:
                 return False
         displacements[buckets[first]] = displacement
         first = last

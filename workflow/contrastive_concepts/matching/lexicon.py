@@ -73,7 +73,10 @@ class Lexicon:
             for form in ([word] if tagger == "spacy" else surface_forms(word))
         }
         forms |= {form: -1 for form in rows if form not in forms}
-        entries = [entry(word, rows.get(form) or 0) for form, word in forms.items()]
+        entries = [
+            entry(word, rows[form] if form in rows else int(model["kind_rows"][kind_of(form)]) if by_table else 0)
+            for form, word in forms.items()
+        ]
         arrays = form_arrays([form.encode() for form in forms], entries)
         arrays |= model | _concept_arrays(coded, len(word_ids), mode) | _folding_arrays()
         return cls(tuple(concepts), mode, nouns, tagger, model_sha256() if by_table else "", arrays)
@@ -105,12 +108,19 @@ class Lexicon:
         offsets = np.zeros(0x110001, np.int32)
         offsets[points + 1] = lengths
         np.cumsum(offsets, out=offsets)
+        rows, weights = arrays.pop("row_classes"), arrays.pop("row_weights")
+        heads = np.zeros((len(rows), 8), np.uint8)
+        if len(rows):
+            heads[:, 0] = rows
+            heads[:, 1:6] = weights[:, [3, 4, 0, 1, 2]].view(np.uint8)
+        arrays["row_heads"] = heads.view("<u8").ravel().astype(np.uint64)
+        arrays["row_weights"] = np.ascontiguousarray(weights[:, 5:])
         return Tables(classes, offsets, folding, **arrays)
 
     @property
     def words(self) -> int:
         """Number of distinct lemmas."""
-        return len(self.arrays["words"])
+        return len(self.arrays["words"]) // 4
 
     @property
     def longest_form(self) -> int:
@@ -176,8 +186,8 @@ def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int, mode: Mode) -> 
     ends = _offsets(len(checked) for _, _, checked in flat)
     rows = [(concept, place, *span) for (concept, place, _), span in zip(flat, pairwise(ends), strict=True)]
     return {
-        "words": about,
-        "anchored": np.array(rows, np.int32).reshape(-1, 4),
+        "words": about.ravel(),
+        "anchored": np.array(rows, np.int32).ravel(),
         "anchored_words": np.array([word for _, _, checked in flat for word in checked], np.int32),
     }
 

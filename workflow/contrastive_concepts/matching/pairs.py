@@ -14,8 +14,8 @@ SECONDS, FIRSTS = (places.astype(np.uint8) for places in np.tril_indices(FEW, -1
 class Cells(NamedTuple):
     """A counter for each pair of frequent concepts. Concepts are ranked, the most frequent first.
 
-    ranked (T,): the concept of each rank. rows (T, 2): for a rank a its first cell less a + 1, and its end: it has
-    cells with ranks a + 1 ... end - 1, that of ranks a < b at rows[a, 0] + b. counts: a counter a cell.
+    ranked (T,): the concept of each rank. rows (2 T,): for a rank a its first cell less a + 1, and its end: it has
+    cells with ranks a + 1 ... end - 1, that of ranks a < b at rows[2 a] + b. counts: a counter a cell.
     """
 
     ranked: I32
@@ -41,7 +41,7 @@ def allot_cells(frequencies: I64, cells: int) -> Cells:
     last = ends(low)
     widths = last - places - 1
     ranked = np.argsort(-frequencies, kind="stable").astype(np.int32)
-    rows = np.stack([np.cumsum(widths) - widths - places - 1, last], axis=1).astype(np.int32)
+    rows = np.stack([np.cumsum(widths) - widths - places - 1, last], axis=1).astype(np.int32).ravel()
     return Cells(ranked, rows, np.zeros(int(widths.sum()), np.uint32))
 
 
@@ -80,7 +80,7 @@ def count_pairs(
 
     A listed pair is a * T + b of ranks a < b. Returns how much of both is filled.
     """
-    total = cells.rows.shape[0]
+    total = cells.ranked.shape[0]
     if found <= FEW:
         # The pairs of few concepts are the first ones of many: one loop, whose end is easier to foresee than two.
         amount = found * (found - 1) // 2
@@ -106,9 +106,8 @@ def note_pair(
 ) -> tuple[int, int]:
     """A branch would be foreseen wrongly as often as not, so that both places are written and one is kept."""
     low, high = min(own, other), max(own, other)
-    row = cells.rows[np.uint64(low)]
-    inside = high < row[1]
-    waiting[np.uint64(filled)] = row[0] + high
+    inside = high < cells.rows[np.uint64(2 * low + 1)]
+    waiting[np.uint64(filled)] = cells.rows[np.uint64(2 * low)] + high
     listed[np.uint64(size)] = np.int64(low) * total + np.int64(high)
     return filled + int(inside), size + int(not inside)
 
@@ -192,9 +191,9 @@ def counted_pairs(cells: Cells, listed: I64, listed_counts: I64) -> tuple[I32, I
     filled = np.empty(np.count_nonzero(cells.counts) + 1, np.int32)
     filled = filled[: filled_cells(cells.counts, filled)]
     # Cells lie in the order of their rows.
-    widths = np.diff(np.searchsorted(filled, cells.rows[:, 0] + np.arange(1, total + 1)), append=len(filled))
+    widths = np.diff(np.searchsorted(filled, cells.rows[::2] + np.arange(1, total + 1)), append=len(filled))
     low = np.repeat(np.arange(total), widths)
-    high = filled - cells.rows[low, 0]
+    high = filled - cells.rows[2 * low]
     return (
         cells.ranked[np.concatenate([low, listed // max(total, 1)])],
         cells.ranked[np.concatenate([high, listed % max(total, 1)])],

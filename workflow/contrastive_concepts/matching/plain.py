@@ -86,9 +86,11 @@ def read_plain_words(
             begins &= begins - ONE
             ends &= ends - ONE
             word[0] = folded(eight_bytes(data, begin), min(length, 8))
-            for first in range(8, length, 8):
-                chunk = eight_bytes(data, begin + first)
-                word[np.uint64(first >> 3)] = folded(chunk, min(length - first, 8))
+            if length > 8:
+                word[1] = folded(eight_bytes(data, begin + 8), min(length - 8, 8))
+                for first in range(16, length, 8):
+                    chunk = eight_bytes(data, begin + first)
+                    word[np.uint64(first >> 3)] = folded(chunk, min(length - first, 8))
             form = look_up(word, length, tables)
             sequence[np.uint64(count)] = word_of(form)
             if tagged:

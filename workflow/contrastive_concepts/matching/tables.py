@@ -12,7 +12,6 @@ from contrastive_concepts.provenance import content_sha256
 
 I8 = npt.NDArray[np.int8]
 U8 = npt.NDArray[np.uint8]
-U16 = npt.NDArray[np.uint16]
 I32 = npt.NDArray[np.int32]
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
@@ -27,29 +26,31 @@ class Tables(NamedTuple):
     """The lexicon as the compiled loops read it: W words, A anchored concepts, L long forms, C classes of R rows.
 
     character_class (0x110000,): see `CharacterClass`. folding_offsets (0x110001,) into folding: UTF-8 of each folding.
-    slots (a power of two, 2), displacements (another): the form table, see `forms`: a form's key and its entry, or
-    twice the number of a form of more than eight bytes, plus 1. long_offsets (L + 1,) into long_chunks: folded UTF-8
+    slots (2 S,), displacements, seed (1,): the form table, see `forms`: in each of S places a form's key and its entry,
+    or twice the number of a form of more than eight bytes, plus 1. long_offsets (L + 1,) into long_chunks: folded UTF-8
     of each of these; long_entries (L,).
-    words (W, 4): the concept that is this word alone, or -1; the first of the anchored concepts, which are checked
-    where this word occurs, and the one behind their last; 0.
-    anchored (A, 4): such a concept; of a phrase, the word's place in it and its first and last in anchored_words, all
-    its words; in a bag, one other word of it (or the word itself), and the first and last of the remaining ones.
-    row_classes (R,), row_weights (R, 5 + 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4),
-    kind_rows (kinds,): the noun model, see `noun_model`; all empty where every form counts.
+    words (4 W,): of each the concept that is this word alone, or -1; the first of the anchored concepts, which are
+    checked where this word occurs, and the one behind their last; 0.
+    anchored (4 A,): of each the concept; of a phrase, the word's place in it and its first and last in anchored_words,
+    all its words; in a bag, one other word of it (or the word itself), and the first and last of the remaining ones.
+    row_heads (R,): the class of a form, its weight as the word before and after, its weights in three letter cases, a
+    byte each, the class lowest. row_weights (R, 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4), kind_rows
+    (kinds,): the noun model, see `noun_model`; all empty where every form counts.
     """
 
     character_class: U8
     folding_offsets: I32
     folding: U8
     slots: U64
-    displacements: U16
+    seed: U64
+    displacements: U32
     long_offsets: I32
     long_chunks: U64
     long_entries: U64
     words: I32
     anchored: I32
     anchored_words: I32
-    row_classes: U8
+    row_heads: U64
     row_weights: I8
     triple_weights: I8
     case_weights: I8
@@ -63,11 +64,12 @@ class Scratch(NamedTuple):
     sequence: I32
     tokens: I32
     rows: I32
+    heads: U64
     cases: U8
     concepts: I32
-    word_stamps: I64
-    concept_stamps: I64
-    clock: I64
+    word_stamps: I32
+    concept_stamps: I32
+    clock: I32
 
 
 def jit(function: Function) -> Function:

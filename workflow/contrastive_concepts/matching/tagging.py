@@ -4,6 +4,7 @@ import numpy as np
 
 from contrastive_concepts.matching.tables import Scratch, Tables, part
 
+ONE = np.uint64(1)
 BOUNDARY_ROW = 0
 """Stands for the word before the first and after the last, whose letter case is OUTSIDE."""
 OUTSIDE = 3
@@ -12,17 +13,30 @@ FIRST_OTHER = -3
 
 
 @part
+def byte_at(head: np.uint64, place: int) -> np.uint64:
+    """One byte of a head, see `Tables`."""
+    return np.uint64(head >> np.uint64(8 * place) & np.uint64(0xFF))
+
+
+@part
+def weight_at(head: np.uint64, place: np.uint64) -> np.int64:
+    """One byte of a head as a signed number."""
+    return np.int64(np.int8(head >> (np.uint64(8) * place) & np.uint64(0xFF)))
+
+
+@part
 def is_noun(token: int, tables: Tables, scratch: Scratch) -> bool:
     """Whether the weights of a word, of the words before and after it, and of their letter cases add up to a noun."""
-    weights, classes = tables.row_weights, tables.row_classes
-    count = tables.triple_weights.shape[0]
-    before, row, after = scratch.rows[token - 1], scratch.rows[token], scratch.rows[token + 1]
-    left, own, right = classes[before], classes[row], classes[after]
-    case = scratch.cases[token]
-    score = np.int64(weights[row, case]) + weights[row, 5 + left] + weights[row, 5 + count + right]
-    score += np.int64(weights[before, 3]) + weights[after, 4]
+    heads, cases, weights = scratch.heads, scratch.cases, tables.row_weights
+    count = np.uint64(tables.triple_weights.shape[0])
+    now = np.uint64(token)
+    head, row, case = heads[now], np.uint64(scratch.rows[now]), np.uint64(cases[now])
+    before, after = heads[now - ONE], heads[now + ONE]
+    left, own, right = byte_at(before, 0), byte_at(head, 0), byte_at(after, 0)
+    score = weight_at(head, np.uint64(3) + case) + weight_at(before, ONE) + weight_at(after, np.uint64(2))
+    score += np.int64(weights[row, left]) + weights[row, count + right]
     score += np.int64(tables.triple_weights[left, own, right])
-    score += np.int64(tables.case_weights[own, case, scratch.cases[token - 1], scratch.cases[token + 1]])
+    score += np.int64(tables.case_weights[own, case, np.uint64(cases[now - ONE]), np.uint64(cases[now + ONE])])
     return bool(score > 0)
 
 
@@ -32,17 +46,17 @@ def keep_nouns(length: int, tokens: int, tables: Tables, phrase: bool, scratch: 
 
     With `phrase`, everything else is kept too, the other words as FIRST_OTHER - word.
     """
-    sequence, rows, cases = scratch.sequence, scratch.rows, scratch.cases
-    rows[0] = rows[tokens + 1] = BOUNDARY_ROW
+    sequence, heads, cases = scratch.sequence, scratch.heads, scratch.cases
+    heads[0] = heads[tokens + 1] = tables.row_heads[BOUNDARY_ROW]
     cases[0] = cases[tokens + 1] = OUTSIDE
     kept = 0
     for position in range(length):
-        word = sequence[position]
+        word = sequence[np.uint64(position)]
         if word < 0:
-            sequence[kept] = word
+            sequence[np.uint64(kept)] = word
             kept += 1
             continue
-        noun = is_noun(scratch.tokens[position], tables, scratch)
-        sequence[kept] = FIRST_OTHER - word if phrase and not noun else word
+        noun = is_noun(scratch.tokens[np.uint64(position)], tables, scratch)
+        sequence[np.uint64(kept)] = FIRST_OTHER - word if phrase and not noun else word
         kept += int(phrase) | int(noun)
     return kept

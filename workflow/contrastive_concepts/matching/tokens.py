@@ -28,9 +28,10 @@ def note_token(
     row = row_of(form)
     if row == 0:
         row = int(tables.kind_rows[form_kind(scratch.word, length)])
-    scratch.rows[token] = row
-    scratch.cases[token] = letter_case(data, begin, stop)
-    scratch.tokens[entry] = token
+    scratch.rows[np.uint64(token)] = row
+    scratch.heads[np.uint64(token)] = tables.row_heads[np.uint64(row)]
+    scratch.cases[np.uint64(token)] = letter_case(data, begin, stop)
+    scratch.tokens[np.uint64(entry)] = token
 
 
 @part

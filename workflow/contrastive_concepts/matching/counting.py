@@ -18,6 +18,8 @@ from contrastive_concepts.matching.tokens import LONGEST_KIND
 SAMPLE_ROWS = 1 << 16
 CELLS = 1 << 25
 CELLS_AT_ONCE = 1 << 11
+BLOCK = 256
+"""Captions that go through the steps of the matching together."""
 LISTED_AT_ONCE = 1 << 16
 PAIRS_AT_ONCE = 1 << 20
 MOST_BYTES = 1_000_000
@@ -239,12 +241,15 @@ def _scratch(lexicon: Lexicon) -> Scratch:
             rows=np.empty(0, np.int32),
             heads=np.empty(0, np.uint64),
             cases=np.empty(0, np.uint8),
+            firsts=np.empty(BLOCK, np.int64),
+            ends=np.empty(BLOCK, np.int64),
+            valid=np.empty(BLOCK, np.uint8),
             concepts=np.empty(len(lexicon.concepts), np.int32),
             word_stamps=np.zeros(lexicon.words, np.int32),
             concept_stamps=np.zeros(len(lexicon.concepts), np.int32),
             clock=np.zeros(1, np.int32),
         ),
-        1024,
+        1 << 14,
     )
 
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from contrastive_concepts.matching.reading import read_words
-from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
-from contrastive_concepts.matching.tagging import FIRST_OTHER, keep_nouns
+from contrastive_concepts.matching.tables import Scratch, Tables, part
+from contrastive_concepts.matching.tagging import FIRST_OTHER
 
 ONE, TWO, THREE = (np.uint64(n) for n in (1, 2, 3))
 FOUR = TWO
@@ -12,28 +11,15 @@ FOUR = TWO
 
 
 @part
-def read_concepts(
-    data: U8, start: int, stop: int, tables: Tables, phrase: bool, tagged: bool, scratch: Scratch
-) -> tuple[int, bool]:
-    """Write a caption's concepts to scratch.concepts: how many, and whether all of its bytes are UTF-8."""
-    length, tokens, valid = read_words(data, start, stop, tables, phrase, tagged, scratch)
-    if length == 0:
-        return 0, valid
-    if tagged:
-        length = keep_nouns(length, tokens, tables, phrase, scratch)
-    return find_concepts(length, tables, phrase, scratch), valid
-
-
-@part
-def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -> int:
-    """Write the concepts of the words in scratch.sequence to scratch.concepts, each once; returns how many."""
+def find_concepts(first: int, end: int, tables: Tables, phrase: bool, scratch: Scratch) -> int:
+    """Write the concepts of the words in scratch.sequence[first:end] to scratch.concepts, each once; how many."""
     sequence, concepts, words = scratch.sequence, scratch.concepts, tables.words
     scratch.clock[0] += 1
     now = scratch.clock[0]
-    distinct = 0
+    distinct = first
     found = 0
-    for position in range(length):
-        word = sequence[position]
+    for position in range(first, end):
+        word = sequence[np.uint64(position)]
         if word >= 0 and scratch.word_stamps[np.uint64(word)] != now:
             scratch.word_stamps[np.uint64(word)] = now
             about = np.uint64(word) << FOUR
@@ -43,8 +29,8 @@ def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -
                 sequence[np.uint64(distinct)] = word
                 distinct += int(words[about + TWO] > words[about + ONE])
     if phrase:
-        return find_phrases(length, found, now, tables, scratch)
-    for position in range(distinct):
+        return find_phrases(first, end, found, tables, scratch)
+    for position in range(first, distinct):
         about = np.uint64(sequence[np.uint64(position)]) << FOUR
         for anchor in range(words[about + ONE], words[about + TWO]):
             # Seldom there, and written all the same: a branch would be foreseen wrongly where it is.
@@ -58,10 +44,10 @@ def find_concepts(length: int, tables: Tables, phrase: bool, scratch: Scratch) -
 
 
 @part
-def find_phrases(length: int, found: int, now: int, tables: Tables, scratch: Scratch) -> int:
+def find_phrases(first: int, end: int, found: int, tables: Tables, scratch: Scratch) -> int:
     """Add the concepts whose words stand next to each other to the `found` ones; returns how many they are then."""
-    sequence, concepts = scratch.sequence, scratch.concepts
-    for position in range(length):
+    sequence, concepts, now = scratch.sequence, scratch.concepts, scratch.clock[0]
+    for position in range(first, end):
         word = sequence[position]
         if word <= FIRST_OTHER:
             word = FIRST_OTHER - word
@@ -69,14 +55,14 @@ def find_phrases(length: int, found: int, now: int, tables: Tables, scratch: Scr
             continue
         for anchor in range(tables.words[4 * word + 1], tables.words[4 * word + 2]):
             concept, shift = tables.anchored[4 * anchor], tables.anchored[4 * anchor + 1]
-            first, last = tables.anchored[4 * anchor + 2], tables.anchored[4 * anchor + 3]
-            begin = position - shift
-            if begin < 0 or begin + last - first > length or sequence[begin + last - first - 1] < 0:
+            begin_checked, end_checked = tables.anchored[4 * anchor + 2], tables.anchored[4 * anchor + 3]
+            begin, length = position - shift, end_checked - begin_checked
+            if begin < first or begin + length > end or sequence[begin + length - 1] < 0:
                 continue
-            k = first
-            while k < last and stands_for(sequence[begin + k - first], tables.anchored_words[k]):
+            k = 0
+            while k < length and stands_for(sequence[begin + k], tables.anchored_words[begin_checked + k]):
                 k += 1
-            if k == last and scratch.concept_stamps[concept] != now:
+            if k == length and scratch.concept_stamps[concept] != now:
                 scratch.concept_stamps[concept] = now
                 concepts[found] = concept
                 found += 1

@@ -47,15 +47,14 @@ def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
 
 @part
 def read_plain_words(
-    data: U8, start: int, stop: int, tables: Tables, tagged: bool, scratch: Scratch
+    data: U8, start: int, stop: int, tables: Tables, tagged: bool, scratch: Scratch, count: int, tokens: int
 ) -> tuple[int, int, int]:
-    """As `read_words` in a bag: how many entries, how many tokens, and where `read_words` must go on.
+    """As `read_words` in a bag: the entries and tokens then, and where `read_words` must go on.
 
     That is where 64 bytes hold what only it understands (bytes that are not ASCII, an apostrophe within a word but for
     a closing 's), where they are a single word, or where `data` ends.
     """
     word, sequence = scratch.word, scratch.sequence
-    count = tokens = 0
     place = start
     # Eight more than the block, as a word's last chunk may reach beyond it.
     while place < stop and place + BLOCK + 8 <= data.shape[0]:

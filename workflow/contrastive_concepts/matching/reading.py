@@ -91,18 +91,26 @@ def read_any_word(data: U8, i: int, stop: int, tables: Tables, word: U64) -> tup
 
 @part
 def read_words(
-    data: U8, start: int, stop: int, tables: Tables, phrase: bool, tagged: bool, scratch: Scratch
+    data: U8,
+    start: int,
+    stop: int,
+    tables: Tables,
+    phrase: bool,
+    tagged: bool,
+    scratch: Scratch,
+    count: int,
+    tokens: int,
 ) -> tuple[int, int, bool]:
-    """Write the caption's words to scratch.sequence: how many entries, how many tokens, whether all bytes are UTF-8.
+    """Write a caption's words to scratch.sequence behind `count` entries: how many are there then, and tokens behind
+    the one numbered `tokens`, and whether all bytes are UTF-8.
 
     With `phrase`, what is no word of a concept is entered as UNKNOWN, and phrase breaks as PHRASE_BREAK; otherwise both
-    are left out. With `tagged`, scratch.rows and scratch.cases receive the noun model's row and the `letter_case` of
-    every token of the caption, from 1 on, and scratch.tokens which of them an entry is.
+    are left out. With `tagged`, every word of the caption is noted as a token, see `note_token`.
     """
     word, sequence = scratch.word, scratch.sequence
-    count, tokens, i = 0, 0, start
+    i = start
     if not phrase:
-        count, tokens, i = read_plain_words(data, start, stop, tables, tagged, scratch)
+        count, tokens, i = read_plain_words(data, start, stop, tables, tagged, scratch, count, tokens)
     valid = True
     broken = False
     while i < stop:

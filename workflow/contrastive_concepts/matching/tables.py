@@ -58,7 +58,12 @@ class Tables(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one caption at a time; a stamp equals `clock` where the entry belongs to the present caption."""
+    """Room for a block of captions, and for one.
+
+    word: a word's chunks. sequence: the words of captions, one after the other; tokens: which token each is. rows,
+    heads, cases: what the noun model is told of every token. firsts, ends, valid: of each caption where its words begin
+    and end, and whether it is UTF-8. concepts: one caption's. A stamp equals `clock` where it belongs to this caption.
+    """
 
     word: U64
     sequence: I32
@@ -66,6 +71,9 @@ class Scratch(NamedTuple):
     rows: I32
     heads: U64
     cases: U8
+    firsts: I64
+    ends: I64
+    valid: U8
     concepts: I32
     word_stamps: I32
     concept_stamps: I32

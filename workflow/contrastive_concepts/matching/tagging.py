@@ -41,16 +41,21 @@ def is_noun(token: int, tables: Tables, scratch: Scratch) -> bool:
 
 
 @part
-def keep_nouns(length: int, tokens: int, tables: Tables, phrase: bool, scratch: Scratch) -> int:
-    """Keep the words in scratch.sequence that are nouns; returns how many entries remain.
+def note_boundary(token: int, tables: Tables, scratch: Scratch) -> None:
+    """Before a caption's first token, and after its last."""
+    scratch.heads[np.uint64(token)] = tables.row_heads[BOUNDARY_ROW]
+    scratch.cases[np.uint64(token)] = OUTSIDE
+
+
+@part
+def keep_nouns(first: int, end: int, tables: Tables, phrase: bool, scratch: Scratch) -> int:
+    """Keep the words in scratch.sequence[first:end] that are nouns; returns where what remains ends.
 
     With `phrase`, everything else is kept too, the other words as FIRST_OTHER - word.
     """
-    sequence, heads, cases = scratch.sequence, scratch.heads, scratch.cases
-    heads[0] = heads[tokens + 1] = tables.row_heads[BOUNDARY_ROW]
-    cases[0] = cases[tokens + 1] = OUTSIDE
-    kept = 0
-    for position in range(length):
+    sequence = scratch.sequence
+    kept = first
+    for position in range(first, end):
         word = sequence[np.uint64(position)]
         if word < 0:
             sequence[np.uint64(kept)] = word

@@ -33,6 +33,8 @@ def test_a_first_run_is_planned(name: str, tmp_path: Path) -> None:
 def test_one_gpu_here_and_groups_there() -> None:
     profiles = {name: yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text()) for name in PROFILES}
     assert profiles.pop("default")["resources"] == ["gpu=1"]
+    # Without a bound a group asks for the memory and the cores of all its jobs at once.
+    assert profiles["slurm"]["resources"] == ["mem_mb=8000"]
     rules = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     for there in profiles.values():
         assert there["retries"] == 2

@@ -67,7 +67,9 @@ def best_of(times: int, shards: Sequence[Path], lexicon: Path, threads: int) -> 
 
 def count(shards: Sequence[Path], lexicon: Lexicon, threads: int) -> Run:
     """As the workflow does: each shard to its X, then their sum."""
-    CooccurrenceCounter(lexicon, MAX_CAPTION_BYTES).add(pa.array(["warm up"]))
+    warm = CooccurrenceCounter(lexicon, MAX_CAPTION_BYTES)
+    warm.add(pa.array(["warm up"]))
+    warm.matrix()
     records = [inspect_shard(Shard(path.stem, str(path)), checksum="stat") for path in shards]
 
     def counted(record: ShardRecord) -> tuple[sparse.csr_array, int]:

@@ -58,16 +58,18 @@ def others(bench: Bench) -> str:
     ]
     for other in OTHERS:
         try:
-            taken = other.measure(shard, forms_of(bench.concepts), 2)
+            runs = [other.measure(shard, forms_of(bench.concepts), 2) for _ in range(bench.sizes.repeats)]
         except ModuleNotFoundError as error:
             rows.append((other.name, other.cores, f"skipped: {error.name} is not installed", "", other.goal, ""))
             continue
+        taken = min(runs, key=lambda run: run.seconds)
         rate = taken.rows / taken.seconds
         ratio = kernel[other.nouns, other.cores].captions_per_second / rate
         mentions = f"{taken.mentions / taken.rows:.3f}"
         rows.append((other.name, other.cores, f"{rate:,.0f}", f"{ratio:,.1f}", f"{other.goal:,}", mentions))
     header = ["tool", "cores", "captions/s", "the kernel is faster by", "goal", "mentions a caption"]
-    return f"{bench.sizes.others_rows:,} captions, {bench.corpus}.\n\n" + markdown_table(header, rows)
+    text = f"{bench.sizes.others_rows:,} captions, {bench.corpus}; each the best of {bench.sizes.repeats}.\n\n"
+    return text + markdown_table(header, rows)
 
 
 def growth(bench: Bench) -> str:

@@ -16,7 +16,7 @@ class Sizes:
 
     speed_shards: int = 4
     speed_rows: int = 2_000_000
-    repeats: int = 3
+    repeats: int = 5
     others_rows: int = 2_000_000
     growth: tuple[int, ...] = (1, 4, 16, 64)
     growth_rows: int = 250_000

@@ -84,11 +84,11 @@ class _Window:
         self._file.seek(start)
         self.held, self._start = self._file.read(size), start
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes | memoryview:
         size = self._size - self._at if size < 0 else size
         first = self._at - self._start
         if first >= 0 and first + size <= len(self.held):
-            found = self.held[first : first + size]
+            found: bytes | memoryview = memoryview(self.held)[first : first + size]
         else:
             self._file.seek(self._at)
             found = self._file.read(size)

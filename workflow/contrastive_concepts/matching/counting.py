@@ -15,7 +15,7 @@ from contrastive_concepts.matching.spacy_tagger import noun_lemmas
 from contrastive_concepts.matching.tables import I32, I64, U8, Scratch, Tables
 from contrastive_concepts.matching.tokens import LONGEST_KIND
 
-SAMPLE_ROWS = 1 << 16
+SAMPLE_ROWS = 1 << 14
 CELLS = 1 << 25
 CELLS_AT_ONCE = 1 << 11
 BLOCK = 256

@@ -226,15 +226,16 @@ def test_the_form_table_is_a_dictionary(known: list[bytes], others: list[bytes])
 
 
 def test_keys_that_share_most_bits_find_places() -> None:
-    """Forms that differ in their last letter only; a table is doubled where a bucket finds no places."""
+    """Forms that differ in their last letters only, and such as are twice the same."""
     known = [
         f"{start}{a}{b}".encode()
         for start in ("", "antenn", "antennaeantenn")
         for a in "abcdefgh"
         for b in "0123456789"
     ]
+    known += [2 * f"z{a}{b}{c}".encode() for a in "bfjnrv" for b in "0123456789" for c in "0123456789"]
     arrays = forms.form_arrays(known, [2 * (k + 1) for k in range(len(known))])
-    assert len(arrays["slots"]) == 2 * 512
+    assert len(arrays["slots"]) == 2 * 2048
     tables = LEXICONS["bag"].tables._replace(**arrays)
     found = [int(forms.look_up(forms.chunks_of(form), len(form), tables)) for form in known]
     assert found == [2 * (k + 1) for k in range(len(known))]

@@ -44,12 +44,13 @@ def speed(bench: Bench) -> str:
 
 def others(bench: Bench) -> str:
     """The same count by other tools, in the same run: each beside the kernel on as many cores, doing the same work."""
-    from contrastive_concepts.bench.others import OTHERS, forms_of
+    from contrastive_concepts.bench.others import OTHERS, forms_of, single_words
 
+    concepts = single_words(bench.concepts)
     shard = bench.shards(1, bench.sizes.others_rows)[0]
     settings: list[tuple[Nouns, int]] = [("all", 1), ("all", 2), ("index", 1)]
     kernel = {
-        (nouns, cores): best_of(bench.sizes.repeats, [shard] * cores, bench.lexicon(bench.concepts, nouns), cores)
+        (nouns, cores): best_of(bench.sizes.repeats, [shard] * cores, bench.lexicon(concepts, nouns), cores)
         for nouns, cores in settings
     }
     rows: list[tuple[object, ...]] = [
@@ -58,7 +59,7 @@ def others(bench: Bench) -> str:
     ]
     for other in OTHERS:
         try:
-            runs = [other.measure(shard, forms_of(bench.concepts), 2) for _ in range(bench.sizes.repeats)]
+            runs = [other.measure(shard, forms_of(concepts), 2) for _ in range(bench.sizes.repeats)]
         except ModuleNotFoundError as error:
             rows.append((other.name, other.cores, f"skipped: {error.name} is not installed", "", other.goal, ""))
             continue
@@ -68,7 +69,8 @@ def others(bench: Bench) -> str:
         mentions = f"{taken.mentions / taken.rows:.3f}"
         rows.append((other.name, other.cores, f"{rate:,.0f}", f"{ratio:,.1f}", f"{other.goal:,}", mentions))
     header = ["tool", "cores", "captions/s", "the kernel is faster by", "goal", "mentions a caption"]
-    text = f"{bench.sizes.others_rows:,} captions, {bench.corpus}; each the best of {bench.sizes.repeats}.\n\n"
+    text = f"{bench.sizes.others_rows:,} captions, {bench.corpus}; {len(concepts):,} concepts of a single word; "
+    text += f"each the best of {bench.sizes.repeats}.\n\n"
     return text + markdown_table(header, rows)
 
 

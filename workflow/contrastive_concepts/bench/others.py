@@ -25,9 +25,14 @@ class Other:
     seconds: float
 
 
+def single_words(concepts: Sequence[str]) -> list[str]:
+    """The concepts that are a single word, the only ones that all tools count."""
+    return [name for name in concepts if len(concept_key(name)) == 1]
+
+
 def forms_of(concepts: Sequence[str]) -> dict[str, int]:
-    """Every ASCII surface form of the concepts that are a single word."""
-    keys = {key[0]: number for number, name in enumerate(concepts) if len(key := concept_key(name)) == 1}
+    """Every ASCII surface form of concepts of a single word."""
+    keys = {concept_key(name)[0]: number for number, name in enumerate(concepts)}
     return {form: number for word, number in keys.items() for form in surface_forms(word) if form.isascii()}
 
 

@@ -50,6 +50,16 @@ def leading_zeros(typing_context: Any, number: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
+@intrinsic
+def reversed_bytes(typing_context: Any, number: Any) -> Any:
+    """The same eight bytes, the last one first."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bswap(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
 @part
 def chunk_at(data: U8, place: int) -> np.uint64:
     """Eight bytes as a chunk, zeros where the data ends."""

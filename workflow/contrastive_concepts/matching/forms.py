@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contrastive_concepts.matching.chunks import leading_zeros
+from contrastive_concepts.matching.chunks import leading_zeros, reversed_bytes
 from contrastive_concepts.matching.tables import U32, U64, Tables, jit, part
 
 GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
@@ -19,6 +19,7 @@ NO_TEXT = np.uint64(0xFF << 56)
 """Set in the keys of long forms: no UTF-8 has such a byte, so that no short word has such a key."""
 ONE, WORD_BITS = np.uint64(1), np.uint64(0x7FFFFFFF)
 SEEDS = 64
+"""Tried before the table is doubled."""
 
 
 @part
@@ -33,21 +34,21 @@ def key_of(word: U64, chunks: int) -> np.uint64:
 
 
 @part
-def mixed(key: np.uint64, seed: np.uint64) -> np.uint64:
-    """A number whose upper half depends on all of the key; a seed is odd."""
-    return np.uint64((key ^ key >> np.uint64(32)) * seed)
+def upper_bits(product: np.uint64, numbers: int) -> np.uint64:
+    """The uppermost bits of a product, which depend on all of its factors; `numbers`, a power of two, says how many."""
+    return np.uint64(product >> np.uint64(leading_zeros(np.uint64(numbers)) + 1))  # type: ignore[call-arg]
 
 
 @part
-def bucket_of(mix: np.uint64, buckets: int) -> np.uint64:
-    """Which of the displacements, a power of two of them, is a key's: its uppermost bits."""
-    return np.uint64(mix >> np.uint64(leading_zeros(np.uint64(buckets)) + 1))  # type: ignore[call-arg]
+def bucket_of(key: np.uint64, seed: np.uint64, buckets: int) -> np.uint64:
+    """Which of the displacements is a key's; a seed is odd."""
+    return upper_bits(key * seed, buckets)
 
 
 @part
-def place_of(mix: np.uint64, displacement: np.uint32, places: int) -> np.uint64:
-    """Where in a table of so many places, a power of two, a key stands: other bits, displaced."""
-    return np.uint64((mix >> np.uint64(24) ^ np.uint64(displacement)) & np.uint64(places - 1))
+def place_of(key: np.uint64, seed: np.uint64, displacement: np.uint32, places: int) -> np.uint64:
+    """Where in the slots a key stands: by other bits than its bucket's, displaced."""
+    return np.uint64(upper_bits(reversed_bytes(key) * seed, places) ^ np.uint64(displacement)) << ONE  # type: ignore[call-arg]
 
 
 @part
@@ -58,9 +59,9 @@ def look_up(word: U64, length: int, tables: Tables) -> np.uint64:
         return np.uint64(0)
     slots = tables.slots
     key = key_of(word, chunks)
-    mix = mixed(key, tables.seed[0])
-    displacement = tables.displacements[bucket_of(mix, tables.displacements.shape[0])]
-    place = place_of(mix, displacement, slots.shape[0] >> 1) << ONE
+    seed = tables.seed[0]
+    displacement = tables.displacements[bucket_of(key, seed, tables.displacements.shape[0])]
+    place = place_of(key, seed, displacement, slots.shape[0] >> 1)
     value = slots[place | ONE]
     # Most words are no forms, but which are not cannot be foreseen: hence no branch, and a product that hides one.
     found = np.uint64(value * (np.uint64(slots[place] == key) & (~value ^ np.uint64(length > 8))))
@@ -136,7 +137,7 @@ def _placed(keys: U64, values: U64) -> dict[str, npt.NDArray[Any]]:
 def _buckets(keys: U64, seed: np.uint64, buckets: int, found: npt.NDArray[np.int64]) -> None:
     """The bucket of each key, written to `found`."""
     for k in range(keys.shape[0]):
-        found[k] = np.int64(bucket_of(mixed(keys[k], seed), buckets))
+        found[k] = np.int64(bucket_of(keys[k], seed, buckets))
 
 
 @jit
@@ -156,7 +157,7 @@ def _displace(
         while True:
             placed = first
             while placed < last:
-                place = place_of(mixed(keys[placed], seed), np.uint32(displacement), slots.shape[0] >> 1) << ONE
+                place = place_of(keys[placed], seed, np.uint32(displacement), slots.shape[0] >> 1)
                 if slots[place | ONE] != 0:
                     break
                 slots[place] = keys[placed]
@@ -165,8 +166,7 @@ def _displace(
             if placed == last:
                 break
             for k in range(first, placed):
-                place = place_of(mixed(keys[k], seed), np.uint32(displacement), slots.shape[0] >> 1) << ONE
-                slots[place | ONE] = 0
+                slots[place_of(keys[k], seed, np.uint32(displacement), slots.shape[0] >> 1) | ONE] = 0
             displacement += 1
             if 2 * displacement == slots.shape[0]:
                 return False

@@ -118,6 +118,18 @@ def test_nouns_are_the_same_by_blocks_and_by_words(captions: list[str]) -> None:
     assert found([*captions, AFTER], TAGGED)[:-1] == alone
 
 
+@pytest.mark.parametrize("repeats", [1, 60, 4000])
+def test_blocks_end_where_their_room_does(repeats: int) -> None:
+    """Captions that do not fit into a block together, some longer than all room there was."""
+    kinds = ["dogs stand on a light ", "The Orange fly, ", "a white house: ", "", "'s "]
+    captions = [kinds[n % 5] * (repeats if n % 7 else 1) + kinds[n % 3] for n in range(70 if repeats > 60 else 600)]
+    alone = {caption: found([caption], TAGGED)[0] for caption in set(captions)}
+    assert found([*captions, AFTER], TAGGED)[:-1] == [alone[caption] for caption in captions]
+    untagged = Lexicon.build(NOUNS)
+    plain = {caption: mentioned(caption, NOUNS, "bag") for caption in set(captions)}
+    assert found([*captions, AFTER], untagged)[:-1] == [plain[caption] for caption in captions]
+
+
 @settings(deadline=None)
 @given(st.lists(st.none() | texts, max_size=12), st.sampled_from(TYPES), st.data())
 def test_every_arrow_type_and_slice(captions: list[str | None], kind: pa.DataType, data: st.DataObject) -> None:

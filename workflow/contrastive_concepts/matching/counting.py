@@ -26,6 +26,7 @@ MOST_BYTES = 1_000_000
 """Of a caption that spaCy takes."""
 MOST_ROWS = (1 << 31) - 1
 """What a stamp of 32 bits holds."""
+ANY_BYTES = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def mentions(
                 starts,
                 stops,
                 first,
-                MOST_ROWS,
+                ANY_BYTES,
                 lexicon.mode == "phrase",
                 lexicon.tagged,
                 lexicon.tables,

@@ -1,4 +1,4 @@
-"""What the compiled loops share: the lexicon's arrays, room for one caption, and how they are compiled."""
+"""What the compiled loops share: the lexicon's arrays, room for a block of captions, and how they are compiled."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -19,8 +19,8 @@ FOLDERS = {
     "/var/log/slurm": ("root", 0o755),
     "/run/slurm": ("root", 0o755),
 }
-CONFIGURATION = """\
-ClusterName=ci
+OURS = "ClusterName=ci\n"
+CONFIGURATION = OURS + """\
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -55,22 +55,28 @@ class Unavailable(Exception):
 
 @contextlib.contextmanager
 def slurm_node() -> Iterator[None]:
-    """Install where needed, start, wait until the node is idle; stop at the end. Raises Unavailable."""
+    """Install where needed, start, wait until the node is idle; stop at the end. Raises Unavailable.
+
+    Its configuration lies where every SLURM command looks, as the executor hands no SLURM_CONF on to its jobs, and is
+    removed at the end: with it every Snakemake would ask the controller that has ended, for 10 s.
+    """
     if os.geteuid() != 0:
         raise Unavailable("SLURM is started by hand, which takes root")
     _install()
     if subprocess.run(["scontrol", "ping"], capture_output=True, timeout=30).returncode == 0:
         raise Unavailable("a SLURM controller that is not ours runs here")
+    slurm, gres = (Path("/etc/slurm") / name for name in ("slurm.conf", "gres.conf"))
+    if slurm.exists() and not slurm.read_text().startswith(OURS):
+        raise Unavailable(f"{slurm} is not ours")
     for folder, (owner, mode) in FOLDERS.items():
         Path(folder).mkdir(parents=True, exist_ok=True)
         shutil.chown(folder, owner, owner)
         Path(folder).chmod(mode)
-    etc = Path("/etc/slurm")
-    etc.mkdir(exist_ok=True)
+    slurm.parent.mkdir(exist_ok=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 * 9 // 10
     host = socket.gethostname().split(".")[0]
-    (etc / "slurm.conf").write_text(CONFIGURATION.format(host=host, cpus=os.cpu_count(), memory=memory))
-    (etc / "gres.conf").write_text("AutoDetect=off\nName=gpu File=/dev/null\n")
+    slurm.write_text(CONFIGURATION.format(host=host, cpus=os.cpu_count(), memory=memory))
+    gres.write_text("AutoDetect=off\nName=gpu File=/dev/null\n")
     try:
         _start(["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged"])
         _start(["slurmctld", "-c"])
@@ -82,6 +88,8 @@ def slurm_node() -> Iterator[None]:
         pid = Path("/run/munge/munged.pid")
         if pid.exists():
             subprocess.run(["kill", pid.read_text().strip()], capture_output=True)
+        slurm.unlink(missing_ok=True)
+        gres.unlink(missing_ok=True)
 
 
 def _install() -> None:

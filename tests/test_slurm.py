@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .conftest import ROOT
 from .project import Project
@@ -19,6 +20,8 @@ HERE = [
 ]  # fmt: skip
 
 
+
+
 @pytest.fixture(scope="module", autouse=True)
 def node() -> Iterator[None]:
     try:
@@ -28,9 +31,27 @@ def node() -> Iterator[None]:
         pytest.skip(str(reason))
 
 
+def submit(project: Project, profile: Path = ROOT / "profiles" / "slurm") -> str:
+    return project.snakemake("--workflow-profile", str(profile), *HERE)
+
+
 def dictionary_files(project: Project) -> dict[str, bytes]:
     folder = project.folder / "results" / "small" / "dictionary"
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The dictionary that the same project leaves without a cluster."""
+    project = Project(tmp_path_factory.mktemp("local"))
+    project.snakemake()
+    return dictionary_files(project)
+
+
+def jobs_by_controller() -> list[str]:
+    """The jobs so far, a member of an array being one: id, state, seconds, cores, memory."""
+    command = ["squeue", "--states=all", "--array", "--noheader", "--format=%i %T %M %C %m"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def test_a_rule_that_asks_for_a_gpu_gets_one() -> None:
@@ -38,17 +59,32 @@ def test_a_rule_that_asks_for_a_gpu_gets_one() -> None:
     assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip() == "0"
 
 
-def test_the_dictionary_through_sbatch_is_the_local_one(tmp_path: Path) -> None:
-    local, cluster = (tmp_path / name for name in ("local", "cluster"))
-    local.mkdir()
-    cluster.mkdir()
-    one, two = Project(local), Project(cluster)
-    one.snakemake()
-    log = two.snakemake("--workflow-profile", str(ROOT / "profiles" / "slurm"), *HERE)
-    assert log.count("SLURM jobid") >= 8, log[-3000:]
-    assert dictionary_files(one) == dictionary_files(two)
-    jobs = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--format=%i %j %T %m %l"], capture_output=True, text=True, check=True
-    ).stdout
-    assert jobs.count("COMPLETED") >= 8
-    print(jobs)
+def test_the_dictionary_through_sbatch_is_the_local_one(local: dict[str, bytes], tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    before = set(jobs_by_controller())
+    log = submit(project)
+    print(log)
+    assert dictionary_files(project) == local
+    jobs = [job for job in jobs_by_controller() if job not in before]
+    print(*jobs, sep="\n")
+    assert all("COMPLETED" in job for job in jobs)
+    assert len(jobs) == log.count("SLURM jobid") >= 8
+
+
+def test_shards_as_job_arrays(local: dict[str, bytes], tmp_path: Path) -> None:
+    """The other way that the profile describes."""
+    settings = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    del settings["groups"], settings["group-components"]
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile" / "config.yaml").write_text(
+        yaml.safe_dump({**settings, "slurm-array-jobs": "inspect_shard,match_shard"})
+    )
+    project = Project(tmp_path)
+    before = set(jobs_by_controller())
+    log = submit(project, tmp_path / "profile")
+    print(log)
+    jobs = [job for job in jobs_by_controller() if job not in before]
+    print(*jobs, sep="\n")
+    assert dictionary_files(project) == local
+    members = [job.split()[0].partition("_") for job in jobs]
+    assert sorted(member for _, _, member in members if member) == ["1", "1", "2", "2", "3", "3"]

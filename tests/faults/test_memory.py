@@ -56,7 +56,7 @@ def test_a_job_that_runs_out_of_memory(
     attempts = sorted(group for group in groups.glob("job-*") if kills(group) or group.name.endswith("-2"))
     assert [kills(group) for group in attempts] == [1, 0]
     assert [round(limit_of(group) / MB) for group in attempts] == [1500, 3000]
-    assert "Error in group matching" in said
+    assert "Error in rule match_shard" in said
     assert (
         json.loads(next((done.results / "cooccurrence/shards").glob("part-9-*.json")).read_text())["matched"] == 13_000
     )

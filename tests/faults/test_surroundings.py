@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +21,21 @@ Record = Callable[[str, int, str], None]
 
 
 def test_a_second_run_in_the_same_folder(done: Disturbed, undisturbed: dict[str, bytes], fault: Record) -> None:
+    """The first is held in its first job, so that the second, however slow its start, finds it at work."""
     (done.folder / "config.yaml").write_text(yaml.safe_dump(done.config))
     first = subprocess.Popen(
         done.command("--forcerun", "match_shard"), cwd=done.folder, env=done.environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     locks = done.folder / ".snakemake" / "locks"
-    while not (locks.is_dir() and any(locks.iterdir())):
+    while not any(lock.stat().st_size for lock in locks.glob("*.output.lock")):
         assert first.poll() is None
         time.sleep(0.02)
-    assert "lock" in done.snakemake(fails=True).lower()
+    first.send_signal(signal.SIGSTOP)
+    try:
+        assert "lock" in done.snakemake("--forcerun", "match_shard", fails=True).lower()
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert first.wait(timeout=600) == 0
     assert done.published() == undisturbed
     fault("a second run started in the same folder", 1, "refused by the lock; the first ends as if alone")

@@ -73,8 +73,6 @@ else:
             f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/inspect_shard/{{shard}}.tsv"
-        group:
-            "inspection"
         conda:
             "../../envs/mining.yaml"
         resources:

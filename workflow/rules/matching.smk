@@ -39,8 +39,6 @@ rule match_shard:
         f"{RESULTS}/logs/match_shard/{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/match_shard/{{shard}}.tsv"
-    group:
-        "matching"
     conda:
         "../../envs/mining.yaml"
     resources:

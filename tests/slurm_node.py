@@ -20,7 +20,9 @@ FOLDERS = {
     "/run/slurm": ("root", 0o755),
 }
 OURS = "ClusterName=ci\n"
-CONFIGURATION = OURS + """\
+CONFIGURATION = (
+    OURS
+    + """\
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -47,6 +49,7 @@ SlurmdLogFile=/var/log/slurm/slurmd.log
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+)
 
 
 class Unavailable(Exception):

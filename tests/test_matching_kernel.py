@@ -14,6 +14,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching import counting, forms, kernel, pairs
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.matching.tables import Tables
 from contrastive_concepts.provenance import PACKAGE
 from tests.matching_reference import counted, mentioned
 from tests.test_matching import count, entries, found
@@ -217,6 +218,11 @@ def test_every_form_is_found() -> None:
     assert found(names, Lexicon.build(names)) == [{number} for number in range(len(names))]
 
 
+def looked_up(form: bytes, tables: Tables) -> int:
+    chunks = forms.chunks_of(form)
+    return int(forms.look_up(np.uint64(forms.key_of(chunks, 0, len(chunks))), len(form), chunks, 0, tables))
+
+
 letters = st.text("abc", min_size=1, max_size=20).map(str.encode)
 
 
@@ -229,7 +235,7 @@ def test_the_form_table_is_a_dictionary(known: list[bytes], others: list[bytes])
     tables = LEXICONS["bag"].tables._replace(**forms.form_arrays(known, [expected[form] for form in known]))
     assert (tables.slots[1::2] != 0).sum() == len(known)
     for form in known + others:
-        entry = int(forms.look_up(forms.chunks_of(form), len(form), tables))
+        entry = looked_up(form, tables)
         assert entry == expected.get(form, 0)
         assert (forms.word_of(np.uint64(entry)), forms.row_of(np.uint64(entry))) == (
             (entry >> 1 & 0x7FFFFFFF) - 1,
@@ -249,7 +255,7 @@ def test_keys_that_share_most_bits_find_places() -> None:
     arrays = forms.form_arrays(known, [2 * (k + 1) for k in range(len(known))])
     assert len(arrays["slots"]) == 2 * 2048
     tables = LEXICONS["bag"].tables._replace(**arrays)
-    found = [int(forms.look_up(forms.chunks_of(form), len(form), tables)) for form in known]
+    found = [looked_up(form, tables) for form in known]
     assert found == [2 * (k + 1) for k in range(len(known))]
 
 

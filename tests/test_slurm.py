@@ -20,8 +20,6 @@ HERE = [
 ]  # fmt: skip
 
 
-
-
 @pytest.fixture(scope="module", autouse=True)
 def node() -> Iterator[None]:
     try:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from contrastive_concepts.matching.tables import U8, U64, part
@@ -60,6 +61,22 @@ def reversed_bytes(typing_context: Any, number: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+@intrinsic
+def fetch(typing_context: Any, array: Any, place: Any) -> Any:
+    """Have what lies there brought into the cache, while other work is done; a place beyond the array does no harm."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(values.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        builder.call(prefetch, [address, *(ir.Constant(number, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), generate
+
+
 @part
 def chunk_at(data: U8, place: int) -> np.uint64:
     """Eight bytes as a chunk, zeros where the data ends."""
@@ -89,9 +106,9 @@ def folded(chunk: np.uint64, length: int) -> np.uint64:
 
 
 @part
-def byte_of(word: U64, k: int) -> int:
-    """One byte of a word."""
-    return int(np.int64(word[np.uint64(k >> 3)] >> np.uint64(8 * (k & 7)) & np.uint64(0xFF)))
+def byte_of(chunks: U64, first: int, k: int) -> int:
+    """One byte of the word whose chunks begin at `first`."""
+    return int(np.int64(chunks[np.uint64(first + (k >> 3))] >> np.uint64(8 * (k & 7)) & np.uint64(0xFF)))
 
 
 @part

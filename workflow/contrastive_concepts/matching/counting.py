@@ -1,7 +1,7 @@
 """Counting co-occurrences over batches of captions (paper 3.4)."""
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from contrastive_concepts.matching.buffers import caption_places
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.spacy_tagger import noun_lemmas
 from contrastive_concepts.matching.tables import I32, I64, U8, Scratch, Tables
-from contrastive_concepts.matching.tokens import LONGEST_KIND
+from contrastive_concepts.matching.tokens import LONGEST_KIND, SPARE
 
 SAMPLE_ROWS = 1 << 14
 CELLS = 1 << 25
@@ -74,7 +74,7 @@ class CooccurrenceCounter:
         self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
         self._captions = np.zeros(len(lexicon.concepts), np.int64)
         self._cells = pairs.allot_cells(self._captions, 0)
-        self._listed = np.empty(max(LISTED_AT_ONCE, len(lexicon.concepts)), np.int32)
+        self._listed = np.empty(LISTED_AT_ONCE + len(lexicon.concepts) + 1, np.int32)
         self._waiting = np.empty(max(CELLS_AT_ONCE, len(lexicon.concepts)), np.int32)
         self._start()
 
@@ -195,7 +195,7 @@ def mentions(
     if lexicon.tagger == "spacy":
         captions = noun_lemmas(captions, lexicon.nouns, MOST_BYTES)
     scratch, nothing = _scratch(lexicon), np.zeros(7, np.int64)
-    listed = np.empty(max(LISTED_AT_ONCE, len(lexicon.concepts)), np.int32)
+    listed = np.empty(LISTED_AT_ONCE + len(lexicon.concepts) + 1, np.int32)
     lengths, found = [np.zeros(1, np.int64)], [np.empty(0, np.int32)]
     for data, starts, stops in caption_places(captions):
         scratch = _with_room(scratch, int((stops - starts).max(initial=0)))
@@ -234,31 +234,31 @@ def _ranked(tables: Tables, ranked: I32) -> Tables:
 
 
 def _scratch(lexicon: Lexicon) -> Scratch:
-    return _with_room(
-        Scratch(
-            word=np.empty(max(lexicon.longest_form, LONGEST_KIND // 8), np.uint64),
-            sequence=np.empty(0, np.int32),
-            tokens=np.empty(0, np.int32),
-            rows=np.empty(0, np.int32),
-            heads=np.empty(0, np.uint64),
-            cases=np.empty(0, np.uint8),
-            firsts=np.empty(BLOCK, np.int64),
-            ends=np.empty(BLOCK, np.int64),
-            valid=np.empty(BLOCK, np.uint8),
-            concepts=np.empty(len(lexicon.concepts), np.int32),
-            word_stamps=np.zeros(lexicon.words, np.int32),
-            concept_stamps=np.zeros(len(lexicon.concepts), np.int32),
-            clock=np.zeros(1, np.int32),
-        ),
-        1 << 14,
+    return Scratch(
+        word=np.empty(max(lexicon.longest_form, LONGEST_KIND // 8), np.uint64),
+        **_room(1 << 15),
+        begins=np.empty(BLOCK, np.int64),
+        stops=np.empty(BLOCK, np.int64),
+        valid=np.empty(BLOCK, np.uint8),
+        firsts=np.empty(BLOCK, np.int64),
+        ends=np.empty(BLOCK, np.int64),
+        word_stamps=np.zeros(lexicon.words, np.int32),
+        concept_stamps=np.zeros(len(lexicon.concepts), np.int32),
+        clock=np.zeros(1, np.int32),
     )
 
 
 def _with_room(scratch: Scratch, caption_bytes: int) -> Scratch:
-    """A caption has at most one word or phrase break a byte."""
-    if caption_bytes < len(scratch.sequence):
+    """Room for a caption of at most so many words."""
+    if caption_bytes + 1 + SPARE <= len(scratch.keys):
         return scratch
-    room = 2 * caption_bytes + 2
-    sequence, tokens, rows = (np.empty(room, np.int32) for _ in range(3))
-    heads, cases = np.empty(room, np.uint64), np.empty(room, np.uint8)
-    return scratch._replace(sequence=sequence, tokens=tokens, rows=rows, heads=heads, cases=cases)
+    return scratch._replace(**_room(2 * caption_bytes))
+
+
+def _room(words: int) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of `Scratch` with an entry a word."""
+    types = {
+        "keys": np.uint64, "sizes": np.int32, "places": np.int32, "chunks": np.uint64, "broken": np.uint8,
+        "heads": np.uint64, "entered": np.int32, "sequence": np.int32, "tokens": np.int32,
+    }  # fmt: skip
+    return {name: np.zeros(words + 1 + SPARE, kind) for name, kind in types.items()}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from contrastive_concepts.matching.tables import Scratch, Tables, part
+from contrastive_concepts.matching.tables import I32, Scratch, Tables, part
 from contrastive_concepts.matching.tagging import FIRST_OTHER
 
 ONE, TWO, THREE = (np.uint64(n) for n in (1, 2, 3))
@@ -11,13 +11,17 @@ FOUR = TWO
 
 
 @part
-def find_concepts(first: int, end: int, tables: Tables, phrase: bool, scratch: Scratch) -> int:
-    """Write the concepts of the words in scratch.sequence[first:end] to scratch.concepts, each once; how many."""
-    sequence, concepts, words = scratch.sequence, scratch.concepts, tables.words
+def find_concepts(
+    first: int, end: int, tables: Tables, phrase: bool, scratch: Scratch, concepts: I32, found: int
+) -> int:
+    """Write the concepts of the words in scratch.sequence[first:end] to `concepts`, each once, behind the `found` ones.
+
+    Returns how many they are then.
+    """
+    sequence, words = scratch.sequence, tables.words
     scratch.clock[0] += 1
     now = scratch.clock[0]
     distinct = first
-    found = 0
     for position in range(first, end):
         word = sequence[np.uint64(position)]
         if word >= 0 and scratch.word_stamps[np.uint64(word)] != now:
@@ -29,7 +33,7 @@ def find_concepts(first: int, end: int, tables: Tables, phrase: bool, scratch: S
                 sequence[np.uint64(distinct)] = word
                 distinct += int(words[about + TWO] > words[about + ONE])
     if phrase:
-        return find_phrases(first, end, found, tables, scratch)
+        return find_phrases(first, end, tables, scratch, concepts, found)
     for position in range(first, distinct):
         about = np.uint64(sequence[np.uint64(position)]) << FOUR
         for anchor in range(words[about + ONE], words[about + TWO]):
@@ -44,9 +48,9 @@ def find_concepts(first: int, end: int, tables: Tables, phrase: bool, scratch: S
 
 
 @part
-def find_phrases(first: int, end: int, found: int, tables: Tables, scratch: Scratch) -> int:
+def find_phrases(first: int, end: int, tables: Tables, scratch: Scratch, concepts: I32, found: int) -> int:
     """Add the concepts whose words stand next to each other to the `found` ones; returns how many they are then."""
-    sequence, concepts, now = scratch.sequence, scratch.concepts, scratch.clock[0]
+    sequence, now = scratch.sequence, scratch.clock[0]
     for position in range(first, end):
         word = sequence[position]
         if word <= FIRST_OTHER:

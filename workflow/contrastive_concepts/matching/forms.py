@@ -11,25 +11,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contrastive_concepts.matching.chunks import leading_zeros, reversed_bytes
+from contrastive_concepts.matching.chunks import fetch, leading_zeros, reversed_bytes
 from contrastive_concepts.matching.tables import U32, U64, Tables, jit, part
 
 GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
 NO_TEXT = np.uint64(0xFF << 56)
 """Set in the keys of long forms: no UTF-8 has such a byte, so that no short word has such a key."""
 ONE, WORD_BITS = np.uint64(1), np.uint64(0x7FFFFFFF)
+NO_KEY = np.uint64(0)
+"""Of an empty slot; no word's."""
 SEEDS = 64
 """Tried before the table is doubled."""
 
 
 @part
-def key_of(word: U64, chunks: int) -> np.uint64:
-    """What stands for a word of so many chunks in the table."""
-    if chunks == 1:
-        return np.uint64(word[0])
-    code = word[0] * GOLDEN
-    for k in range(1, chunks):
-        code = (code ^ word[np.uint64(k)]) * PRIME
+def key_of(chunks: U64, first: int, size: int) -> np.uint64:
+    """What stands for a word of so many chunks, from `first` on, in the table."""
+    code = chunks[np.uint64(first)]
+    if size == 1:
+        return np.uint64(code)
+    code *= GOLDEN
+    for k in range(first + 1, first + size):
+        code = (code ^ chunks[np.uint64(k)]) * PRIME
     return np.uint64((code ^ code >> np.uint64(32)) | NO_TEXT)
 
 
@@ -52,27 +55,41 @@ def place_of(key: np.uint64, seed: np.uint64, displacement: np.uint32, places: i
 
 
 @part
-def look_up(word: U64, length: int, tables: Tables) -> np.uint64:
-    """The entry of this form (see `entry`), or 0."""
-    chunks = (length + 7) >> 3
-    if chunks > word.shape[0]:
-        return np.uint64(0)
+def fetch_displacement(key: np.uint64, tables: Tables) -> None:
+    """Have a key's displacement brought into the cache."""
+    fetch(tables.displacements, bucket_of(key, tables.seed[0], tables.displacements.shape[0]))  # type: ignore[call-arg]
+
+
+@part
+def slot_of(key: np.uint64, tables: Tables) -> np.uint64:
+    """Where a key stands in the slots if it is there."""
+    displacement = tables.displacements[bucket_of(key, tables.seed[0], tables.displacements.shape[0])]
+    return place_of(key, tables.seed[0], displacement, tables.slots.shape[0] >> 1)
+
+
+@part
+def fetch_slot(key: np.uint64, tables: Tables) -> None:
+    """Have a key's slot brought into the cache."""
+    fetch(tables.slots, slot_of(key, tables))  # type: ignore[call-arg]
+
+
+@part
+def look_up(key: np.uint64, length: int, chunks: U64, first: int, tables: Tables) -> np.uint64:
+    """The entry of a form (see `entry`) by its key, its length in bytes and its chunks, from `first` on; or 0."""
     slots = tables.slots
-    key = key_of(word, chunks)
-    seed = tables.seed[0]
-    displacement = tables.displacements[bucket_of(key, seed, tables.displacements.shape[0])]
-    place = place_of(key, seed, displacement, slots.shape[0] >> 1)
+    place = slot_of(key, tables)
     value = slots[place | ONE]
     # Most words are no forms, but which are not cannot be foreseen: hence no branch, and a product that hides one.
     found = np.uint64(value * (np.uint64(slots[place] == key) & (~value ^ np.uint64(length > 8))))
     if length <= 8 or found == 0:
         return found
     number = found >> ONE
-    first = np.int64(tables.long_offsets[number])
-    if np.int64(tables.long_offsets[number + ONE]) - first != chunks:
+    begin = np.int64(tables.long_offsets[number])
+    size = (length + 7) >> 3
+    if np.int64(tables.long_offsets[number + ONE]) - begin != size:
         return np.uint64(0)
-    for k in range(chunks):
-        if tables.long_chunks[first + k] != word[np.uint64(k)]:
+    for k in range(size):
+        if tables.long_chunks[np.uint64(begin + k)] != chunks[np.uint64(first + k)]:
             return np.uint64(0)
     return np.uint64(tables.long_entries[number])
 
@@ -102,7 +119,7 @@ def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
 def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
     """The arrays of `Tables` in which distinct folded forms are found."""
     chunked = [chunks_of(form) for form in forms]
-    keys = np.array([key_of(chunks, len(chunks)) for chunks in chunked], np.uint64)
+    keys = np.array([key_of(chunks, 0, len(chunks)) for chunks in chunked], np.uint64)
     if len(np.unique(keys)) < len(keys):
         raise ValueError("two forms have one key")
     long = [number for number, chunks in enumerate(chunked) if len(chunks) > 1]

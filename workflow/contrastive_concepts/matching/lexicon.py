@@ -109,10 +109,13 @@ class Lexicon:
         offsets[points + 1] = lengths
         np.cumsum(offsets, out=offsets)
         rows, weights = arrays.pop("row_classes"), arrays.pop("row_weights")
+        if len(rows) > 1 << 16:
+            raise ValueError(f"found {len(rows)} rows in the noun model, expected at most 65,536")
         heads = np.zeros((len(rows), 8), np.uint8)
         if len(rows):
             heads[:, 0] = rows
             heads[:, 1:6] = weights[:, [3, 4, 0, 1, 2]].view(np.uint8)
+            heads[:, 6:] = np.arange(len(rows), dtype="<u2").view(np.uint8).reshape(-1, 2)
         arrays["row_heads"] = heads.view("<u8").ravel().astype(np.uint64)
         arrays["row_weights"] = np.ascontiguousarray(weights[:, 5:])
         return Tables(classes, offsets, folding, **arrays)
@@ -161,7 +164,7 @@ class Lexicon:
 def kind_of(form: str) -> int:
     """The kernel's kind of a form that the noun model does not know."""
     folded = form.encode()
-    return form_kind(chunks_of(folded[:LONGEST_KIND]), len(folded))
+    return form_kind(chunks_of(folded[:LONGEST_KIND]), 0, len(folded))
 
 
 def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int, mode: Mode) -> dict[str, npt.NDArray[Any]]:

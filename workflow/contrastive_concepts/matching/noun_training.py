@@ -19,7 +19,7 @@ import numpy.typing as npt
 from contrastive_concepts.captions.formats import detect_format, find_column, read_captions
 from contrastive_concepts.matching.lexicon import kind_of
 from contrastive_concepts.matching.tables import jit
-from contrastive_concepts.matching.tagging import BOUNDARY_ROW, OUTSIDE
+from contrastive_concepts.matching.tokens import BOUNDARY_ROW, OUTSIDE
 from contrastive_concepts.vocabulary.lemmas import lemma
 from contrastive_concepts.vocabulary.words import placed_runs, words
 

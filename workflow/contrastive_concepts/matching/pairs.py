@@ -1,5 +1,6 @@
 """Counting pairs of concepts: frequent ones in cells of their own, the others in a list that is sorted and merged."""
 
+from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -31,18 +32,20 @@ def allot_cells(frequencies: I64, cells: int) -> Cells:
     total = len(frequencies)
     places = np.arange(total, dtype=np.int64)
 
-    def ends(reach: int) -> I64:
-        return np.clip(reach // (places + 1), places + 1, total)
+    def widths(reach: int) -> I64:
+        """Of the rows that have a cell."""
+        near = places[: isqrt(reach)]
+        return np.clip(reach // (near + 1), near + 1, total) - near - 1
 
     low, high = 0, total * total
     while low < high:
         reach = (low + high + 1) // 2
-        low, high = (reach, high) if int((ends(reach) - places - 1).sum()) <= cells else (low, reach - 1)
-    last = ends(low)
-    widths = last - places - 1
+        low, high = (reach, high) if int(widths(reach).sum()) <= cells else (low, reach - 1)
+    row_widths = np.zeros(total, np.int64)
+    row_widths[: isqrt(low)] = widths(low)
     ranked = np.argsort(-frequencies, kind="stable").astype(np.int32)
-    rows = np.stack([np.cumsum(widths) - widths - places - 1, last], axis=1).astype(np.int32).ravel()
-    return Cells(ranked, rows, np.zeros(int(widths.sum()), np.uint32))
+    rows = np.stack([np.cumsum(row_widths) - row_widths, 2 * places + 2 + row_widths], axis=1) - places[:, None] - 1
+    return Cells(ranked, rows.astype(np.int32).ravel(), np.zeros(int(row_widths.sum()), np.uint32))
 
 
 @jit

@@ -8,9 +8,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from contrastive_concepts.matching.chunks import eight_bytes, folded, leading_zeros, trailing_zeros
-from contrastive_concepts.matching.forms import look_up, word_of
-from contrastive_concepts.matching.tables import U8, Scratch, Tables, part
-from contrastive_concepts.matching.tokens import note_token
+from contrastive_concepts.matching.forms import key_of
+from contrastive_concepts.matching.tables import U8, Scratch, part
+from contrastive_concepts.matching.tokens import CASE_BITS
 
 BLOCK = 64
 ONE = np.uint64(1)
@@ -18,9 +18,9 @@ ONE = np.uint64(1)
 
 @intrinsic
 def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
-    """Four masks of the 64 bytes from `place` on, the first byte lowest; the caller sees to it that there are as many.
+    """Five masks of the 64 bytes from `place` on, the first byte lowest; the caller sees to it that there are as many.
 
-    Where ASCII letters and digits are, apostrophes, the letter s, and bytes that are not ASCII.
+    Where ASCII letters and digits are, apostrophes, the letter s, bytes that are not ASCII, and capitals.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -39,28 +39,31 @@ def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
         words = builder.or_(between(small, "a", "z"), between(found, "0", "9"))
         apostrophes = builder.or_(between(found, "'", "'"), between(found, "`", "`"))
         foreign = builder.icmp_signed("<", found, each(0))
-        masks = [builder.bitcast(mask, bits) for mask in (words, apostrophes, between(small, "s", "s"), foreign)]
+        capitals = between(found, "A", "Z")
+        masks = [
+            builder.bitcast(mask, bits) for mask in (words, apostrophes, between(small, "s", "s"), foreign, capitals)
+        ]
         return context.make_tuple(builder, signature.return_type, masks)
 
-    return types.UniTuple(types.uint64, 4)(data, types.int64), generate  # type: ignore[no-untyped-call]
+    return types.UniTuple(types.uint64, 5)(data, types.int64), generate  # type: ignore[no-untyped-call]
 
 
 @part
 def read_plain_words(
-    data: U8, start: int, stop: int, tables: Tables, tagged: bool, scratch: Scratch, count: int, tokens: int
+    data: U8, start: int, stop: int, tagged: bool, scratch: Scratch, token: int, place: int
 ) -> tuple[int, int, int]:
-    """As `read_words` in a bag: the entries and tokens then, and where `read_words` must go on.
+    """As `read_words` in a bag: the token and place then, and where `read_words` must go on.
 
     That is where 64 bytes hold what only it understands (bytes that are not ASCII, an apostrophe within a word but for
     a closing 's), where they are a single word, or where `data` ends.
     """
-    word, sequence = scratch.word, scratch.sequence
-    place = start
+    keys, sizes, places, chunks = scratch.keys, scratch.sizes, scratch.places, scratch.chunks
+    at = start
     # Eight more than the block, as a word's last chunk may reach beyond it.
-    while place < stop and place + BLOCK + 8 <= data.shape[0]:
-        masks = masks_of_block(data, place)  # type: ignore[call-arg,var-annotated]
-        words, apostrophes, foreign = masks[0], masks[1], masks[3]
-        after = min(stop - place, BLOCK)
+    while at < stop and at + BLOCK + 8 <= data.shape[0]:
+        masks = masks_of_block(data, at)  # type: ignore[call-arg,var-annotated]
+        words, apostrophes, foreign, capitals = masks[0], masks[1], masks[3], masks[4]
+        after = min(stop - at, BLOCK)
         if after < BLOCK:
             within = (ONE << np.uint64(after)) - ONE
         else:
@@ -79,22 +82,28 @@ def read_plain_words(
                 break
             words &= ~closing
         begins, ends = words & ~(words << ONE), ~words & (words << ONE)
+        capitals &= within
         while begins:
-            begin = place + trailing_zeros(begins)
-            length = place + trailing_zeros(ends) - begin
+            first = trailing_zeros(begins)
+            begin, length = at + first, trailing_zeros(ends) - first
             begins &= begins - ONE
             ends &= ends - ONE
-            word[0] = folded(eight_bytes(data, begin), min(length, 8))
-            if length > 8:
-                word[1] = folded(eight_bytes(data, begin + 8), min(length - 8, 8))
-                for first in range(16, length, 8):
-                    chunk = eight_bytes(data, begin + first)
-                    word[np.uint64(first >> 3)] = folded(chunk, min(length - first, 8))
-            form = look_up(word, length, tables)
-            sequence[np.uint64(count)] = word_of(form)
+            now = np.uint64(token)
+            chunk = folded(eight_bytes(data, begin), min(length, 8))
+            keys[now] = chunk
+            sizes[now] = length << CASE_BITS
             if tagged:
-                tokens += 1
-                note_token(tokens, count, form, length, data, begin, stop, tables, scratch)
-            count += int(sequence[np.uint64(count)] >= 0)
-        place += after
-    return count, tokens, place
+                capital = capitals >> np.uint64(first)
+                sizes[now] |= np.int64((capital & ONE) + (capital & capital >> ONE & ONE))
+            if length > 8:
+                places[now] = place
+                chunks[np.uint64(place)] = chunk
+                for more in range(8, length, 8):
+                    chunk = eight_bytes(data, begin + more)
+                    chunks[np.uint64(place + (more >> 3))] = folded(chunk, min(length - more, 8))
+                size = (length + 7) >> 3
+                keys[now] = key_of(chunks, place, size)
+                place += size
+            token += 1
+        at += after
+    return token, place, at

@@ -3,14 +3,12 @@
 import numpy as np
 
 from contrastive_concepts.matching.chunks import append, read_plain_word
-from contrastive_concepts.matching.forms import look_up, word_of
 from contrastive_concepts.matching.plain import read_plain_words
 from contrastive_concepts.matching.tables import U8, U64, Scratch, Tables, part
-from contrastive_concepts.matching.tokens import note_token
+from contrastive_concepts.matching.tokens import letter_case, note_word
 from contrastive_concepts.vocabulary.words import CharacterClass
 
 BREAK, SPACE, WORD, APOSTROPHE, IGNORED = (int(kind) for kind in CharacterClass)
-UNKNOWN, PHRASE_BREAK = -1, -2
 
 
 @part
@@ -98,19 +96,17 @@ def read_words(
     phrase: bool,
     tagged: bool,
     scratch: Scratch,
-    count: int,
-    tokens: int,
+    token: int,
+    place: int,
 ) -> tuple[int, int, bool]:
-    """Write a caption's words to scratch.sequence behind `count` entries: how many are there then, and tokens behind
-    the one numbered `tokens`, and whether all bytes are UTF-8.
+    """Note a caption's words as tokens from `token` on, their chunks from `place` on.
 
-    With `phrase`, what is no word of a concept is entered as UNKNOWN, and phrase breaks as PHRASE_BREAK; otherwise both
-    are left out. With `tagged`, every word of the caption is noted as a token, see `note_token`.
+    Returns the token and the place behind them, and whether all bytes are UTF-8.
     """
-    word, sequence = scratch.word, scratch.sequence
+    word = scratch.word
     i = start
     if not phrase:
-        count, tokens, i = read_plain_words(data, start, stop, tables, tagged, scratch, count, tokens)
+        token, place, i = read_plain_words(data, start, stop, tagged, scratch, token, place)
     valid = True
     broken = False
     while i < stop:
@@ -125,16 +121,10 @@ def read_words(
                 length, begin, after, kind, fine = read_any_word(data, begin, stop, tables, word)
                 valid = valid and fine
         if length > 0:
-            if phrase and broken:
-                sequence[count] = PHRASE_BREAK
-                count += 1
-                broken = False
-            form = look_up(word, length, tables)
-            sequence[np.uint64(count)] = word_of(form)
-            if tagged:
-                tokens += 1
-                note_token(tokens, count, form, length, data, begin, stop, tables, scratch)
-            count += int(phrase) | int(sequence[np.uint64(count)] >= 0)
+            case = letter_case(data, begin, stop) if tagged else 0
+            place = note_word(token, place, length, case, broken, scratch)
+            token += 1
+            broken = False
         broken = broken or kind == BREAK
         i = after
-    return count, tokens, valid
+    return token, place, valid

@@ -34,8 +34,8 @@ class Tables(NamedTuple):
     anchored (4 A,): of each the concept; of a phrase, the word's place in it and its first and last in anchored_words,
     all its words; in a bag, one other word of it (or the word itself), and the first and last of the remaining ones.
     row_heads (R,): the class of a form, its weight as the word before and after, its weights in three letter cases, a
-    byte each, the class lowest. row_weights (R, 2 C), triple_weights (C, C, C), case_weights (C, 3, 4, 4), kind_rows
-    (kinds,): the noun model, see `noun_model`; all empty where every form counts.
+    byte each, the class lowest; its row above them. row_weights (R, 2 C), triple_weights (C, C, C), case_weights
+    (C, 3, 4, 4), kind_rows (kinds,): the noun model, see `noun_model`; all empty where every form counts.
     """
 
     character_class: U8
@@ -60,21 +60,29 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Room for a block of captions, and for one.
 
-    word: a word's chunks. sequence: the words of captions, one after the other; tokens: which token each is. rows,
-    heads, cases: what the noun model is told of every token. firsts, ends, valid: of each caption where its words begin
-    and end, and whether it is UTF-8. concepts: one caption's. A stamp equals `clock` where it belongs to this caption.
+    word: a word's chunks while it is read. Of the captions' words, with a boundary before and after each caption's if
+    nouns are told apart: keys, by which they are looked up; sizes, four times the length in bytes plus the letter case;
+    chunks, of a long word from its place on; broken, whether no phrase goes on there; heads, what the noun model says;
+    entered, how many entries come before. sequence: the entries, words of concepts; tokens: which of the words each is.
+    begins, stops, valid: of each caption its first word and the one behind its last, and whether it is UTF-8; firsts,
+    ends: where its entries begin and end. A stamp equals `clock` where it is this caption's.
     """
 
     word: U64
+    keys: U64
+    sizes: I32
+    places: I32
+    chunks: U64
+    broken: U8
+    heads: U64
+    entered: I32
     sequence: I32
     tokens: I32
-    rows: I32
-    heads: U64
-    cases: U8
+    begins: I64
+    stops: I64
+    valid: U8
     firsts: I64
     ends: I64
-    valid: U8
-    concepts: I32
     word_stamps: I32
     concept_stamps: I32
     clock: I32

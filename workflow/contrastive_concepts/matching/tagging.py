@@ -3,11 +3,9 @@
 import numpy as np
 
 from contrastive_concepts.matching.tables import Scratch, Tables, part
+from contrastive_concepts.matching.tokens import CASE_BITS
 
 ONE = np.uint64(1)
-BOUNDARY_ROW = 0
-"""Stands for the word before the first and after the last, whose letter case is OUTSIDE."""
-OUTSIDE = 3
 FIRST_OTHER = -3
 """In a phrase, a word that is no noun is entered as FIRST_OTHER - its number: it may stand before the head."""
 
@@ -25,26 +23,25 @@ def weight_at(head: np.uint64, place: np.uint64) -> np.int64:
 
 
 @part
+def case_of(token: np.uint64, scratch: Scratch) -> np.uint64:
+    """The letter case of a token."""
+    return np.uint64(scratch.sizes[token] & ((1 << CASE_BITS) - 1))
+
+
+@part
 def is_noun(token: int, tables: Tables, scratch: Scratch) -> bool:
     """Whether the weights of a word, of the words before and after it, and of their letter cases add up to a noun."""
-    heads, cases, weights = scratch.heads, scratch.cases, tables.row_weights
+    heads, weights = scratch.heads, tables.row_weights
     count = np.uint64(tables.triple_weights.shape[0])
     now = np.uint64(token)
-    head, row, case = heads[now], np.uint64(scratch.rows[now]), np.uint64(cases[now])
-    before, after = heads[now - ONE], heads[now + ONE]
+    head, before, after = heads[now], heads[now - ONE], heads[now + ONE]
+    row, case = head >> np.uint64(48), case_of(now, scratch)
     left, own, right = byte_at(before, 0), byte_at(head, 0), byte_at(after, 0)
     score = weight_at(head, np.uint64(3) + case) + weight_at(before, ONE) + weight_at(after, np.uint64(2))
     score += np.int64(weights[row, left]) + weights[row, count + right]
     score += np.int64(tables.triple_weights[left, own, right])
-    score += np.int64(tables.case_weights[own, case, np.uint64(cases[now - ONE]), np.uint64(cases[now + ONE])])
+    score += np.int64(tables.case_weights[own, case, case_of(now - ONE, scratch), case_of(now + ONE, scratch)])
     return bool(score > 0)
-
-
-@part
-def note_boundary(token: int, tables: Tables, scratch: Scratch) -> None:
-    """Before a caption's first token, and after its last."""
-    scratch.heads[np.uint64(token)] = tables.row_heads[BOUNDARY_ROW]
-    scratch.cases[np.uint64(token)] = OUTSIDE
 
 
 @part

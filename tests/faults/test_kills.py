@@ -101,7 +101,7 @@ def test_killed_at_any_moment_of_any_stage(
         assert done.published() == undisturbed, (kind, stage)
         if kind != "job":
             if len(hits[kind]) == 1:
-                assert "--unlock" in done.snakemake(fails=True)
+                assert "--unlock" in done.snakemake("--forcerun", stage, fails=True)
             done.snakemake("--unlock")
     done.snakemake()
     assert done.published() == undisturbed

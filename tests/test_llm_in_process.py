@@ -36,6 +36,7 @@ def answers(judge: InProcessJudge, words: list[str]) -> dict[str, float]:
     return {answer.word: float(answer.answer) for batch in judge.ask(words) for answer in batch}
 
 
+@pytest.mark.slow
 @needs_model
 def test_the_shared_cache_scores_as_whole_sentences_do(judge: InProcessJudge) -> None:
     import torch

@@ -46,6 +46,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert project.planned() == {}
 
 
+@pytest.mark.slow
 def test_a_changed_shard_redoes_itself_and_what_follows(project: Project) -> None:
     project.write_shard(1, ("a ship under the sky",))
     planned = project.planned()
@@ -60,6 +61,7 @@ def test_a_changed_shard_redoes_itself_and_what_follows(project: Project) -> Non
     assert project.dictionary.manifest.captions["rows"] == 6 * 8
 
 
+@pytest.mark.slow
 def test_another_delta_redoes_neither_matching_nor_the_judge(project: Project) -> None:
     project.config["selection"] = {"delta": 0.5}
     planned = project.planned()

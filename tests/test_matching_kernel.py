@@ -15,7 +15,9 @@ from contrastive_concepts.matching import counting, forms, kernel, pairs
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.tables import Tables
+from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE
 from contrastive_concepts.provenance import PACKAGE
+from contrastive_concepts.vocabulary.words import code_points
 from tests.matching_reference import counted, mentioned
 from tests.test_matching import count, entries, found
 
@@ -129,6 +131,33 @@ def test_blocks_end_where_their_room_does(repeats: int) -> None:
     untagged = Lexicon.build(NOUNS)
     plain = {caption: mentioned(caption, NOUNS, "bag") for caption in set(captions)}
     assert found([*captions, AFTER], untagged)[:-1] == [plain[caption] for caption in captions]
+
+
+@pytest.mark.parametrize("caption", ["\ufdfa\ufdfa ", "\ufdfa" * 20 + " ", "\ufdfa ", "ninelettr\u0130 "])
+@pytest.mark.parametrize("length", [128, 100_000])
+def test_foldings_longer_than_their_characters_stay_in_their_room(caption: str, length: int) -> None:
+    """A block full of them: what lies behind the room for chunks is not written to."""
+    lexicon = Lexicon.build(["dog", "\ufdfa" * 20])
+    captions = [caption * (length // len(caption.encode()))] * 256
+    scratch = counting._with_room(counting._scratch(lexicon), length)
+    guarded = np.full(len(scratch.chunks) + 100_000, 7, np.uint64)
+    room = guarded[: len(scratch.chunks)]
+    data = np.frombuffer("".join(captions).encode(), np.uint8)
+    ends = np.arange(1, 257) * len(captions[0].encode())
+    listed = np.empty(256 * 3, np.int32)
+    kernel.list_concepts(
+        data, ends - ends[0], ends, 0, length, False, False, lexicon.tables, scratch._replace(chunks=room),
+        np.empty(256, np.int64), listed, np.zeros(7, np.int64),
+    )  # fmt: skip
+    assert (guarded[len(room) :] == 7).all()
+    assert (room != 7).any()
+
+
+def test_no_folding_is_longer_than_the_room_for_it() -> None:
+    longest = max(
+        len(folding.encode()) / len(chr(point).encode("utf-8", "surrogatepass")) for point, _, folding in code_points()
+    )
+    assert 3 < longest <= 8 * CHUNKS_A_BYTE
 
 
 @settings(deadline=None)

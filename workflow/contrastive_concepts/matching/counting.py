@@ -13,7 +13,7 @@ from contrastive_concepts.matching.buffers import caption_places
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.spacy_tagger import noun_lemmas
 from contrastive_concepts.matching.tables import I32, I64, U8, Scratch, Tables
-from contrastive_concepts.matching.tokens import LONGEST_KIND, SPARE
+from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE, LONGEST_KIND, SPARE
 
 SAMPLE_ROWS = 1 << 14
 CELLS = 1 << 25
@@ -256,9 +256,10 @@ def _with_room(scratch: Scratch, caption_bytes: int) -> Scratch:
 
 
 def _room(words: int) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of `Scratch` with an entry a word."""
+    """The arrays of `Scratch` with an entry a word, and chunks for captions of as many bytes."""
     types = {
-        "keys": np.uint64, "sizes": np.int32, "places": np.int32, "chunks": np.uint64, "broken": np.uint8,
-        "heads": np.uint64, "entered": np.int32, "sequence": np.int32, "tokens": np.int32,
+        "keys": np.uint64, "sizes": np.int32, "places": np.int32, "broken": np.uint8, "heads": np.uint64,
+        "entered": np.int32, "sequence": np.int32, "tokens": np.int32,
     }  # fmt: skip
-    return {name: np.zeros(words + 1 + SPARE, kind) for name, kind in types.items()}
+    rooms = {name: np.zeros(words + 1 + SPARE, kind) for name, kind in types.items()}
+    return rooms | {"chunks": np.zeros(CHUNKS_A_BYTE * (words + 1 + SPARE), np.uint64)}

@@ -97,7 +97,7 @@ def read_block(
         scratch.begins[block] = token
         scratch.stops[block] = token
         if start >= 0 and stop - start <= max_bytes:
-            # At most one word, one break or one chunk a byte, and a boundary.
+            # At most one word or one break a byte, and a boundary.
             taken += stop - start + 1
             if block and taken > scratch.keys.shape[0] - SPARE:
                 break

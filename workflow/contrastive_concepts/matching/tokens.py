@@ -12,6 +12,8 @@ AHEAD = 8
 """Words between two steps of fetching a form."""
 SPARE = 2 * AHEAD + 2
 """Room behind the last word."""
+CHUNKS_A_BYTE = 2
+"""Room for them: no character's folding is more than 16 times as long as it (U+FDFA's: 10)."""
 BOUNDARY_ROW = 0
 """Stands for the word before the first and after the last, whose letter case is OUTSIDE."""
 OUTSIDE = 3

@@ -19,10 +19,8 @@ FOLDERS = {
     "/var/log/slurm": ("root", 0o755),
     "/run/slurm": ("root", 0o755),
 }
-OURS = "ClusterName=ci\n"
-CONFIGURATION = (
-    OURS
-    + """\
+CONFIGURATION = """\
+ClusterName=ci
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -49,7 +47,7 @@ SlurmdLogFile=/var/log/slurm/slurmd.log
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-)
+OURS = CONFIGURATION.splitlines()[0]
 
 
 class Unavailable(Exception):

@@ -39,7 +39,8 @@ def test_one_gpu_here_and_groups_there() -> None:
     rules = [path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")]
     for there in profiles.values():
         assert there["retries"] == 2
+        assert there["groups"] == {"inspect_shard": "inspection", "match_shard": "matching"}
         assert set(there["group-components"]) == set(there["groups"].values())
         for rule in there["groups"]:
-            assert any(re.search(rf"^ *rule {rule}:$", text, re.MULTILINE) for text in rules)
+            assert sum(bool(re.search(rf"^ *rule {rule}:$", text, re.MULTILINE)) for text in rules) == 1
     assert not any("mem_mb=" in line and "growing(" not in line for text in rules for line in text.splitlines())

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 MOST_TUPLES = 10_000
 STORAGES = {
@@ -40,8 +40,7 @@ def load_restricted(path: Path) -> Any:
     except MemoryError:
         raise UserError(f"{path}: asks for more memory than there is, expected a pickle of its file's size") from None
     except Exception as error:  # a pickle is a program: a damaged one fails in any way
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: not a whole pickle ({reason})") from None
+        raise UserError(f"{path}: not a whole pickle ({one_line(error)})") from None
 
 
 def _check_opcodes(file: IO[bytes], size: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import fsspec
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 
 def is_url(path: str) -> bool:
@@ -69,11 +69,6 @@ def reachable(path: str) -> Iterator[None]:
         if not is_url(path):
             raise
         raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line of at most 200 characters; its kind where it says nothing."""
-    return " ".join((str(error) or type(error).__name__).split())[:200]
 
 
 def _is_failed_connection(error: BaseException | None) -> bool:

@@ -13,9 +13,9 @@ import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrastive_concepts.captions.files import is_url, one_line, open_file, open_ranges, reachable
+from contrastive_concepts.captions.files import is_url, open_file, open_ranges, reachable
 from contrastive_concepts.captions.parquet_column import ParquetColumn
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 1 << 26

@@ -21,14 +21,14 @@ def audit(
     import polars as pl
 
     from contrastive_concepts.config.visibility import AuditSettings
-    from contrastive_concepts.errors import UserError
+    from contrastive_concepts.errors import UserError, one_line
     from contrastive_concepts.visibility.audit import audit as audit_verdicts
     from contrastive_concepts.visibility.audit import write_audit
 
     try:
         table = pl.read_parquet(verdicts)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{verdicts}: cannot be read as verdicts ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{verdicts}: cannot be read as verdicts ({one_line(error)})") from None
     settings = AuditSettings(word=word, ratings=rating or ["IMAG", "CONC"], low=low, high=high, nearest=nearest)
     table, sections = audit_verdicts(table, threshold, settings, ratings)
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from scipy import sparse
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 SETTINGS = "settings.json"
 
@@ -30,7 +30,7 @@ def load_matrix(path: str | Path) -> sparse.csr_array:
     try:
         matrix = sparse.csr_array(sparse.load_npz(path))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise UserError(f"{path}: not a readable co-occurrence matrix ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not a readable co-occurrence matrix ({one_line(error)})") from None
     if matrix.shape[0] != matrix.shape[1] or not np.issubdtype(matrix.dtype, np.integer):
         raise UserError(f"{path}: found {matrix.dtype} {matrix.shape}, expected a square matrix of integers")
     return matrix
@@ -42,7 +42,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         with ZipFile(path) as archive:
             return dict(json.loads(archive.read(SETTINGS))) if SETTINGS in archive.namelist() else {}
     except (OSError, ValueError, BadZipFile) as error:
-        raise UserError(f"{path}: not a readable co-occurrence matrix ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not a readable co-occurrence matrix ({one_line(error)})") from None
 
 
 def merge_shards(paths: Sequence[str | Path], concepts: int) -> sparse.csr_array:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.similarity.encoders import Embeddings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def on_gpu(index: "faiss.Index") -> "faiss.Index":
         moved: faiss.Index = build.index_cpu_to_gpu(build.StandardGpuResources(), 0, index)
         return moved
     except RuntimeError as error:
-        print(f"FAISS stays on the CPU: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"FAISS stays on the CPU: {one_line(error)}", file=sys.stderr)
         return index
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.confusion import Labels
 
 DETAIL_IDS = (
@@ -104,6 +104,6 @@ def _items(path: Path, key: str) -> Iterator[dict[str, Any]]:
     except FileNotFoundError:
         raise UserError(f"{path}: not found, expected trainval_merged.json of Pascal in Detail") from None
     except (ijson.JSONError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: cannot be read as JSON ({one_line(error)})") from None
     if not found:
         raise UserError(f"{path}: found nothing under {key!r}, expected the Detail annotations")

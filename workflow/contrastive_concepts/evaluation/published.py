@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 METHODS = {"maskclip": "MaskCLIP", "clip_dinoiser": "CLIP-DINOiser", "tcl": "TCL", "gem": "GEM"}
 """The paper's names, in the order of its tables."""
@@ -41,7 +41,7 @@ class Published:
         try:
             tables = {table["number"]: table for table in json.loads(path.read_text(encoding="utf-8"))["tables"]}
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: not the paper's tables ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{path}: not the paper's tables ({one_line(error)})") from None
         self._values: dict[tuple[str, str, str, str, str], PublishedValue] = {}
         for row in tables["1"]["rows"]:
             for dataset in DATASETS.values():

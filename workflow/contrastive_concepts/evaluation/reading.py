@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.confusion import Labels
 from contrastive_concepts.segmenters.segmenter import Pixels
 
@@ -53,4 +53,4 @@ def _decoded(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
             picture.load()
             return np.asarray(picture)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: cannot be decoded ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: cannot be decoded ({one_line(error)})") from None

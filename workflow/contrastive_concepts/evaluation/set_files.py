@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 
 
@@ -17,4 +17,4 @@ def load_set(path: Path) -> ContrastiveSet:
     try:
         return ContrastiveSet(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a contrastive set ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not a contrastive set ({one_line(error)})") from None

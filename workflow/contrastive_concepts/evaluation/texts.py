@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
 from contrastive_concepts.similarity.encoders import Embeddings
 
@@ -56,7 +56,7 @@ def load_texts(path: Path) -> TextRows:
     try:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: cannot be read as text embeddings ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: cannot be read as text embeddings ({one_line(error)})") from None
     texts = table["text"].to_list()
     return TextRows(
         {text: index for index, text in enumerate(texts)}, torch.from_numpy(table["vector"].to_numpy().copy())

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.matching.forms import chunks_of, entry, form_arrays
 from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
 from contrastive_concepts.matching.tables import Tables
@@ -155,9 +155,7 @@ class Lexicon:
             names, offsets = arrays.pop("names"), arrays.pop("name_offsets")
             concepts = tuple(names[a:b].tobytes().decode() for a, b in pairwise(offsets))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise UserError(
-                f"{path}: not a readable lexicon ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-            ) from None
+            raise UserError(f"{path}: not a readable lexicon ({one_line(error)})") from None
         return cls(concepts, settings["mode"], settings["nouns"], settings["tagger"], settings["model"], arrays)
 
 

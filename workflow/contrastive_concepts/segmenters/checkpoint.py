@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 
 def read_checkpoint(path: Path | str, wrapper: str) -> dict[str, Tensor]:
@@ -18,8 +18,7 @@ def read_checkpoint(path: Path | str, wrapper: str) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path}: not found, expected a checkpoint") from None
     except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise UserError(f"{path}: cannot be read as a checkpoint of plain tensors ({reason})") from None
+        raise UserError(f"{path}: cannot be read as a checkpoint of plain tensors ({one_line(error)})") from None
     state: Any = content.get(wrapper, content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: found no state dict, expected tensors by name, alone or under {wrapper!r}")

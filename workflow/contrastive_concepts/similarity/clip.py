@@ -5,7 +5,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,6 @@ def load_clip(
         raise UserError(f"config: {key}.model: {model!r} does not fit {pretrained!r}: {warning}") from None
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
         raise UserError(
-            f"config: {key}.pretrained: {pretrained!r} cannot be loaded into {model!r} ({str(error).splitlines()[0]})"
+            f"config: {key}.pretrained: {pretrained!r} cannot be loaded into {model!r} ({one_line(error)})"
         ) from None
     return loaded.eval(), open_clip.get_tokenizer(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, SimilaritySettings
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.similarity.clip import load_clip
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SentenceText:
             self._model = SentenceTransformer(_model_folder(settings.model), device=str(_device(settings.device)))
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"config: similarity.model: {settings.model!r} cannot be loaded ({str(error).splitlines()[0]})"
+                f"config: similarity.model: {settings.model!r} cannot be loaded ({one_line(error)})"
             ) from None
         self.weights_sha256 = weights_sha256(self._model)
         self.dimension = int(self.encode(["a"]).shape[1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
 from contrastive_concepts.config.visibility import Ratings
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 HIGH, MIDDLE, LOW = 5.8, 4.75, 3.4
 """4.2, 3.5 and 2.6 of the usual scale 1-5, on the scale 1-7: clear-cut words are at or beyond the outer two."""
@@ -46,7 +46,7 @@ def read_ratings(path: str | Path, columns: Ratings) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(
             f"{path}: cannot be read as ratings with the columns {columns.word}, {', '.join(columns.ratings)} "
-            f"({str(error).splitlines()[0]})"
+            f"({one_line(error)})"
         ) from None
     onto_7 = 6 / (columns.high - columns.low)
     return (

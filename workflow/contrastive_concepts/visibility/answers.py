@@ -9,7 +9,7 @@ from typing import Self
 
 import duckdb
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 TABLE = """
 create table if not exists answers (
@@ -96,7 +96,7 @@ class AnswerStore:
             self._connection.executemany(with_time, rows)
             self._connection.commit()
         except duckdb.Error as error:
-            raise UserError(f"{self.path}: answers cannot be written ({_first_line(error)})") from None
+            raise UserError(f"{self.path}: answers cannot be written ({one_line(error)})") from None
 
     def _open(self, wait_s: float) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + wait_s
@@ -111,7 +111,9 @@ class AnswerStore:
                 if "Could not set lock" not in str(error):
                     raise self._corrupt(error) from None
                 if time.monotonic() >= deadline:
-                    holder = _first_line(error).partition("Conflicting lock is held in ")[2].partition(". See")[0]
+                    holder = (
+                        str(error).partition("\n")[0].partition("Conflicting lock is held in ")[2].partition(". See")[0]
+                    )
                     raise UserError(
                         f"{self.path}: still held by another process after {wait_s:g} s"
                         f"{f' ({holder})' if holder else ''}, expected one writer"
@@ -120,13 +122,9 @@ class AnswerStore:
 
     def _corrupt(self, error: duckdb.Error) -> UserError:
         return UserError(
-            f"{self.path}: not a sound DuckDB file of answers ({_first_line(error)}); move it away to start anew"
+            f"{self.path}: not a sound DuckDB file of answers ({one_line(error)}); move it away to start anew"
         )
 
 
 def _key(question: Question) -> list[str]:
     return [question.model, question.revision, question.prompt_hash, question.parameters]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].strip()

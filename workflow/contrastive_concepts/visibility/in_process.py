@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from contrastive_concepts.config.visibility import TransformersJudge
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.visibility.answers import Answer, Question
 from contrastive_concepts.visibility.likelihood import (
     LIKELIHOOD,
@@ -150,7 +150,7 @@ class InProcessJudge:
             model: Any = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=torch.float32)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise UserError(
-                f"config: visibility.model: {self._settings.model!r} cannot be loaded ({str(error).splitlines()[0]})"
+                f"config: visibility.model: {self._settings.model!r} cannot be loaded ({one_line(error)})"
             ) from None
         return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.vocabulary.lemmas import concept_key
 
 CONCEPTS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -33,7 +33,7 @@ def read_names(path: str | Path) -> list[str]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file (vocabulary.path)") from None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: not a readable vocabulary ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not a readable vocabulary ({one_line(error)})") from None
     if not isinstance(names, list):
         raise UserError(f"{path}: found {type(names).__name__}, expected a list of concepts")
     for row, name in enumerate(names, 1):

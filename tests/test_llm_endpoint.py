@@ -17,7 +17,7 @@ from contrastive_concepts.visibility import client
 from contrastive_concepts.visibility.endpoint import EndpointJudge
 from contrastive_concepts.visibility.judging import judge_concepts
 from contrastive_concepts.visibility.prompts import load_prompt
-from contrastive_concepts.visibility.yes_no import read_answer, read_word
+from contrastive_concepts.visibility.yes_no import read_answer, read_word, share_of_yes
 
 WORDS = [f"word{i}" for i in range(200)]
 BEFORE, AFTER = load_prompt("visible").text.split("{q}")
@@ -178,19 +178,38 @@ class Refusing(Handler):
         self.reply(404, b'{"error": {"message": "the model `m` does not exist"}}')
 
 
-@pytest.mark.parametrize("text", ["yes", " Yes.", "'no'", "NO!\n", "“no”"])
-def test_a_bare_yes_or_no_is_read(text: str) -> None:
-    assert read_word(text) == ("yes" if "y" in text.casefold() else "no")
+ANSWERS = {
+    "yes": [
+        "yes", " Yes.", "\"YES\"", "'yes'", "Yes, a photo can show one.", "**Yes**", "yes\n\nOne can see it.", "- yes",
+        "Answer: yes", "The answer is yes.", "<think>no, wait: yes or no?</think>\nyes", "no doubt, hm</think> Yes",
+        "<|channel|>analysis<|message|>no?<|end|><|channel|>final<|message|>yes", "[yes]", "{yes}", "ｙｅｓ", "Yes!",
+        "<thinking>no</thinking><thinking>no</thinking>yes", "yes (a thing)", "`yes`", "Final answer: **yes**",
+    ],
+    "no": ["no", "'no'", "NO!\n", "“no”", "No, it is an idea.", "<think>yes</think>no", "no - one cannot", "No."],
+    None: [
+        "", " ", "yes and no", "yes or no", "Yes/no", "no or yes", "yesterday", "not", "ja", "1", "none", "nothing", "no-one",
+        "<think>yes, a boat can be seen, so", "<think>", "I would say yes", "nope", "a yes", "<think>yes</think>", "No's",
+        "maybe", "...", "noyes", "\x00", "ye s",
+    ],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "yes and no", "yesterday", "not", "ja", "yes, one can", "1", "none"])
-def test_anything_else_is_unparsed_not_guessed(text: str) -> None:
-    answer = read_answer("cat", text, "stop", [[("yes", -0.1)]])
-    assert (answer.p, answer.parsed, answer.answer) == (None, False, text)
+@pytest.mark.parametrize(("said", "text"), [(said, text) for said, texts in ANSWERS.items() for text in texts])
+def test_a_leading_yes_or_no_is_read_and_nothing_else_is_guessed(said: str | None, text: str) -> None:
+    assert read_word(text) == said
+    answer = read_answer("cat", text, [])
+    assert (answer.parsed, answer.answer) == (said is not None, text)
+    assert answer.p == {"yes": 1.0, "no": 0.0, None: None}[said]
+    assert answer.remark == ("" if said is None else "no log-probabilities")
 
 
-def test_a_truncated_yes_is_unparsed_and_p_is_the_share_of_yes() -> None:
-    assert not read_answer("cat", "yes", "length", []).parsed
-    tops = [[("Hm", -0.1)], [("Yes", -1.0), (" yes", -1.0), ("no", -1.0), ("maybe", -0.1)]]
-    assert read_answer("cat", "yes", "stop", tops).p == pytest.approx(2 / 3)
-    assert read_answer("cat", "no", "stop", []).p == 0.0
+def test_p_is_the_share_of_yes_where_the_answer_is_given() -> None:
+    tops = [("Yes", -1.0), (" yes", -1.0), ("no", -1.0), ("maybe", -0.1)]
+    assert read_answer("cat", "yes", [("Hm", [("Hm", -0.1)]), ("yes", tops)]).p == pytest.approx(2 / 3)
+    assert read_answer("cat", "no", []).p == 0.0
+    # The reasoning's own yes and no do not count, nor the alternatives of "Answer".
+    thought = [("<think>", []), ("no", [("no", -0.01)]), ("</think>", []), ("yes", [("yes", -0.1), ("no", -2.4)])]
+    assert read_answer("cat", "<think>no</think>yes", thought).p > 0.9
+    said = [("Answer", [("no", -3.0), ("Answer", -0.1)]), (":", []), (" yes", [(" yes", -0.1), (" no", -2.4)])]
+    assert read_answer("cat", "Answer: yes", said).p > 0.9
+    assert share_of_yes([("yes", [("yes", float("nan")), ("no", None)])]) is None

@@ -1,85 +1,93 @@
 """Keys, tokens and passwords: used where a connection is made, never shown.
 
-A URL of a configuration may hold a password or a signature. `hide` replaces it by HIDDEN as soon as the configuration
-is read, and `reveal` gives it back where the URL is opened, so that no parameter, record, manifest or log holds it.
-`redact` is the last line of defence: it removes every known credential from a text that is about to be shown.
+A configuration may hold a URL with a password or a signature, or a token for a server's environment. `hide` replaces
+them by HIDDEN as soon as the configuration is read, and `reveal` gives them back where a connection is made, so that no
+parameter, record, manifest or log holds them. `redact` removes every known credential from a text to be shown.
 """
 
 import hashlib
 import json
 import os
 import re
-from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 HIDDEN = "***"
-VARIABLE = "CONTRASTIVE_CONCEPTS_HIDDEN_URLS"
-"""Environment variable that hands the hidden URLs (JSON: as shown -> as opened) on to the jobs of a run."""
+VARIABLE = "CONTRASTIVE_CONCEPTS_HIDDEN"
+"""Environment variable that hands what is hidden (JSON: as shown -> as used) on to the jobs of a run."""
 SHORTEST = 4
-"""Characters of a credential; a shorter one would remove harmless letters everywhere."""
+"""Characters of a credential; removing a shorter one would remove harmless letters everywhere."""
 
-_NAMES = re.compile(r"(?:^|_)(?:key|token|secret|password|passwd|credentials?|key_id|pat)$", re.IGNORECASE)
+_NAME = re.compile(r"(?:^|[_-])(?:key|token|secret|password|passwd|credentials?|key[_-]id|pat)$", re.IGNORECASE)
 _PARAMETER = re.compile(
     r"([?&;](?:[^=&#\s]*(?:sig|token|secret|passw|key|credential|auth)[^=&#\s]*|code|pwd)=)([^&#\s'\"<>)]+)",
     re.IGNORECASE,
 )
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)([^/?#\s'\"@]+)@", re.IGNORECASE)
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)([^/?#\s'\"<>]+)@", re.IGNORECASE)
 _KNOWN_FORMS = re.compile(
     r"(?i:\b(?:bearer|basic)\s+)(?!authentication\b)[A-Za-z0-9._~+/=-]{8,}"
     r"|\bsk-[A-Za-z0-9_-]{4,}|\bhf_[A-Za-z0-9]{8,}|\b(?:AKIA|ASIA)[0-9A-Z]{12,}|\bgh[pousr]_[A-Za-z0-9]{16,}"
 )
 _told: set[str] = set()
 
-Value = TypeVar("Value")
-
 
 def keep_secret(value: str) -> None:
     """Have `redact` remove this text from now on."""
-    for part in {value, value.strip(), *value.split()}:
-        if len(part) >= SHORTEST:
-            _told.add(part)
+    _told.update(part for part in (value, value.strip(), *value.split()) if len(part) >= SHORTEST)
 
 
 def redact(text: str) -> str:
     """The text without any credential that this process knows or that its form gives away."""
-    named = {value for name, value in os.environ.items() if _NAMES.search(name) and len(value.strip()) >= 6}
-    parts = {part for value in named for part in (value, value.strip())} | _told
-    for part in sorted(parts, key=len, reverse=True):
-        # An escaped form is what a library prints of a value that it finds invalid.
+    known = {value for name, value in os.environ.items() if _NAME.search(name) and len(value.strip()) >= 6}
+    known |= {part for value in known for part in (value.strip(), *value.split()) if len(part) >= 6}
+    known |= _told | _hidden_parts(os.environ.get(VARIABLE, ""))
+    for part in sorted(known, key=len, reverse=True):
+        # A library prints the escaped form of a value that it finds invalid.
         for shown in (part, part.encode("unicode_escape").decode("ascii")):
             text = text.replace(shown, HIDDEN)
     return _KNOWN_FORMS.sub(HIDDEN, _redacted_url(text))
 
 
-def hide(value: Value) -> Value:
-    """The value with each URL in it (a string, or one below a list or mapping) shown without its credentials."""
+def hide(value: Any, name: str = "") -> Any:
+    """The value without its credentials, those below a mapping or list included.
+
+    Credentials are a URL's user and password and what its query names so, and the values of names such as HF_TOKEN or
+    --hf-token.
+    """
     if isinstance(value, str):
-        return _hidden(value)  # type: ignore[return-value]
-    if isinstance(value, dict):
-        return {key: hide(entry) for key, entry in value.items()}  # type: ignore[return-value]
+        if value and _NAME.search(name) and not value.startswith(HIDDEN):
+            return _register(HIDDEN + _digest(value), value)
+        shown = _redacted_url(value) if "://" in value else value
+        return value if shown == value else _register(shown, value)
+    if isinstance(value, Mapping):
+        return {key: hide(entry, str(key)) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(hide(entry) for entry in value)
+        names = ["", *(str(entry) if str(entry).startswith("--") else "" for entry in value)]
+        return [_hidden_argument(entry) or hide(entry, before) for entry, before in zip(value, names, strict=False)]
     return value
 
 
-def reveal(url: str) -> str:
-    """The URL as it is to be opened."""
-    return _hidden_urls().get(url, url) if HIDDEN in url else url
+def reveal(text: str) -> str:
+    """What `hide` replaced by this text, as it is to be used; any other text as it is."""
+    return _hidden(os.environ.get(VARIABLE, "")).get(text, text) if HIDDEN in text else text
 
 
-def _hidden(url: str) -> str:
-    if "://" not in url:
-        return url
-    shown = _redacted_url(url)
-    if shown == url:
-        return url
-    hidden = _hidden_urls()
-    if hidden.get(shown, url) != url:
+def _hidden_argument(argument: Any) -> str | None:
+    """`--hf-token=...` without its value."""
+    name, equals, value = argument.partition("=") if isinstance(argument, str) else ("", "", "")
+    if not (equals and name.startswith("--") and _NAME.search(name)) or value.startswith(HIDDEN):
+        return None
+    return _register(f"{name}={HIDDEN}{_digest(value)}", str(argument))
+
+
+def _register(shown: str, value: str) -> str:
+    hidden = _hidden(os.environ.get(VARIABLE, ""))
+    if hidden.get(shown, value) != value:
         # Two URLs that differ only in what is hidden.
-        parts = urlsplit(shown)
-        mark = f"url={hashlib.sha256(url.encode()).hexdigest()[:8]}"
-        shown = urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, mark]))))
-    os.environ[VARIABLE] = json.dumps(hidden | {shown: url})
+        shown = f"{shown}#{_digest(value)}"
+    os.environ[VARIABLE] = json.dumps(hidden | {shown: value})
     return shown
 
 
@@ -87,6 +95,23 @@ def _redacted_url(text: str) -> str:
     return _PARAMETER.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", text))
 
 
-def _hidden_urls() -> dict[str, str]:
-    found: dict[str, str] = json.loads(os.environ.get(VARIABLE) or "{}")
+@lru_cache(maxsize=4)
+def _hidden(variable: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(variable or "{}")
     return found
+
+
+@lru_cache(maxsize=4)
+def _hidden_parts(variable: str) -> frozenset[str]:
+    """The credentials themselves, also as a library shows them that has decoded the URL."""
+    parts = set()
+    for value in _hidden(variable).values():
+        found = [match[2] for match in _PARAMETER.finditer(value)]
+        found += [match[2].partition(":")[2] or match[2] for match in _USER.finditer(value)]
+        found = found or [value.partition("=")[2] if value.startswith("--") else value]
+        parts.update(form for part in found for form in (part, unquote(part), unquote_plus(part)))
+    return frozenset(part for part in parts if len(part) >= SHORTEST and HIDDEN not in part)
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()[:8]

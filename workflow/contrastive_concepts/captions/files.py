@@ -10,6 +10,7 @@ from typing import Any
 
 import fsspec
 
+from contrastive_concepts.credentials import hide, reveal
 from contrastive_concepts.errors import UserError, one_line
 
 
@@ -19,12 +20,12 @@ def is_url(path: str) -> bool:
 
 def open_file(path: str) -> Any:
     """A binary file to read from its beginning, unpacked where its name says that it is packed."""
-    return fsspec.open(path, "rb", compression="infer")
+    return fsspec.open(reveal(path), "rb", compression="infer")
 
 
 def open_ranges(path: str) -> Any:
     """A binary file of which only what is read is fetched: nothing ahead of it, as parquet's columns are asked for."""
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = fsspec.core.url_to_fs(reveal(path))
     return filesystem.open(name, "rb", cache_type="none")
 
 
@@ -34,7 +35,7 @@ def size_and_version(path: str) -> tuple[int, str]:
         if not is_url(path):
             status = os.stat(path)
             return status.st_size, str(status.st_mtime_ns)
-        filesystem, name = fsspec.core.url_to_fs(path)
+        filesystem, name = fsspec.core.url_to_fs(reveal(path))
         info = filesystem.info(name)
         tags = ("ETag", "etag", "blob_id", "LastModified", "last_modified", "mtime", "created")
         tag = next((info[key] for key in tags if info.get(key)), "")
@@ -46,8 +47,8 @@ def expand_url(pattern: str) -> list[str]:
     if not any(character in pattern.partition("://")[2] for character in "*?["):
         return [pattern]
     with reachable(pattern):
-        filesystem, path = fsspec.core.url_to_fs(pattern)
-        return [filesystem.unstrip_protocol(match) for match in filesystem.glob(path)]
+        filesystem, path = fsspec.core.url_to_fs(reveal(pattern))
+        return [hide(filesystem.unstrip_protocol(match)) for match in filesystem.glob(path)]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from contrastive_concepts.captions.files import reachable, size_and_version
 from contrastive_concepts.captions.formats import count_rows, detect_format, find_column
 from contrastive_concepts.captions.shards import Shard
+from contrastive_concepts.credentials import reveal
 from contrastive_concepts.errors import UserError
 
 
@@ -125,7 +126,7 @@ def manifest(records: Sequence[ShardRecord]) -> pl.DataFrame:
 
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
-    with reachable(path), fsspec.open(path, "rb") as file:
+    with reachable(path), fsspec.open(reveal(path), "rb") as file:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()

@@ -10,13 +10,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.credentials import hide
 from contrastive_concepts.errors import UserError
 
 
 def parse_config(values: Mapping[str, Any]) -> RunSettings:
-    """Validate the values of a configuration. Raises UserError with one line for each wrong key."""
+    """Validate the values of a configuration. Raises UserError with one line for each wrong key.
+
+    URLs in the settings are shown without their credentials (see `credentials`).
+    """
     try:
-        return RunSettings.model_validate(dict(values))
+        return RunSettings.model_validate(hide(dict(values)))
     except ValidationError as error:
         problems = (found for found in error.errors(include_url=False) if not _other_form(found))
         lines = dict.fromkeys(_line(found, values) for found in problems)

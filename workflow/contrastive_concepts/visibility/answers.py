@@ -15,8 +15,9 @@ TABLE = """
 create table if not exists answers (
     model varchar not null, revision varchar not null, prompt_hash varchar not null, parameters varchar not null,
     word varchar not null, p double, answer varchar not null, parsed boolean not null, judge varchar not null,
-    asked_at timestamptz not null default now(),
-    primary key (model, revision, prompt_hash, parameters, word))
+    asked_at timestamptz not null default now(), remark varchar default '',
+    primary key (model, revision, prompt_hash, parameters, word));
+alter table answers add column if not exists remark varchar default ''
 """
 
 
@@ -33,12 +34,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said about a word; `p` is the probability of yes, None where there is none."""
+    """What a model said about a word; `p` is the probability of yes, None where there is none.
+
+    remark: what was different about this answer, such as a field that the server refused."""
 
     word: str
     p: float | None
     answer: str
     parsed: bool
+    remark: str = ""
 
 
 class AnswerStore:
@@ -54,7 +58,8 @@ class AnswerStore:
         try:
             self._connection.execute(TABLE)
             self._connection.execute(
-                "select model, revision, prompt_hash, parameters, word, p, answer, parsed, judge from answers limit 0"
+                "select model, revision, prompt_hash, parameters, word, p, answer, parsed, judge, remark from answers"
+                " limit 0"
             )
         except duckdb.Error as error:
             self._connection.close()
@@ -76,8 +81,8 @@ class AnswerStore:
         """The answers already given to this question, for those of `words` that were asked."""
         try:
             rows = self._connection.execute(
-                "select word, p, answer, parsed from answers where model = ? and revision = ? and prompt_hash = ?"
-                " and parameters = ?",
+                "select word, p, answer, parsed, coalesce(remark, '') from answers"
+                " where model = ? and revision = ? and prompt_hash = ? and parameters = ?",
                 _key(question),
             ).fetchall()
         except duckdb.Error as error:
@@ -87,13 +92,14 @@ class AnswerStore:
 
     def append(self, question: Question, answers: Sequence[Answer]) -> None:
         """Add answers, durably, in one transaction; a word that already has an answer keeps it."""
-        rows = [[*_key(question), a.word, a.p, a.answer, a.parsed, question.judge] for a in answers]
+        rows = [[*_key(question), a.word, a.p, a.answer, a.parsed, question.judge, a.remark] for a in answers]
         if not rows:
             return
-        with_time = "insert into answers by position values (?, ?, ?, ?, ?, ?, ?, ?, ?, now()) on conflict do nothing"
+        columns = "model, revision, prompt_hash, parameters, word, p, answer, parsed, judge, remark"
+        insert = f"insert into answers ({columns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
         try:
             self._connection.begin()
-            self._connection.executemany(with_time, rows)
+            self._connection.executemany(insert, rows)
             self._connection.commit()
         except duckdb.Error as error:
             raise UserError(f"{self.path}: answers cannot be written ({one_line(error)})") from None

@@ -1,6 +1,7 @@
-"""One request to an OpenAI-compatible server, tried until it is answered whole."""
+"""One request to an OpenAI-compatible server, tried again until it is answered whole."""
 
 import email.utils
+import ipaddress
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.credentials import keep_secret, reveal
+from contrastive_concepts.errors import UserError, one_line
 
 RETRIED = {408, 409, 425, 429}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
@@ -21,36 +23,54 @@ class Stopped(Exception):
     """The client was closed while a request waited for its next try."""
 
 
+class Refused(UserError):
+    """The server understood the request and refused it; `status` and `body` are its own."""
+
+    def __init__(self, message: str, status: int, body: str) -> None:
+        super().__init__(message)
+        self.status, self.body = status, body
+
+
 class Client:
-    """Posts JSON; safe to use from several threads. The key is sent, never shown."""
+    """Posts JSON; safe to use from several threads. The key is sent, never shown.
+
+    url: base address; a password or signature in it may be hidden (see `credentials`). key: as the environment holds
+    it; `key_name` says where, for messages. Raises UserError for an address or a key that cannot be sent.
+    """
 
     def __init__(
         self,
         url: str,
         *,
         key: str | None = None,
+        key_name: str = "the key",
         timeout_s: float = 120.0,
         attempts: int = 6,
         concurrency: int = 64,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url.rstrip("/")
+        self._base = _address(url)
+        self._key_name = key_name
         self._attempts = attempts
         self._check = check
         self._stopped = threading.Event()
+        key = sendable_key(key, key_name)
         self._http = httpx.Client(
             timeout=timeout_s,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            trust_env=not is_loopback(self._base.host),
         )
 
     def post(self, path: str, payload: Mapping[str, Any], whole: Callable[[Json], bool]) -> Json:
         """The server's answer, once `whole` accepts it.
 
         Cut connections, time-outs, 429, 5xx, unreadable and partial answers are tried again, waiting as long as the
-        server asks in Retry-After, else twice as long each time. Raises UserError when the tries are used up or the
-        server refuses the request; whatever `check` raises (a server of ours that has died) comes first.
+        server asks in Retry-After, else twice as long each time. Raises Refused when the server refuses the request,
+        UserError when the tries are used up; whatever `check` raises (a server of ours that has died) comes first.
         """
+        address = self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
         trouble = ""
         for attempt in range(self._attempts):
             if self._stopped.is_set():
@@ -58,20 +78,20 @@ class Client:
             self._check()
             wait = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)
             try:
-                response = self._http.post(f"{self.url}/{path}", json=payload)
+                response = self._http.post(address, json=payload)
             except (httpx.TransportError, httpx.DecodingError) as error:
-                trouble = f"{type(error).__name__}: {error}".rstrip(": ")
+                trouble = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
             else:
                 if response.status_code in RETRIED or response.status_code >= 500:
-                    trouble = f"status {response.status_code}: {_short(response.text)}"
+                    trouble = f"status {response.status_code}: {one_line(response.text)}"
                     wait = _asked_wait(response.headers.get("Retry-After"), wait)
-                elif response.is_error:
-                    raise UserError(f"{self.url}/{path}: refused with {response.status_code}: {_short(response.text)}")
+                elif not response.is_success:
+                    raise self._refused(path, response)
                 else:
                     answer = _json(response)
                     if answer is not None and _accepts(whole, answer):
                         return answer
-                    trouble = f"an answer cut short: {_short(response.text)}"
+                    trouble = f"an answer cut short: {one_line(response.text)}"
             if attempt + 1 < self._attempts and self._stopped.wait(wait):
                 raise Stopped
         self._check()
@@ -79,7 +99,8 @@ class Client:
 
     def get(self, path: str) -> Json:
         """One GET, not tried again. Raises httpx.HTTPError or ValueError."""
-        answer: Json = self._http.get(f"{self.url}/{path}").raise_for_status().json()
+        address = self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
+        answer: Json = self._http.get(address).raise_for_status().json()
         return answer
 
     def stop(self) -> None:
@@ -90,6 +111,58 @@ class Client:
         """Stop, and close the connections."""
         self.stop()
         self._http.close()
+
+    def _refused(self, path: str, response: httpx.Response) -> Refused:
+        hint = ""
+        if response.is_redirect:
+            hint = f"; it points to {response.headers.get('Location', 'nowhere')}"
+        elif response.status_code in (401, 403):
+            hint = f"; expected a valid key in {self._key_name}"
+        elif response.status_code in (404, 405) and not self._base.path.rstrip("/").endswith("/v1"):
+            hint = "; the address does not end in /v1, as that of most servers does"
+        said = one_line(response.text) if response.text.strip() else response.reason_phrase
+        message = f"{self.url}/{path}: refused with {response.status_code}: {said}{hint}"
+        return Refused(message, response.status_code, response.text)
+
+
+def sendable_key(key: str | None, name: str) -> str | None:
+    """The key without the white space around it, which a file or a shell leaves; None where nothing remains.
+
+    Raises UserError, which does not show it, where it cannot be sent in a header.
+    """
+    if key is None:
+        return None
+    keep_secret(key)
+    key = key.strip().strip("\ufeff").strip()
+    for number, character in enumerate(key, 1):
+        if not "!" <= character <= "~":
+            kind = "white space" if character.isspace() else "a control" if character < " " else "not plain ASCII"
+            raise UserError(
+                f"{name}: character {number} of {len(key)} is {kind}, expected a key of printable ASCII characters"
+            )
+    return key or None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: requests to it must not go through a proxy."""
+    host = host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _address(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(reveal(url).strip())
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UserError(f"{url}: not an address ({one_line(error)}), expected http://HOST:PORT/v1") from None
+    if address.scheme not in ("http", "https") or not address.host:
+        raise UserError(f"{url}: not an address of a server, expected http://HOST:PORT/v1 or https://HOST/v1")
+    return address
 
 
 def _accepts(whole: Callable[[Json], bool], answer: Json) -> bool:
@@ -102,7 +175,7 @@ def _accepts(whole: Callable[[Json], bool], answer: Json) -> bool:
 def _json(response: httpx.Response) -> Json | None:
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
 
@@ -119,8 +192,3 @@ def _asked_wait(header: str | None, otherwise: float) -> float:
         except (ValueError, TypeError):
             return otherwise
     return min(max(seconds, 0.0), LONGEST_ASKED_WAIT_S)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:197] + "..."

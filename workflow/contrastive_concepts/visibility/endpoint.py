@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import islice
@@ -9,9 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from contrastive_concepts.config.visibility import Endpoint, OpenAIJudge
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.visibility.answers import Answer, Question
-from contrastive_concepts.visibility.client import Client, Json
+from contrastive_concepts.visibility.client import Client, Json, Refused
 from contrastive_concepts.visibility.likelihood import (
     LIKELIHOOD,
     likelihood_answer,
@@ -19,10 +20,21 @@ from contrastive_concepts.visibility.likelihood import (
     load_contexts,
 )
 from contrastive_concepts.visibility.prompts import LIST_TOKENS, Prompt, load_prompt
-from contrastive_concepts.visibility.yes_no import CHOICES, chat_logprobs, completion_logprobs, read_answer
+from contrastive_concepts.visibility.yes_no import (
+    CHOICES,
+    chat_tokens,
+    completion_tokens,
+    read_answer,
+    text_of,
+    without_reasoning,
+)
 
 MAX_TOKENS = 8
 TOP_LOGPROBS = 5
+OPTIONAL = ("structured_outputs", "top_logprobs", "logprobs", "max_tokens", "max_completion_tokens", "temperature")
+"""Fields that some servers refuse; what the verdicts need least comes first."""
+RENAMED = {"max_tokens": "max_completion_tokens"}
+FILTERED = "refused by the server's filter of contents"
 WORDS_PER_ECHO = 8
 """Words scored in one request by likelihood; each takes two texts a contrast."""
 
@@ -39,6 +51,7 @@ class EndpointJudge:
         self._name = name
         self._client = client
         self._served_model = served_model or settings.model
+        self._refused: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, settings: OpenAIJudge) -> Self:
@@ -46,6 +59,7 @@ class EndpointJudge:
         client = Client(
             settings.url,
             key=os.environ.get(settings.api_key_variable),
+            key_name=settings.api_key_variable,
             timeout_s=settings.request_timeout_s,
             attempts=settings.attempts,
             concurrency=settings.concurrency,
@@ -99,28 +113,56 @@ class EndpointJudge:
         yield from self._concurrently(lambda key: (key, self._write(prompts[key])), list(prompts))
 
     def _write(self, prompt: str) -> str:
-        payload: Json = {"model": self._served_model, "temperature": 0, "max_tokens": LIST_TOKENS}
-        if self._settings.api == "chat":
-            payload["messages"] = [{"role": "user", "content": prompt}]
-            choice = self._client.post("chat/completions", payload, _finished_chat)["choices"][0]
-            return str(choice["message"]["content"])
-        payload["prompt"] = load_prompt("mixtral_template").fill(prompt)
-        return str(self._client.post("completions", payload, _finished_completion)["choices"][0]["text"])
+        choice, _ = self._complete(prompt, load_prompt("mixtral_template"), {"max_tokens": LIST_TOKENS})
+        return without_reasoning(said(choice) or "") or ""
 
     def _yes_or_no(self, word: str) -> Answer:
-        payload: Json = {"model": self._served_model, "temperature": 0, "max_tokens": MAX_TOKENS}
+        text = load_prompt("visible").fill(word)
+        chat = self._settings.api == "chat"
+        fields: Json = {"max_tokens": MAX_TOKENS}
+        fields |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if chat else {"logprobs": TOP_LOGPROBS}
         if self._settings.structured:
-            payload["structured_outputs"] = {"choice": list(CHOICES)}
-        text = yes_no_prompt(self._settings).fill(word)
+            fields["structured_outputs"] = {"choice": list(CHOICES)}
+        try:
+            choice, remarks = self._complete(text, load_prompt("mixtral_template"), fields)
+        except Refused as refusal:
+            if not _is_filtered(refusal):
+                raise
+            return Answer(word, None, one_line(refusal.body), False, FILTERED)
+        found = said(choice)
+        if found is None:
+            remarks.append(f"no text (finish_reason {choice.get('finish_reason')!r})")
+        tokens = chat_tokens(choice) if chat else completion_tokens(choice)
+        return read_answer(word, found, tokens, ", ".join(remarks))
+
+    def _complete(self, text: str, template: Prompt, fields: Json) -> tuple[Json, list[str]]:
+        """The model's choice, and what had to be left out of `fields`, which a server may refuse to take.
+
+        A refused field is found by its name in the refusal, or else by leaving out one after the other; it is not sent
+        again. Raises Refused where the request is refused whatever is left out.
+        """
+        payload: Json = {"model": self._served_model}
         if self._settings.api == "chat":
-            payload |= {"messages": [{"role": "user", "content": text}], "logprobs": True, "top_logprobs": TOP_LOGPROBS}
-            choice = self._client.post("chat/completions", payload, _finished_chat)["choices"][0]
-            said, logprobs = choice["message"]["content"], chat_logprobs(choice)
+            path, payload["messages"] = "chat/completions", [{"role": "user", "content": text}]
         else:
-            payload |= {"prompt": text, "logprobs": TOP_LOGPROBS}
-            choice = self._client.post("completions", payload, _finished_completion)["choices"][0]
-            said, logprobs = choice["text"], completion_logprobs(choice)
-        return read_answer(word, said, choice["finish_reason"], logprobs)
+            path, payload["prompt"] = "completions", template.fill(text)
+        fields = {"temperature": 0, **fields}
+        refused, first = self._refused, None
+        while True:
+            names = {name: RENAMED.get(name, name) if name in refused else name for name in fields}
+            sent = {names[name]: value for name, value in fields.items() if names[name] not in refused}
+            try:
+                answer = self._client.post(path, payload | sent, _has_choice)
+            except Refused as refusal:
+                first = first or refusal
+                field = _refused_field(refusal, sent)
+                if field is None:
+                    raise first from None
+                refused |= {field}
+            else:
+                # Kept only now: a request that is refused for its word shows nothing of the fields.
+                self._refused |= refused
+                return answer["choices"][0], [f"without {name}" for name in fields if names[name] in refused]
 
     def _echo(self, texts: list[str]) -> list[list[float]]:
         """Log-probability of each token of each text; the first token's, which has none, is 0."""
@@ -181,19 +223,71 @@ def question_of(settings: Endpoint, name: str) -> Question:
     return Question(name, settings.model, settings.revision, prompt_hash, json.dumps(parameters, sort_keys=True))
 
 
-def _finished_chat(answer: dict[str, Any]) -> bool:
+def said(choice: Json) -> str | None:
+    """The text of a choice of either API, None where it has none."""
+    message = choice.get("message")
+    return text_of(message.get("content") if isinstance(message, dict) else choice.get("text"))
+
+
+def _has_choice(answer: Json) -> bool:
+    """Whether an answer holds a choice, whatever it says; an engine that was stopped midway has not answered."""
     choice = answer["choices"][0]
-    return choice["finish_reason"] in ("stop", "length") and isinstance(choice["message"]["content"], str)
+    if choice.get("finish_reason") == "abort" and said(choice) is None:
+        return False
+    return isinstance(choice.get("message"), dict) or "text" in choice
 
 
-def _finished_completion(answer: dict[str, Any]) -> bool:
-    choice = answer["choices"][0]
-    return choice["finish_reason"] in ("stop", "length") and isinstance(choice["text"], str)
+def _refused_field(refusal: Refused, sent: Json) -> str | None:
+    """The optional field to leave out: the one that the refusal names, else the first; None where that is no use."""
+    optional = [name for name in OPTIONAL if name in sent]
+    if refusal.status not in (400, 403, 422) or _is_filtered(refusal):
+        return None
+    for text in _places(refusal.body):
+        for name in optional:
+            if re.search(rf"(?<![a-z_]){name}(?![a-z_])", text):
+                return name
+    return next(iter(optional), None) if refusal.status != 403 else None
 
 
-def _echoed(answer: dict[str, Any], texts: int) -> bool:
-    indices = sorted(choice["index"] for choice in answer["choices"] if choice["logprobs"]["token_logprobs"])
-    return indices == list(range(texts))
+def _places(body: str) -> list[str]:
+    """Where a refusal may name a field, surest first: `param` (OpenAI), `detail[].loc` (FastAPI), the text."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return [body]
+    answer = answer if isinstance(answer, dict) else {}
+    error = answer.get("error")
+    param = error.get("param") if isinstance(error, dict) else None
+    locations = [str(detail.get("loc", "")) for detail in _dicts(answer.get("detail"))]
+    return [str(param or ""), *locations, body]
+
+
+def _dicts(value: Any) -> list[Json]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _is_filtered(refusal: Refused) -> bool:
+    """Whether a request was refused for what it says, by a filter of contents."""
+    return (
+        refusal.status in (400, 403, 422, 451)
+        and re.search(
+            r"content[ _-]?(?:filter|policy|management|moderation)|moderation|data_inspection|responsible_?ai",
+            refusal.body,
+            re.IGNORECASE,
+        )
+        is not None
+    )
+
+
+def _echoed(answer: Json, texts: int) -> bool:
+    """Whether every text has come back. Raises UserError where they come back without what is needed of them."""
+    choices = answer["choices"]
+    if not all((choice.get("logprobs") or {}).get("token_logprobs") for choice in choices):
+        raise UserError(
+            "likelihood: the server's answer holds no log-probabilities of the prompt, expected a server that takes "
+            "echo and logprobs in /completions (vLLM does); or set visibility.form: yes_no"
+        )
+    return sorted(choice["index"] for choice in choices) == list(range(texts))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from typing import Self
 import httpx
 
 from contrastive_concepts.config.visibility import VllmJudge
+from contrastive_concepts.credentials import reveal
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, Question
 from contrastive_concepts.visibility.client import Client
@@ -175,11 +176,11 @@ class VllmServer:
             command += ["--revision", settings.revision]
         self._log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*command, *settings.arguments],
+            [*command, *map(reveal, settings.arguments)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **settings.environment},
+            env={**os.environ, **{name: reveal(value) for name, value in settings.environment.items()}},
             start_new_session=True,
         )
         self._watchdog = subprocess.Popen(
@@ -191,7 +192,8 @@ class VllmServer:
 
     def _wait_until_ready(self, port: int) -> None:
         deadline = time.monotonic() + self._settings.start_timeout_s
-        with httpx.Client(timeout=5.0) as http:
+        # The server is on this machine: no proxy leads to it.
+        with httpx.Client(timeout=5.0, trust_env=False) as http:
             while time.monotonic() < deadline:
                 self.check()
                 with suppress(httpx.HTTPError):

@@ -1,52 +1,139 @@
 """Yes or no: what is asked in the paper's words, and what the answer says (paper 6.3.2)."""
 
 import math
+import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from contrastive_concepts.visibility.answers import Answer
 
 CHOICES = ("yes", "no")
+NO_LOGPROBS = "no log-probabilities"
+"""The remark on an answer whose probability is 1 or 0 because the server tells no other."""
+
+Alternatives = list[tuple[str, float]]
+Token = tuple[str, Alternatives]
+"""A generated token and its likeliest alternatives with their log-probabilities."""
+
+_REASONING = re.compile(r"<(think|thinking|thought|reasoning|analysis)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_OPEN = re.compile(r"<(think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
+_CLOSE = re.compile(r"</(?:think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
+_FINAL = re.compile(r"^.*<\|channel\|>\s*final\s*(?:<\|message\|>)?|<\|[a-z_]+\|>", re.DOTALL)
+_PREAMBLE = re.compile(r"(?:the |my )?(?:final )?(?:answer|response|verdict)(?: is)?(?=\W)", re.IGNORECASE)
+_LEADING = re.compile(r"(yes|no)\b(?!['’\-]\w)", re.IGNORECASE)
+_BOTH = re.compile(r"\W*(?:or|and|/|nor)\W*(?:yes|no)\b", re.IGNORECASE)
 
 
 def read_word(text: str) -> str | None:
-    """`yes` or `no` where the text is that word and nothing else but case, quotes, stops and spaces; else None."""
-    letters = "".join(c for c in text.casefold() if not c.isspace() and unicodedata.category(c)[0] not in "PSC")
-    return letters if letters in CHOICES else None
+    """`yes` or `no` where the text begins with that word, else None.
 
-
-def read_answer(word: str, text: str, finish_reason: str, top_logprobs: list[list[tuple[str, float]]]) -> Answer:
-    """The verdict in a server's answer; anything but a finished yes or no is unparsed.
-
-    `top_logprobs`: for each generated token, its likeliest alternatives with their log-probabilities; P(yes) is the
-    share of yes among the alternatives that say yes or no at the token that says it, else 1.0 or 0.0.
+    A model's reasoning between <think> tags does not count, nor do marks, quotes, or "Answer:" before the word. A text
+    that names both ("yes or no") says neither.
     """
-    said = read_word(text)
-    if said is None or finish_reason != "stop":
-        return Answer(word, None, text, False)
-    p = share_of_yes(top_logprobs)
-    return Answer(word, float(said == "yes") if p is None else p, text, True)
+    text = without_reasoning(text)
+    if text is None:
+        return None
+    text = _skip_marks(unicodedata.normalize("NFKC", text))
+    if preamble := _PREAMBLE.match(text):
+        text = _skip_marks(text[preamble.end() :])
+    found = _LEADING.match(text)
+    if found is None or _BOTH.match(text, found.end()):
+        return None
+    return found[1].casefold()
 
 
-def share_of_yes(top_logprobs: list[list[tuple[str, float]]]) -> float | None:
-    """P(yes) / (P(yes) + P(no)) at the first token whose alternatives hold a yes or a no; None where there is none."""
-    for alternatives in top_logprobs:
+def without_reasoning(text: str) -> str | None:
+    """What a model says after it has thought; None where it never came to an end of it."""
+    text = _REASONING.sub(" ", _FINAL.sub(" ", text))
+    # Some templates open the reasoning in the prompt, so that only its end is in the answer.
+    closed = list(_CLOSE.finditer(text))
+    if closed:
+        text = text[closed[-1].end() :]
+    return None if _OPEN.search(text) else text
+
+
+def read_answer(word: str, text: str | None, tokens: Sequence[Token], remark: str = "") -> Answer:
+    """The verdict in a server's answer; a text that says neither yes nor no, or none at all, is unparsed.
+
+    P(yes) is the share of yes among the alternatives that say yes or no at the token that says it (`tokens`), else 1.0
+    or 0.0; `remark` is kept, and says so.
+    """
+    said = read_word(text) if text else None
+    if said is None:
+        return Answer(word, None, text or "", False, remark)
+    p = share_of_yes(tokens)
+    if p is None:
+        remark = ", ".join(filter(None, [remark, NO_LOGPROBS]))
+    return Answer(word, float(said == "yes") if p is None else p, text or "", True, remark)
+
+
+def share_of_yes(tokens: Sequence[Token]) -> float | None:
+    """P(yes) / (P(yes) + P(no)) among the alternatives of the token that says the word, reasoning left out; if none
+    says it alone, of the first one whose alternatives hold a yes or a no. None where there is none."""
+    tokens = _after_reasoning(tokens)
+    saying = [alternatives for token, alternatives in tokens if _alone(token)]
+    for alternatives in [*saying[:1], *(alternatives for _, alternatives in tokens)]:
         mass = dict.fromkeys(CHOICES, 0.0)
         for token, logprob in alternatives:
-            said = read_word(token)
-            if said is not None and math.isfinite(logprob):
-                mass[said] += math.exp(logprob)
+            said = _alone(token)
+            if said is not None and isinstance(logprob, int | float) and math.isfinite(logprob):
+                mass[said] += math.exp(min(logprob, 0.0))
         if sum(mass.values()) > 0:
             return mass["yes"] / sum(mass.values())
     return None
 
 
-def chat_logprobs(choice: dict[str, Any]) -> list[list[tuple[str, float]]]:
-    """The alternatives in a choice of /v1/chat/completions."""
-    content = (choice.get("logprobs") or {}).get("content") or []
-    return [[(top["token"], top["logprob"]) for top in token.get("top_logprobs") or []] for token in content]
+def chat_tokens(choice: dict[str, Any]) -> list[Token]:
+    """The tokens in a choice of /v1/chat/completions; none where the server tells no log-probabilities."""
+    try:
+        content = (choice.get("logprobs") or {}).get("content") or []
+        return [
+            (str(token["token"]), [(str(top["token"]), top["logprob"]) for top in token.get("top_logprobs") or []])
+            for token in content
+        ]
+    except (AttributeError, KeyError, TypeError):
+        return []
 
 
-def completion_logprobs(choice: dict[str, Any]) -> list[list[tuple[str, float]]]:
-    """The alternatives in a choice of /v1/completions."""
-    return [list((tops or {}).items()) for tops in (choice.get("logprobs") or {}).get("top_logprobs") or []]
+def completion_tokens(choice: dict[str, Any]) -> list[Token]:
+    """The tokens in a choice of /v1/completions; none where the server tells no log-probabilities."""
+    try:
+        found = choice.get("logprobs") or {}
+        tops = found.get("top_logprobs") or []
+        names = found.get("tokens") or [""] * len(tops)
+        return [(str(name), list((top or {}).items())) for name, top in zip(names, tops, strict=False)]
+    except (AttributeError, TypeError):
+        return []
+
+
+def text_of(content: Any) -> str | None:
+    """A message's text: a string, or the text parts of a list of parts; None where there is none."""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        return "".join(part for part in parts if isinstance(part, str)) or None
+    return content if isinstance(content, str) and content.strip() else None
+
+
+def _alone(token: str) -> str | None:
+    """`yes` or `no` where a token is that word and nothing else but case, marks and spaces; else None."""
+    letters = "".join(
+        c for c in token.casefold() if not c.isspace() and unicodedata.category(c)[0] not in "PSC" and c not in "▁Ġ"
+    )
+    return letters if letters in CHOICES else None
+
+
+def _after_reasoning(tokens: Sequence[Token]) -> Sequence[Token]:
+    text, after = "", 0
+    for number, (token, _) in enumerate(tokens, 1):
+        text += token
+        if _CLOSE.search(text[-40:]):
+            text, after = "", number
+    return tokens[after:]
+
+
+def _skip_marks(text: str) -> str:
+    for number, character in enumerate(text):
+        if character.isalnum():
+            return text[number:]
+    return ""

@@ -17,3 +17,12 @@ module contrastive_concepts:
 
 
 use rule * from contrastive_concepts
+
+
+# Snakemake takes this from the main file alone, not from a module.
+onsuccess:
+    import sys
+    from pathlib import Path
+    from contrastive_concepts.report.outcome import describe_run
+
+    print(*describe_run(Path("results", config["run"])), sep="\n", file=sys.stderr)

@@ -63,9 +63,11 @@ class _Answering(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def scripted_model(unseen: set[str], **lists: Mapping[str, str]) -> Iterator[ScriptedModel]:
+def scripted_model(
+    unseen: set[str], kind: type[ScriptedModel] = ScriptedModel, **lists: Mapping[str, str]
+) -> Iterator[ScriptedModel]:
     """A running server; lists: for `contrastive` and `parts`, word -> the model's whole answer."""
-    with ScriptedModel(unseen, lists) as model:
+    with kind(unseen, lists) as model:
         threading.Thread(target=model.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield model
         model.shutdown()

@@ -99,6 +99,7 @@ else:
         conda:
             "../../envs/mining.yaml"
         params:
+            least=SETTINGS.checks.readable_shards,
             code=code_sha256("captions.manifest"),
         script:
             "../scripts/manifest.py"

@@ -75,6 +75,7 @@ else:
             mem_mb=growing(4000),
             runtime=60,
         params:
+            least=SETTINGS.checks.matched_captions,
             code=code_sha256("cooccurrence.matrix"),
         script:
             "../scripts/cooccurrence.py"

@@ -47,6 +47,7 @@ rule match_shard:
     params:
         max_caption_bytes=getattr(CORPUS, "max_caption_bytes", 100_000),
         on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
+        least_usable=SETTINGS.checks.usable_captions,
         code=code_sha256("cooccurrence.shard", "matching"),
     script:
         "../scripts/match_shard.py"

@@ -25,6 +25,7 @@ rule visibility:
     params:
         answers=SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
+        least=SETTINGS.checks.parsed_verdicts,
         prompts=content_sha256(
             [
                 *(PROMPTS / f"{name}.txt" for name in ("visible", "likelihood")),

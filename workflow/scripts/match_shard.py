@@ -25,6 +25,7 @@ with job_log(snakemake.log[0]):
             snakemake.params.max_caption_bytes,
             duplicates,
             snakemake.params.on_bad_shard,
+            snakemake.params.least_usable,
             progress,
         )
     print(statistics)

@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.visibility import VisibilitySettings
-    from contrastive_concepts.visibility.judging import build_judge, judge_concepts
+    from contrastive_concepts.visibility.judging import build_judge, judge_concepts, require_verdicts
 
     settings = TypeAdapter(VisibilitySettings).validate_python(snakemake.params.judge)
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
@@ -19,4 +19,5 @@ with job_log(snakemake.log[0]):
         f"{verdicts['visible'].sum()} of {verdicts.height} concepts are visible, "
         f"{(~verdicts['parsed']).sum()} answers unparsed"
     )
+    require_verdicts(verdicts, snakemake.params.least)
     verdicts.write_parquet(snakemake.output[0])

@@ -3,6 +3,7 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
+    from contrastive_concepts.errors import UserError
     from contrastive_concepts.vocabulary.concepts import merge_names, read_names
 
     source, mined = snakemake.input, snakemake.params.mined
@@ -16,6 +17,8 @@ with job_log(snakemake.log[0]):
         names = pl.read_parquet(source.index)["concept"].to_list()
     else:
         names = read_names(source.names)
+    if not names:
+        raise UserError("vocabulary: found no concept, expected at least one")
     concepts, merged = merge_names(names, snakemake.params.mode)
     print(f"{concepts.height} concepts from {len(names)} names")
     for name, kept, reason in merged.iter_rows():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from contrastive_concepts.captions.files import reachable, size_and_version
 from contrastive_concepts.captions.formats import count_rows, detect_format, find_column
 from contrastive_concepts.captions.shards import Shard
+from contrastive_concepts.checks import require
 from contrastive_concepts.credentials import reveal
 from contrastive_concepts.errors import UserError
 
@@ -103,10 +104,14 @@ def read_records(paths: Sequence[str], shards: Sequence[str]) -> list[ShardRecor
     return [found_at(*placed) for placed in zip(records, shards, strict=True)] if shards else records
 
 
-def manifest(records: Sequence[ShardRecord]) -> pl.DataFrame:
-    """The corpus's manifest, a row a shard. Raises UserError where no shard is readable."""
-    if all(record.skipped for record in records):
-        raise UserError(f"none of the {len(records)} shards is readable; the first: {records[0].skipped}")
+def manifest(records: Sequence[ShardRecord], least: float = 0.0) -> pl.DataFrame:
+    """The corpus's manifest, a row a shard. Raises UserError where none, or less than `least` of them, is readable."""
+    skipped = [record.skipped for record in records if record.skipped]
+    readable = len(records) - len(skipped)
+    if not readable:
+        raise UserError(f"none of the {len(records)} shards is readable; the first: {skipped[0]}")
+    first = f"the first one skipped: {skipped[0]}" if skipped else ""
+    require(readable, len(records), least, "readable shards", "readable_shards", first)
     rows = [
         record.model_dump() | {"column": None if record.column is None else str(record.column)} for record in records
     ]

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from contrastive_concepts.config.base import Settings, Slug
 from contrastive_concepts.config.benchmark import BenchmarkSettings
 from contrastive_concepts.config.captions import CaptionsSettings
+from contrastive_concepts.config.checks import CheckSettings
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
@@ -38,6 +39,9 @@ class RunSettings(Settings):
         WritingSettings(), description="Contrastive concepts CC^L that the judge's model writes (paper 3.5)."
     )
     similarity: SimilaritySettings = Field(description="The text encoder that similarity is measured with (paper 3.4).")
+    checks: CheckSettings = Field(
+        CheckSettings(), description="What a run must find: a stage that finds less stops with one line."
+    )
     benchmark: BenchmarkSettings = Field(
         BenchmarkSettings(), description="What `snakemake benchmark` runs (paper 4); nothing where it is left out."
     )

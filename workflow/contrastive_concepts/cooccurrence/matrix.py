@@ -12,6 +12,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from scipy import sparse
 
+from contrastive_concepts.checks import require
 from contrastive_concepts.errors import UserError, one_line
 
 SETTINGS = "settings.json"
@@ -56,6 +57,15 @@ def merge_shards(paths: Sequence[str | Path], concepts: int) -> sparse.csr_array
                     f"{path}: counted with {name} {found.get(name)!r}, expected {expected.get(name)!r} as {paths[0]}"
                 )
     return merge((load_matrix(path) for path in paths), concepts)
+
+
+def require_matched(captions: int, matched: int, least: float = 0.0) -> None:
+    """Raises UserError where fewer than the share `least` of the captions mention a concept, or none does."""
+    hint = (
+        "the vocabulary may be in another language than the captions, or in a script that puts no blanks between words "
+        "(docs/limits.md)"
+    )
+    require(matched, captions, least, "captions that mention a concept", "matched_captions", hint)
 
 
 def merge(matrices: Iterable[sparse.csr_array], concepts: int) -> sparse.csr_array:

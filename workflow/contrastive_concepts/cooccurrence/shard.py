@@ -9,8 +9,9 @@ from scipy import sparse
 
 from contrastive_concepts.captions.formats import read_captions
 from contrastive_concepts.captions.manifest import ShardRecord, check_unchanged
+from contrastive_concepts.checks import require
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching.counting import CooccurrenceCounter
+from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -22,12 +23,14 @@ def count_shard(
     max_caption_bytes: int,
     duplicates: Rows,
     on_bad_shard: Literal["fail", "skip"],
+    least_usable: float | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> tuple[sparse.csr_array, dict[str, int | str | None]]:
     """X of one shard, and what was met on the way: rows, null, empty, invalid_utf8, gigantic, duplicates, ...
 
-    `duplicates`: row numbers to leave out, ascending. A shard that breaks midway counts for nothing: it is an error,
-    or, where `on_bad_shard` is skip, reported as skipped. Raises UserError.
+    `duplicates`: row numbers to leave out, ascending. `least_usable`: least share of captions that are text, if any.
+    A shard that breaks midway, or holds too little text, counts for nothing: it is an error, or, where `on_bad_shard`
+    is skip, reported as skipped. Raises UserError.
     """
     counter = CooccurrenceCounter(lexicon, max_caption_bytes)
     skipped = record.skipped
@@ -40,6 +43,8 @@ def count_shard(
                 first += len(batch)
                 progress(first)
             check_unchanged(record)
+            if least_usable is not None:
+                _require_usable(record, counter.statistics, least_usable)
         except UserError as error:
             if on_bad_shard == "fail":
                 raise
@@ -47,6 +52,14 @@ def count_shard(
     statistics = counter.statistics.as_dict()
     left_out = 0 if skipped else len(duplicates)
     return counter.matrix(), {"shard": record.shard, **statistics, "duplicates": left_out, "skipped": skipped}
+
+
+def _require_usable(record: ShardRecord, found: CaptionStatistics, least: float) -> None:
+    unusable = {name: getattr(found, name) for name in ("null", "empty", "invalid_utf8", "gigantic")}
+    usable = max(found.rows - sum(unusable.values()), 0)
+    column = "" if record.column is None else f", column {record.column!r}"
+    met = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in unusable.items() if count)
+    require(usable, found.rows, least, f"{record.path}{column}: usable captions", "usable_captions", met)
 
 
 def _without(batch: pa.Array, first: int, duplicates: Rows) -> pa.Array:

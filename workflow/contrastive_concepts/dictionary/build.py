@@ -1,5 +1,6 @@
 """From measured candidates to a published dictionary and its manifest."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifes
 from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.publish import publish
 from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
 from contrastive_concepts.similarity.encoders import Embeddings
 
@@ -32,7 +34,7 @@ def build_dictionary(
 
     `concepts` bears `count`; `candidates` are measured (`similarity`, `similar`); `shards` and `statistics` describe a
     corpus of captions, None for a concept index; `parts` (concept, part) are removed where they are given. Raises
-    UserError where a concept was not judged.
+    UserError where a concept was not judged, or no contrastive concept is left.
     """
     table = describe_concepts(concepts, verdicts, settings.visibility.unparsed)
     kept, rejected = select(candidates, table, parts)
@@ -40,6 +42,7 @@ def build_dictionary(
     names = table["concept"].to_list()
     kept, rejected = prune(kept, rejected, names, embeddings, selection.redundancy, selection.max_concepts)
     reasons = dict(rejected.group_by("reason").len().iter_rows())
+    require_contrastive(folder, table.height, kept.height, reasons)
     manifest = Manifest(
         run=settings.run,
         corpus=settings.captions.corpus,
@@ -53,7 +56,8 @@ def build_dictionary(
         judge={
             name: verdicts[name].unique(maintain_order=True).to_list()
             for name in ("judge", "model", "revision", "prompt_hash")
-        },
+        }
+        | {"remarks": _remarks(verdicts)},
         shards=[] if shards is None else shards.drop("modified").to_dicts(),
         captions={} if statistics is None else _totals(statistics),
         counts={
@@ -73,6 +77,23 @@ def build_dictionary(
     )
     publish(folder, table, kept, rejected, embeddings, manifest)
     return manifest
+
+
+def require_contrastive(folder: Path, concepts: int, kept: int, rejected: Mapping[str, int]) -> None:
+    """Raises UserError where no contrastive concept is left to publish; `rejected`: candidates by reason."""
+    if not kept:
+        taken = ", ".join(f"{count:,} {reason}" for reason, count in rejected.items())
+        raise UserError(
+            f"{folder}: found no contrastive concept for any of {concepts:,} concepts, expected at least one "
+            f"({f'candidates rejected: {taken}' if taken else 'no candidates'})"
+        )
+
+
+def _remarks(verdicts: pl.DataFrame) -> dict[str, int]:
+    """How many answers bear each remark; verdicts of earlier versions bear none."""
+    if "remark" not in verdicts.columns:
+        return {}
+    return dict(verdicts.filter(pl.col("remark") != "")["remark"].value_counts(sort=True).iter_rows())
 
 
 def _totals(statistics: pl.DataFrame) -> dict[str, int]:

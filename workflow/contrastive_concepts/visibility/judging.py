@@ -7,7 +7,9 @@ from typing import Protocol, Self
 
 import polars as pl
 
+from contrastive_concepts.checks import require
 from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VisibilitySettings, WordNetJudge
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
 
 WAIT_S = 600.0
@@ -59,6 +61,21 @@ def build_judge(settings: VisibilitySettings) -> Judge:
     from contrastive_concepts.visibility.vllm_server import ServedJudge
 
     return ServedJudge(settings)
+
+
+def require_verdicts(verdicts: pl.DataFrame, least: float = 0.0) -> None:
+    """Raises UserError where fewer than the share `least` of the answers say yes or no, or no concept is visible."""
+    other = verdicts.filter(~pl.col("parsed")).select("concept", "answer", "remark").head(1).rows()
+    hint = ""
+    if other:
+        concept, answer, remark = other[0]
+        said = remark if remark and not answer else f"{' '.join(answer.split())[:80]!r}"
+        hint = f"of {concept!r} the judge said {said}; another model, prompt or setting of visibility may help"
+    require(
+        int(verdicts["parsed"].sum()), verdicts.height, least, "answers that say yes or no", "parsed_verdicts", hint
+    )
+    if verdicts.height and not verdicts["visible"].any():
+        raise UserError(f"visible concepts: found none of {verdicts.height:,}, expected at least one")
 
 
 def judge_concepts(

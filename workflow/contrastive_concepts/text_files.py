@@ -156,11 +156,13 @@ def read_text(path: str | Path, expected: str) -> str:
 def read_lines(path: str | Path, expected: str) -> list[str]:
     """The lines of a text, stripped; empty ones at the end are left out. Only \\n, \\r\\n and \\r end a line.
 
-    Raises UserError where the file cannot be read.
+    Raises UserError where the file cannot be read or has no line.
     """
     lines = [line.strip().strip("\ufeff").strip() for line in read_text(path, expected).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
+    if not lines:
+        raise UserError(f"{path}: found an empty list, expected {expected}")
     return lines
 
 

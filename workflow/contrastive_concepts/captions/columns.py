@@ -14,9 +14,9 @@ CAPTIONS = (
 OTHER_NAMES = frozenset(
     (
         "", "url", "urls", "image", "images", "image_url", "image_name", "image_path", "image_file", "img", "filename",
-        "file_name", "filepath", "file_path", "file", "path", "key", "id", "image_id", "sample_id", "uid", "index", "hash",
-        "md5", "sha256", "comment_number", "caption_number", "caption_id", "sentid", "imgid", "split", "width", "height",
-        "license", "language", "lang", "nsfw", "similarity", "score", "subreddit", "label", "link", "unnamed:_0",
+        "file_name", "filepath", "file_path", "file", "path", "key", "id", "image_id", "sample_id", "uid", "index",
+        "hash", "md5", "sha256", "comment_number", "caption_number", "caption_id", "sentid", "imgid", "split",
+        "width", "height", "license", "language", "lang", "nsfw", "similarity", "score", "subreddit", "label", "link", "unnamed:_0",
     )
 )  # fmt: skip
 """Names of the columns beside them: they tell that a first row is a header."""
@@ -25,7 +25,7 @@ Row = Sequence[bytes]
 _KINDS = (
     ("blank", re.compile(rb"\s*")),
     ("address", re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://\S*|//\S+|www\.\S+|data:\S+")),
-    ("number", re.compile(rb"[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?%?|\d{4}-\d\d-\d\d\S*|nan|NaN|true|false|True|False")),
+    ("number", re.compile(rb"[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?%?|\d{4}-\d\d-\d\d\S*|(?i:nan|true|false)")),
     (
         "path",
         re.compile(
@@ -57,7 +57,7 @@ def known_column(names: Sequence[str], known: Sequence[str] = CAPTIONS) -> str |
 
 
 def named_column(names: Sequence[str], wanted: str) -> str | None:
-    """The column that is meant by a name, as it is written, else as it reads without marks; None where there is none."""
+    """The column that is meant by a name, as it stands, else as it reads without marks; None where there is none."""
     if wanted in names:
         return wanted
     return next((name for name in names if plain_name(name) == plain_name(wanted)), None)

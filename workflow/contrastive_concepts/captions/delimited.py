@@ -92,7 +92,7 @@ def _csv_rows(path: str, lines: Iterable[bytes], options: dict[str, Any], strict
 
 
 def _separator(head: list[str]) -> str:
-    """The one that parts a header with a known name; else the one that parts most rows into the same number of fields."""
+    """The one that parts a header with a known name; else the one by which most rows have equally many fields."""
 
     def merit(separator: str) -> tuple[bool, float, int]:
         rows = [row for row in csv.reader(head, delimiter=separator) if row]

@@ -15,7 +15,6 @@ import fsspec
 
 from contrastive_concepts.errors import UserError, one_line
 
-
 WEB = ("http://", "https://")
 
 

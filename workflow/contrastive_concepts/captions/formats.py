@@ -145,7 +145,9 @@ def _values(path: str, layout: str, file: IO[bytes], column: Any) -> Iterator[by
 
 def _check_unpacked(path: str) -> None:
     if unpacked_name(path) != file_name(path).lower():
-        raise UserError(f"{path}: found a packed parquet file, expected one that is not (parquet packs itself); unpack it")
+        raise UserError(
+            f"{path}: found a packed parquet file, expected one that is not (parquet packs itself); unpack it"
+        )
 
 
 def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> str:

@@ -130,7 +130,8 @@ def manifest(records: Sequence[ShardRecord]) -> pl.DataFrame:
     """The corpus's manifest, a row a shard. Raises UserError where no shard is readable, or none holds a caption."""
     check_captions(records)
     rows = [
-        record.model_dump(exclude={"has_text"}) | {"column": None if record.column is None else str(record.column)} for record in records
+        record.model_dump(exclude={"has_text"}) | {"column": None if record.column is None else str(record.column)}
+        for record in records
     ]
     schema = {
         "shard": pl.String,

@@ -32,7 +32,7 @@ def unpacked_name(path: str) -> str:
 
 @contextmanager
 def open_text(path: str) -> Iterator[IO[bytes]]:
-    """The text of a file, unpacked, as UTF-8. Raises UserError for a file that is no text, or is not what its name says.
+    """The text of a file, unpacked, as UTF-8. Raises UserError for no text, or a file that is not what its name says.
 
     Reading raises OSError, ValueError or one of `DAMAGED` where the file is damaged.
     """
@@ -78,7 +78,9 @@ def _only_member(path: str, file: IO[bytes]) -> Iterator[IO[bytes]]:
     """The one file of a zip archive; what macOS adds does not count."""
     with zipfile.ZipFile(file) as archive:
         members = [
-            member for member in archive.infolist() if not member.is_dir() and not member.filename.startswith("__MACOSX/")
+            member
+            for member in archive.infolist()
+            if not member.is_dir() and not member.filename.startswith("__MACOSX/")
         ]
         if len(members) != 1:
             raise UserError(f"{path}: found a zip archive of {len(members)} files, expected one of captions; unpack it")

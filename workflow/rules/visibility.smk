@@ -6,7 +6,7 @@ rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
         # The likelihood judge's numbers for another model.
-        calibration=in_place(CALIBRATION) if CALIBRATION else [],
+        calibration=lambda wildcards: in_place(CALIBRATION) if CALIBRATION else [],
     output:
         # A mined vocabulary changes with the captions, so its verdicts must be free to follow.
         VERDICTS if MINED else protected(VERDICTS),
@@ -23,7 +23,7 @@ rule visibility:
         mem_mb=growing(4000),
         runtime=720,
     params:
-        answers=SETTINGS.answers,
+        answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
         prompts=content_sha256(
             [
@@ -40,7 +40,9 @@ rule visibility:
 rule audit:
     input:
         verdicts=VERDICTS,
-        ratings=data_file(SETTINGS.audit.path) if SETTINGS.audit.path else [],
+        ratings=lambda wildcards: (
+            data_file(SETTINGS.audit.path) if SETTINGS.audit.path else []
+        ),
     output:
         markdown=f"{RESULTS}/visibility/audit.md",
         html=report(

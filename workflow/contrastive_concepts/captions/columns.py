@@ -16,7 +16,8 @@ OTHER_NAMES = frozenset(
         "", "url", "urls", "image", "images", "image_url", "image_name", "image_path", "image_file", "img", "filename",
         "file_name", "filepath", "file_path", "file", "path", "key", "id", "image_id", "sample_id", "uid", "index",
         "hash", "md5", "sha256", "comment_number", "caption_number", "caption_id", "sentid", "imgid", "split",
-        "width", "height", "license", "language", "lang", "nsfw", "similarity", "score", "subreddit", "label", "link", "unnamed:_0",
+        "width", "height", "license", "language", "lang", "nsfw", "similarity", "score", "subreddit", "label", "link",
+        "unnamed:_0",
     )
 )  # fmt: skip
 """Names of the columns beside them: they tell that a first row is a header."""

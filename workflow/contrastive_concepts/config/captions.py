@@ -25,8 +25,8 @@ class ShardCaptions(Settings):
     )
     column: str | int | None = Field(
         None,
-        description="Caption column: a name, or a number counted from 0 in a TSV or CSV without header; null: it is found, "
-        "by its name (caption, text, title, ...) or as the only column of text.",
+        description="Caption column: a name, or a number counted from 0 in a TSV or CSV without header; null: it is "
+        "found, by its name (caption, text, title, ...) or as the only column of text.",
     )
     on_bad_shard: Literal["fail", "skip"] = Field(
         "fail", description="What an unreadable shard does: fail names it and stops; skip reports it and goes on."

@@ -6,10 +6,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from contrastive_concepts.captions.corpus import check_inputs, corpus_shards
 from contrastive_concepts.captions.files import expand_url, file_name
 from contrastive_concepts.captions.formats import detect_format
 from contrastive_concepts.captions.manifest import inspect_shard
 from contrastive_concepts.captions.shards import Shard, find_shards, shard_id
+from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.errors import UserError
 
 from .object_servers import Files, serving
 from .project import CONCEPTS, Project
@@ -70,22 +73,35 @@ def test_a_query_is_sent_and_the_file_unpacked() -> None:
         assert inspect_shard(Shard(shard.shard, url)).rows == 2
 
 
+@pytest.mark.parametrize("folder", ["{x}", "{{y}}", "a{1,2}b", "{ z }", "{v.1}"])
+def test_a_name_in_braces_is_refused_in_a_line(folder: str, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    place = tmp_path / "data" / folder
+    place.mkdir()
+    for shard in (tmp_path / "data").glob("*.parquet"):
+        shard.rename(place / shard.name)
+    project.config["captions"] = {"source": "shards", "shards": [f"{folder}/*.parquet"]}
+    config = parse_config(project.config | {"data_dir": str(tmp_path / "data")})
+    with pytest.raises(UserError, match="in a path, which Snakemake takes for a wildcard"):
+        corpus_shards(config, "")
+    config = parse_config(project.config | {"data_dir": str(place)})
+    with pytest.raises(UserError, match="in a path, which Snakemake takes for a wildcard"):
+        check_inputs(config)
+
+
 @pytest.mark.slow
 def test_the_workflow_runs_below_such_folders(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    folder = tmp_path / "{x} [v1]*" / "{{y}}"
+    folder = tmp_path / "{} [v1]*" / "what? }{"
     folder.mkdir(parents=True)
-    for shard in (tmp_path / "data").iterdir():
+    for shard in sorted((tmp_path / "data").glob("*.parquet")):
         shard.rename(folder / shard.name)
-    (folder / "concepts.txt").rename(folder / "{c}.txt")
-    (folder / "{r}.csv").write_text("WORD,IMAG,CONC\nboat,7,7\nfreedom,2,2\n")
+    (tmp_path / "data" / "concepts.txt").rename(folder / "[c]{}.txt")
     project.config |= {
         "data_dir": str(folder),
         "captions": {"source": "shards", "shards": [f"{folder}/*.parquet"]},
-        "vocabulary": {"source": "given", "path": "{c}.txt"},
-        "audit": {"path": "{r}.csv"},
+        "vocabulary": {"source": "given", "path": "[c]{}.txt"},
         "selection": {"stoplist": ["photo", "{z}"]},
     }
     project.snakemake("results/small/cooccurrence/candidates.parquet", "results/small/captions/manifest.parquet")
     assert pl.read_parquet(tmp_path / "results/small/vocabulary/concepts.parquet").height == len(CONCEPTS)
-    assert "audit" in project.planned()

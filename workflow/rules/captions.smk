@@ -22,7 +22,7 @@ if CORPUS.source == "release":
 
     rule release:
         input:
-            lambda wildcards: data_file(CORPUS.release),
+            data_file(CORPUS.release),
         output:
             f"{RESULTS}/captions/index/concepts.parquet",
         log:

@@ -120,10 +120,7 @@ def gpus(number):
 
 
 def in_place(files):
-    """Input that is read where it lies: not looked for in a storage, nor a reason to stay here, which local() is.
-
-    To be named by a function, as every path of the configuration: braces in it are wildcards elsewhere.
-    """
+    """Input that is read where it lies: not looked for in a storage, nor a reason to stay here, which local() is."""
     return flag(files, PATH_MODIFIER_FLAG)
 
 

@@ -2,7 +2,7 @@ if CORPUS.source == "release":
 
     rule cooccurrence:
         input:
-            release=lambda wildcards: data_file(CORPUS.release),
+            release=data_file(CORPUS.release),
             concepts=f"{RESULTS}/vocabulary/concepts.parquet",
         output:
             matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",

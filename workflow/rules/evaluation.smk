@@ -71,7 +71,7 @@ rule cell:
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
-        data_dir=lambda wildcards: SETTINGS.data_dir,
+        data_dir=SETTINGS.data_dir,
         device=BENCHMARK.device,
         metrics=lambda wildcards: BENCHMARK.metrics(wildcards.set),
         beta=SETTINGS.selection.beta,
@@ -125,7 +125,7 @@ if SWEEP:
         params:
             segmenter=segmenter_settings,
             backbone=backbone_settings,
-            data_dir=lambda wildcards: SETTINGS.data_dir,
+            data_dir=SETTINGS.data_dir,
             device=BENCHMARK.device,
             metrics=lambda wildcards: [SweepPoint(**dict(wildcards.items())).metric],
             beta=lambda wildcards: (

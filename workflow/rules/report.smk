@@ -49,7 +49,7 @@ rule picture:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
         data=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
-        data_dir=lambda wildcards: SETTINGS.data_dir,
+        data_dir=SETTINGS.data_dir,
         protocol=BENCHMARK.protocol.model_dump(),
         device=BENCHMARK.device,
         figure=lambda wildcards: BENCHMARK.figures[wildcards.figure].model_dump(),

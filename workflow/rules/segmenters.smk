@@ -62,7 +62,7 @@ rule features:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
         dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
-        data_dir=lambda wildcards: SETTINGS.data_dir,
+        data_dir=SETTINGS.data_dir,
         protocol=BENCHMARK.protocol.model_dump(),
         precision=BENCHMARK.precision,
         device=BENCHMARK.device,

@@ -6,7 +6,7 @@ rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
         # The likelihood judge's numbers for another model.
-        calibration=lambda wildcards: in_place(CALIBRATION) if CALIBRATION else [],
+        calibration=in_place(CALIBRATION) if CALIBRATION else [],
     output:
         # A mined vocabulary changes with the captions, so its verdicts must be free to follow.
         VERDICTS if MINED else protected(VERDICTS),
@@ -40,9 +40,7 @@ rule visibility:
 rule audit:
     input:
         verdicts=VERDICTS,
-        ratings=lambda wildcards: (
-            data_file(SETTINGS.audit.path) if SETTINGS.audit.path else []
-        ),
+        ratings=data_file(SETTINGS.audit.path) if SETTINGS.audit.path else [],
     output:
         markdown=f"{RESULTS}/visibility/audit.md",
         html=report(

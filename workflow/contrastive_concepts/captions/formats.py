@@ -103,7 +103,8 @@ def count_captions(path: str, layout: str, column: str | int | None) -> CaptionC
     if layout == "parquet":
         with readable(path, layout), open_ranges(path) as file:
             captions = ParquetColumn(file, str(column))
-            return CaptionCount(captions.rows, captions.nulls < captions.rows, pa.types.is_null(captions.kind))
+            untyped = pa.types.is_null(captions.kind)
+            return CaptionCount(captions.rows, not untyped and captions.nulls < captions.rows, untyped)
     rows, text = 0, False
     for batch in read_captions(path, layout, column):
         rows += len(batch)

@@ -69,6 +69,8 @@ class ParquetColumn:
             batch = next(coded.iter_batches(rows, row_groups=[group], columns=[self.column], use_threads=False))
         except (StopIteration, pa.ArrowNotImplementedError):
             return max((page.unpacked for page in pages), default=1)
+        if not isinstance(batch.column(0), pa.DictionaryArray):  # a column of nothing but nulls
+            return max((page.unpacked for page in pages), default=1)
         entries = batch.column(0).dictionary
         if len(pages) == 1 and len(entries) >= pages[0].values:
             return int(pc.max(pc.binary_length(entries)).as_py() or 0)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contrastive_concepts.captions.formats import count_rows, find_column, read_captions
+from contrastive_concepts.captions.formats import count_captions, find_column, read_captions
 from contrastive_concepts.errors import UserError
 
 from .bombs import BOMBS, MB, lie, write_table
@@ -82,7 +82,7 @@ def test_damage_anywhere_is_a_line(tmp_path: Path) -> None:
         shard.write_bytes(damaged)
         try:
             column = find_column(str(shard), "parquet", "TEXT")
-            count_rows(str(shard), "parquet", column)
+            count_captions(str(shard), "parquet", column)
             list(read_captions(str(shard), "parquet", column))
         except UserError as error:
             refused.append(str(error))

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_config(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             read_config(path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="not found, expected a configuration"):
         read_config(tmp_path / "none.yaml")
 
 

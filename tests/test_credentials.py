@@ -188,7 +188,6 @@ def test_shards_behind_signed_urls_are_counted_and_their_signature_is_kept_nowhe
     project.config["captions"]["shards"] = [
         f"http://127.0.0.1:{server.server_port}/caps.tsv?sv=2024-01-01&sp=r&sig=S1GNATURE%2Babc"
     ]
-    project.config["captions"] |= {"column": 0, "format": "tsv"}
     with scripted_model({"freedom"}) as model:
         project.config["visibility"] = model.judge
         project.config["similarity"] = {

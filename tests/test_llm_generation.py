@@ -140,7 +140,7 @@ def test_a_name_that_the_format_cannot_hold_is_refused(tmp_path: Path, name: str
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"background, caf\xe9\n")
-    with pytest.raises(UserError, match=r"latin.txt: byte 15 is not UTF-8"):
+    with pytest.raises(UserError, match=r"latin.txt: line 1: byte 15 is not UTF-8"):
         read_cc_text(tmp_path / "latin.txt")
-    with pytest.raises(UserError, match=r"none.txt: cannot be read"):
+    with pytest.raises(UserError, match=r"none.txt: not found"):
         read_cc_text(tmp_path / "none.txt")

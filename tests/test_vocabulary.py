@@ -34,9 +34,9 @@ def test_unreadable_vocabularies_are_named(tmp_path: Path) -> None:
         ("a.json", "entry 2: found 3"),
         ("b.json", "expected a list of concepts"),
         ("c.parquet", "not a readable vocabulary"),
-        ("d.txt", "not a readable vocabulary"),
+        ("d.txt", "line 1: byte 3 is not UTF-8"),
         ("e.parquet", "found columns x, y; expected a text column named concept"),
-        ("f.txt", "no such file"),
+        ("f.txt", "not found, expected a list of concepts"),
     ):
         with pytest.raises(UserError, match=message) as caught:
             read_names(tmp_path / file)

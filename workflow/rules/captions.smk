@@ -57,7 +57,7 @@ elif CORPUS.source == "concept_index":
             mem_mb=growing(4000),
             runtime=240,
         params:
-            index=data_path(SETTINGS, CORPUS.index),
+            index=lambda wildcards: data_path(SETTINGS, CORPUS.index),
             code=code_sha256("captions.concept_index", "captions.unigram_index"),
         script:
             "../scripts/concept_index.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 LIBRARY = str(Path(str(workflow.current_basedir)).parent)
 sys.path.insert(0, LIBRARY)
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
@@ -13,6 +14,7 @@ from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, da
 from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.benchmark import SweepPoint
+from contrastive_concepts.config.layers import without_other_variants
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.visibility import gpus_of
 from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
@@ -31,8 +33,16 @@ RESOURCES = Path(LIBRARY).parent / "resources"
 STORED = workflow.storage_settings.default_storage_provider is not None
 PROMPTS = RESOURCES / "prompts"
 
+# The files that the Snakefiles name stand behind those of the command line, but are merged first.
+ASKED = list(workflow.overwrite_configfiles)
+LAYERS = [
+    *(load_configfile(path) for path in workflow.configfiles[len(ASKED) :]),
+    *(load_configfile(path) for path in ASKED),
+    workflow.config_settings.config or {},
+]
+
 try:
-    SETTINGS = parse_config(config)
+    SETTINGS = parse_config(without_other_variants(config, LAYERS))
     check_inputs(SETTINGS)
     check_benchmark(SETTINGS, RESOURCES / "classes")
     RESULTS = f"results/{SETTINGS.run}"

@@ -97,7 +97,7 @@ rule candidates:
         runtime=20,
     params:
         gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
-        stoplist=SETTINGS.selection.stoplist,
+        stoplist=lambda wildcards: SETTINGS.selection.stoplist,
         association=SETTINGS.selection.model_dump()["association"],
         code=code_sha256("cooccurrence.candidates", "cooccurrence.association"),
     script:

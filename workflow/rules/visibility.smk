@@ -23,7 +23,7 @@ rule visibility:
         mem_mb=growing(4000),
         runtime=720,
     params:
-        answers=SETTINGS.answers,
+        answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
         least=SETTINGS.checks.parsed_verdicts,
         prompts=content_sha256(

@@ -24,7 +24,7 @@ rule write_cc_l:
         mem_mb=growing(4000),
         runtime=720,
     params:
-        answers=SETTINGS.answers,
+        answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
         prompts=content_sha256(
             [PROMPTS / "contrastive.txt", PROMPTS / "mixtral_template.txt"]
@@ -73,7 +73,7 @@ rule write_parts:
         mem_mb=growing(4000),
         runtime=1440,
     params:
-        answers=SETTINGS.answers,
+        answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
         prompts=content_sha256(
             [PROMPTS / "parts.txt", PROMPTS / "mixtral_template.txt"]

@@ -1,5 +1,6 @@
 """A configured corpus: where its input data lies, and whether it is there."""
 
+import re
 from pathlib import Path
 
 from contrastive_concepts.captions.files import is_url
@@ -7,17 +8,35 @@ from contrastive_concepts.captions.shards import Shard, find_shards
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.errors import UserError
 
+WILDCARD = re.compile(r"\{\s*[.\w]+\s*(?:,[^{}]*)?\}")
+
 
 def data_path(settings: RunSettings, path: str) -> str:
-    """A path of input data, relative ones looked up in data_dir; URLs stay as they are."""
-    return path if is_url(path) else str(Path(settings.data_dir) / path)
+    """A path of input data, relative ones looked up in data_dir; URLs stay as they are.
+
+    Raises UserError for a path that Snakemake would take for a pattern.
+    """
+    return path if is_url(path) else without_wildcard(str(Path(settings.data_dir) / path))
+
+
+def without_wildcard(path: str) -> str:
+    """The path of an input. Raises UserError for one with a name in braces, which Snakemake has no way to write."""
+    if found := WILDCARD.search(path):
+        raise UserError(
+            f"{path}: found {found[0]} in a path, which Snakemake takes for a wildcard; rename it, or link to it"
+        )
+    return path
 
 
 def corpus_shards(settings: RunSettings, folder: str) -> list[Shard]:
     """The shards of the corpus; the toy world's lie in `folder`. Raises UserError where a pattern names no file."""
     captions = settings.captions
     if captions.source == "shards":
-        return find_shards(captions.shards, settings.data_dir)
+        shards = find_shards(captions.shards, settings.data_dir)
+        for shard in shards:
+            if shard.is_local:
+                without_wildcard(shard.path)
+        return shards
     if captions.source == "toyworld":
         names = [f"part-{number:05d}" for number in range(captions.shards)]
         return [Shard(name, f"{folder}/{name}.snappy.parquet") for name in names]
@@ -36,6 +55,7 @@ def check_inputs(settings: RunSettings) -> None:
     if settings.vocabulary.source == "given":
         wanted["vocabulary.path"] = settings.vocabulary.path
     wanted |= {f"writing.class_lists.{name}": path for name, path in settings.writing.class_lists.items()}
+    without_wildcard(getattr(settings.visibility, "calibration", None) or "")
     if settings.audit.path is not None:
         wanted["audit.path"] = settings.audit.path
     for key, name in wanted.items():

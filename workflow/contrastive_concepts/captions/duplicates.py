@@ -45,9 +45,8 @@ def _rows(records: Sequence[ShardRecord]) -> Iterator[pa.RecordBatch]:
             continue
         first = 0
         for batch in read_captions(record.path, record.layout, record.column):
-            captions = batch.dictionary_decode() if pa.types.is_dictionary(batch.type) else batch
             rows = pa.array(range(first, first + len(batch)), pa.int64())
             shard = pa.array([number] * len(batch), pa.int32())
             first += len(batch)
-            table = pa.RecordBatch.from_arrays([shard, rows, captions.cast(pa.binary())], schema=SCHEMA)
-            yield table.filter(captions.is_valid())
+            table = pa.RecordBatch.from_arrays([shard, rows, batch.cast(pa.binary())], schema=SCHEMA)
+            yield table.filter(batch.is_valid())

@@ -4,23 +4,39 @@ What a remote filesystem needs to be reached (keys, endpoints) it takes from fss
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
 from contrastive_concepts.credentials import hide, reveal
 from contrastive_concepts.errors import UserError, one_line
 
+WEB = ("http://", "https://")
+
 
 def is_url(path: str) -> bool:
     return "://" in path
 
 
+def file_name(path: str) -> str:
+    """The name of a file without its folders; of a web address without query and fragment."""
+    if not is_url(path):
+        return PurePosixPath(path).name
+    # Of a chain such as simplecache::https://... the first that has a path.
+    address = next(part for part in path.split("::") if "://" in part)
+    if address.startswith(WEB):
+        address = unquote(re.split(r"[?#]", address, maxsplit=1)[0])
+    return PurePosixPath(address.partition("://")[2]).name
+
+
 def open_file(path: str) -> Any:
-    """A binary file to read from its beginning, unpacked where its name says that it is packed."""
-    return fsspec.open(reveal(path), "rb", compression="infer")
+    """A binary file to read from its beginning, as it lies there."""
+    return fsspec.open(reveal(path), "rb")
 
 
 def open_ranges(path: str) -> Any:
@@ -44,10 +60,16 @@ def size_and_version(path: str) -> tuple[int, str]:
 
 def expand_url(pattern: str) -> list[str]:
     """The URLs that a pattern names; itself where it is none. Raises UserError where they cannot be listed."""
-    if not any(character in pattern.partition("://")[2] for character in "*?["):
+    place = pattern.partition("://")[2]
+    if pattern.startswith(WEB):
+        # A question mark begins the query, and a host may stand in brackets.
+        place = re.split(r"[?#]", place, maxsplit=1)[0].partition("/")[2]
+    if not any(character in place for character in "*?["):
         return [pattern]
     with reachable(pattern):
         filesystem, path = fsspec.core.url_to_fs(reveal(pattern))
+        if "[" in place and filesystem.isfile(path):
+            return [pattern]
         return [hide(filesystem.unstrip_protocol(match)) for match in filesystem.glob(path)]
 
 

@@ -4,76 +4,120 @@ Captions are never decoded here: text of a broken encoding reaches the matching 
 Memory is bounded by `MOST_BYTES` and `BATCH_BYTES`, whatever a small file unpacks to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass
 from typing import IO, Any
 
 import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrastive_concepts.captions.files import is_url, open_file, open_ranges, reachable
+from contrastive_concepts.captions import delimited
+from contrastive_concepts.captions.columns import known_column, named_column
+from contrastive_concepts.captions.delimited import AT_MOST, MOST_BYTES, column_values, find_text_column
+from contrastive_concepts.captions.files import is_url, open_ranges, reachable
+from contrastive_concepts.captions.packing import DAMAGED, file_name, open_text, unpacked_name
 from contrastive_concepts.captions.parquet_column import ParquetColumn
 from contrastive_concepts.errors import UserError, one_line
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 1 << 26
 """Fewer rows are taken at a time where more bytes than these could come together."""
-MOST_BYTES = 1 << 27
-"""Of a line, or of a page of a parquet file, unpacked: writers make pages of 1 MB, DuckDB of up to 100 MB."""
-PARQUET_NAMES = ("caption", "text", "alt_text", "alttext")
-AT_MOST = f"expected at most {MOST_BYTES:,}"
-UNREADABLE = (OSError, EOFError, pa.ArrowException, ijson.JSONError, ValueError)
+UNREADABLE = (OSError, pa.ArrowException, ijson.JSONError, ValueError, *DAMAGED)
+ENDINGS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".csv": "csv",
+    ".json": "coco",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".token": "flickr",
+    ".token.txt": "flickr",
+}
+TABLES: dict[str, Callable[[str, IO[bytes]], delimited.Table]] = {
+    "tsv": delimited.tsv_table,
+    "csv": delimited.csv_table,
+}
 
 
 def detect_format(path: str) -> str:
-    """The layout of a shard by its name: parquet, tsv, coco or flickr. Raises UserError for any other name."""
-    name = path.lower().removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz").removesuffix(".zst")
-    for suffix, layout in ((".parquet", "parquet"), (".pq", "parquet"), (".tsv", "tsv"), (".json", "coco")):
-        if name.endswith(suffix):
-            return layout
-    if name.endswith((".token.txt", ".token")):
-        return "flickr"
-    raise UserError(
-        f"{path}: layout not known by this name, expected .parquet, .tsv, .json (COCO) or .token.txt (Flickr); "
-        "set captions.format"
-    )
+    """The layout of a shard by its name: parquet, tsv, csv, jsonl, coco or flickr. Raises UserError for other names."""
+    name = unpacked_name(path)
+    layout = next((layout for ending, layout in ENDINGS.items() if name.endswith(ending)), None)
+    if layout is None:
+        raise UserError(
+            f"{path}: layout not known by this name, expected .parquet, .tsv, .csv, .jsonl, .json (COCO) or .token.txt "
+            "(Flickr), packed as .gz, .bz2, .xz, .zst, .lz4 or .zip; set captions.format"
+        )
+    return layout
 
 
 def find_column(path: str, layout: str, column: str | int | None) -> str | int | None:
     """The caption column: as configured, after a check that it is there, or found. None for COCO and Flickr.
 
-    Raises UserError where the file cannot be read, or has no such column.
+    A name in a table of text means that its first row is a header. Raises UserError where the file cannot be read, or
+    has no such column, or where it is not clear which it is.
     """
     with readable(path, layout):
         if layout == "parquet":
+            _check_unpacked(path)
             with open_ranges(path) as file:
                 return _parquet_column(path, pq.ParquetFile(file).schema_arrow, column)
-        if layout == "tsv":
-            with open_file(path) as file:
-                return _tsv_column(
-                    path, [line.rstrip(b"\r\n").split(b"\t") for line in islice(_lines(path, file), 100)], column
-                )
+        if layout in TABLES:
+            with open_text(path) as file:
+                return find_text_column(path, TABLES[layout](path, file), column)
+        if layout == "jsonl":
+            with open_text(path) as file:
+                return delimited.json_column(path, file, column)
         return None
 
 
 def read_captions(path: str, layout: str, column: str | int | None, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Array]:
-    """Yield arrays of captions (string or binary, with nulls), at most `batch_rows` each.
+    """Yield arrays of captions (string or binary, plain or large, with nulls), at most `batch_rows` each.
 
     `column` is what `find_column` returned. Raises UserError where the file turns out to be unreadable.
     """
-    readers = {"parquet": _read_parquet, "tsv": _read_tsv, "coco": _read_coco, "flickr": _read_flickr}
     with readable(path, layout):
-        yield from readers[layout](path, column, batch_rows)
+        if layout == "parquet":
+            yield from _read_parquet(path, column, batch_rows)
+            return
+        with open_text(path) as file:
+            yield from _batches(_values(path, layout, file, column), batch_rows)
 
 
-def count_rows(path: str, layout: str, column: str | int | None) -> int:
-    """Number of captions, nulls included; from the footer of a parquet file, else by reading."""
+@dataclass(frozen=True)
+class CaptionCount:
+    """`rows`: captions, nulls included. `has_text`: one of them may hold text. `untyped`: a column of nothing but nulls
+    whose writer gave it no type, as pandas does."""
+
+    rows: int
+    has_text: bool
+    untyped: bool = False
+
+
+def count_captions(path: str, layout: str, column: str | int | None) -> CaptionCount:
+    """From the footer of a parquet file, whose captions may all be null by its statistics; else by reading."""
     if layout == "parquet":
         with readable(path, layout), open_ranges(path) as file:
-            return int(pq.ParquetFile(file).metadata.num_rows)
-    return sum(len(batch) for batch in read_captions(path, layout, column))
+            captions = ParquetColumn(file, str(column))
+            untyped = pa.types.is_null(captions.kind)
+            return CaptionCount(captions.rows, not untyped and captions.nulls < captions.rows, untyped)
+    rows, text = 0, False
+    for batch in read_captions(path, layout, column):
+        rows += len(batch)
+        text = text or any(map(_is_text, batch))
+    return CaptionCount(rows, text)
+
+
+def _is_text(caption: pa.Scalar) -> bool:
+    value = caption.as_py()
+    try:
+        return bool(value and value.decode().strip())
+    except UnicodeDecodeError:
+        return False
 
 
 @contextmanager
@@ -90,24 +134,48 @@ def readable(path: str, layout: str) -> Iterator[None]:
             raise UserError(f"{path}: not a readable {layout} file ({one_line(error)})") from None
 
 
+def _values(path: str, layout: str, file: IO[bytes], column: Any) -> Iterator[bytes | None]:
+    if layout in TABLES:
+        return column_values(path, TABLES[layout](path, file), column)
+    if layout == "jsonl":
+        return delimited.json_captions(path, file, column)
+    if layout == "flickr":
+        return delimited.flickr_captions(path, file)
+    return _coco_captions(path, file)
+
+
+def _check_unpacked(path: str) -> None:
+    if unpacked_name(path) != file_name(path).lower():
+        raise UserError(
+            f"{path}: found a packed parquet file, expected one that is not (parquet packs itself); unpack it"
+        )
+
+
 def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> str:
     if isinstance(column, int):
         raise UserError(f"{path}: captions.column is {column}, expected a column's name in a parquet file")
-    names = [column] if column else [name for known in PARQUET_NAMES for name in schema.names if name.lower() == known]
-    if not names or names[0] not in schema.names:
-        wanted = repr(column) if column else "one named TEXT or caption"
+    texts = [name for name in schema.names if _is_text_type(schema.field(schema.names.index(name)).type)]
+    found = named_column(schema.names, column) if column else known_column(texts) or known_column(schema.names)
+    if found is None:
+        wanted = repr(column) if column else "one named TEXT or caption, or to be told which it is"
         raise UserError(f"{path}: found columns {', '.join(schema.names)}; expected {wanted} (captions.column)")
-    kind = schema.field(names[0]).type
+    if found not in texts:
+        kind = schema.field(schema.names.index(found)).type
+        raise UserError(f"{path}: column {found!r} holds {kind}, expected text")
+    return found
+
+
+def _is_text_type(kind: pa.DataType) -> bool:
     text = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (
+    return (
         pa.types.is_string(text)
         or pa.types.is_large_string(text)
         or pa.types.is_string_view(text)
         or pa.types.is_binary(text)
         or pa.types.is_large_binary(text)
-    ):
-        raise UserError(f"{path}: column {names[0]!r} holds {kind}, expected text")
-    return names[0]
+        or pa.types.is_binary_view(text)
+        or pa.types.is_null(text)  # what pandas writes of a column without any value
+    )
 
 
 def _read_parquet(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
@@ -117,71 +185,50 @@ def _read_parquet(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]
             longest = captions.fetch(group)
             if longest > MOST_BYTES:
                 raise UserError(f"{path}: a page of column {column!r} unpacks to {longest:,} bytes, {AT_MOST}")
-            yield from captions.batches(group, batch_rows, BATCH_BYTES)
+            yield from map(_plain, captions.batches(group, batch_rows, BATCH_BYTES))
 
 
-def _tsv_column(path: str, rows: list[list[bytes]], column: str | int | None) -> int | str:
-    width = max((len(row) for row in rows), default=1)
-    if isinstance(column, str):
-        names = [name.decode("utf-8", "replace") for name in rows[0]] if rows else []
-        if column not in names:
-            raise UserError(f"{path}: found header {', '.join(names)}; expected {column!r} in it (captions.column)")
-        return column
-    if column is not None:
-        if not 0 <= column < width:
-            raise UserError(f"{path}: found {width} columns; expected one numbered {column} (captions.column)")
-        return column
-    # CC3M has the caption first, CC12M and YFCC15M the address.
-    for candidate in range(width):
-        values = [row[candidate] for row in rows if candidate < len(row)]
-        if sum(value.startswith((b"http://", b"https://")) for value in values) * 2 < max(len(values), 1):
-            return candidate
-    raise UserError(f"{path}: no column of text found; set captions.column")
+def _plain(batch: pa.Array) -> pa.Array:
+    """Text whose rows can be taken and filtered: no dictionary, view or column of nothing."""
+    if pa.types.is_dictionary(batch.type):
+        batch = batch.dictionary_decode()
+    if pa.types.is_null(batch.type):
+        return pa.nulls(len(batch), pa.string())
+    if pa.types.is_string_view(batch.type) or pa.types.is_binary_view(batch.type):
+        return batch.cast(pa.large_string() if pa.types.is_string_view(batch.type) else pa.large_binary())
+    return batch
 
 
-def _read_tsv(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with open_file(path) as file:
-        lines = _lines(path, file)
-        if isinstance(column, str):
-            column = next(lines).rstrip(b"\r\n").split(b"\t").index(column.encode())
-        yield from _batches(_fields(lines, column), batch_rows, pa.binary())
+def _coco_captions(path: str, file: IO[bytes]) -> Iterator[bytes | None]:
+    """Of annotations[].caption. Raises UserError where there are annotations without any, or none at all."""
+    events = ijson.parse(file)
+    listed = any(prefix == "annotations" and event == "start_array" for prefix, event, _ in events)
+    inside = False
+    found = False
+    for prefix, event, value in events:
+        if (prefix, event) == ("annotations", "end_array"):
+            break
+        inside = True
+        if prefix == "annotations.item.caption":
+            if event not in ("string", "null"):
+                raise UserError(f"{path}: annotations[].caption holds {event}, expected text")
+            found = True
+            yield None if value is None else value.encode("utf-8", "surrogatepass")
+    if listed:
+        for _ in events:  # the rest may be cut short
+            pass
+    if not listed or (inside and not found):
+        raise UserError(f"{path}: found no annotations[].caption, expected COCO's caption layout")
 
 
-def _read_flickr(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with open_file(path) as file:
-        yield from _batches(_fields(_lines(path, file), 1), batch_rows, pa.binary())
-
-
-def _fields(lines: Iterator[bytes], column: int) -> Iterator[bytes | None]:
-    """Quotes are literal in these files; a line without the column is a null caption."""
-    rows = (line.rstrip(b"\r\n").split(b"\t", column + 1) for line in lines)
-    return (row[column] if column < len(row) else None for row in rows)
-
-
-def _lines(path: str, file: IO[bytes]) -> Iterator[bytes]:
-    while line := file.readline(MOST_BYTES + 1):
-        if len(line) > MOST_BYTES:
-            raise UserError(f"{path}: found a line of more bytes, {AT_MOST}")
-        yield line
-
-
-def _read_coco(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]:
-    with open_file(path) as file:
-        found = 0
-        for batch in _batches(ijson.items(file, "annotations.item.caption"), batch_rows, pa.string()):
-            found += len(batch)
-            yield batch
-        if not found:
-            raise UserError(f"{path}: found no annotations[].caption, expected COCO's caption layout")
-
-
-def _batches(values: Iterator[Any], batch_rows: int, kind: pa.DataType) -> Iterator[pa.Array]:
-    batch, size = [], 0
+def _batches(values: Iterator[bytes | None], batch_rows: int) -> Iterator[pa.Array]:
+    batch: list[bytes | None] = []
+    size = 0
     for value in values:
         batch.append(value)
-        size += len(value) if isinstance(value, str | bytes) else 0
+        size += len(value) if value is not None else 0
         if len(batch) == batch_rows or size >= BATCH_BYTES:
-            yield pa.array(batch, kind)
+            yield pa.array(batch, pa.binary())
             batch, size = [], 0
     if batch:
-        yield pa.array(batch, kind)
+        yield pa.array(batch, pa.binary())

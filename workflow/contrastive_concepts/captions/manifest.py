@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from contrastive_concepts.captions.files import reachable, size_and_version
-from contrastive_concepts.captions.formats import count_rows, detect_format, find_column
+from contrastive_concepts.captions.formats import count_captions, detect_format, find_column
 from contrastive_concepts.captions.shards import Shard
 from contrastive_concepts.checks import require
 from contrastive_concepts.credentials import reveal
@@ -18,7 +18,8 @@ from contrastive_concepts.errors import UserError
 
 
 class ShardRecord(BaseModel):
-    """One row of the manifest. A skipped shard has the reason and no rows."""
+    """One row of the manifest. A skipped shard has the reason and no rows. `has_text`: not every caption is known to be
+    null."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,6 +28,7 @@ class ShardRecord(BaseModel):
     layout: str
     column: str | int | None
     rows: int
+    has_text: bool
     bytes: int
     modified: str
     sha256: str | None
@@ -52,14 +54,21 @@ def inspect_shard(
         size, modified = size_and_version(shard.path)
         layout = detect_format(shard.path) if layout == "auto" else layout
         found = find_column(shard.path, layout, column)
-        rows = count_rows(shard.path, layout, found)
+        counted = count_captions(shard.path, layout, found)
+        if counted.rows and not counted.has_text and not counted.untyped:
+            where = "" if found is None else f" in column {found!r}"
+            raise UserError(
+                f"{shard.path}: each of its {counted.rows:,} captions{where} is null, empty or no UTF-8, expected text "
+                f"(read as {layout}; captions.format, captions.column)"
+            )
         digest = _sha256(shard.path) if checksum == "sha256" or (checksum == "auto" and shard.is_local) else None
         return ShardRecord(
             shard=shard.shard,
             path=shard.path,
             layout=layout,
             column=found,
-            rows=rows,
+            rows=counted.rows,
+            has_text=counted.has_text and counted.rows > 0,
             bytes=size,
             modified=modified,
             sha256=digest,
@@ -74,6 +83,7 @@ def inspect_shard(
             layout=layout,
             column=None,
             rows=0,
+            has_text=False,
             bytes=0,
             modified="",
             sha256=None,
@@ -101,19 +111,35 @@ def found_at(record: ShardRecord, path: str) -> ShardRecord:
 def read_records(paths: Sequence[str], shards: Sequence[str]) -> list[ShardRecord]:
     """The records of the shards, each where it lies now; no `shards`: where it lay."""
     records = [ShardRecord.read(path) for path in paths]
+    check_captions(records)
     return [found_at(*placed) for placed in zip(records, shards, strict=True)] if shards else records
 
 
+def check_captions(records: Sequence[ShardRecord]) -> None:
+    """Raises UserError where no shard is readable, or none of the readable ones holds a caption."""
+    read = [record for record in records if not record.skipped]
+    if not read and records:
+        raise UserError(f"none of the {len(records)} shards is readable; the first: {records[0].skipped}")
+    if read and not any(record.has_text for record in read):
+        rows = sum(record.rows for record in read)
+        raise UserError(
+            f"{read[0].path}: found no caption in any of the {len(read)} shards: {rows:,} rows, each of them null "
+            "(captions.shards, captions.column)"
+        )
+
+
 def manifest(records: Sequence[ShardRecord], least: float = 0.0) -> pl.DataFrame:
-    """The corpus's manifest, a row a shard. Raises UserError where none, or less than `least` of them, is readable."""
+    """The corpus's manifest, a row a shard.
+
+    Raises UserError where less than `least` of the shards is readable, or none, or none of them holds a caption.
+    """
+    check_captions(records)
     skipped = [record.skipped for record in records if record.skipped]
-    readable = len(records) - len(skipped)
-    if not readable:
-        raise UserError(f"none of the {len(records)} shards is readable; the first: {skipped[0]}")
     first = f"the first one skipped: {skipped[0]}" if skipped else ""
-    require(readable, len(records), least, "readable shards", "readable_shards", first)
+    require(len(records) - len(skipped), len(records), least, "readable shards", "readable_shards", first)
     rows = [
-        record.model_dump() | {"column": None if record.column is None else str(record.column)} for record in records
+        record.model_dump(exclude={"has_text"}) | {"column": None if record.column is None else str(record.column)}
+        for record in records
     ]
     schema = {
         "shard": pl.String,

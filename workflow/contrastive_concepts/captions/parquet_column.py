@@ -25,6 +25,21 @@ class ParquetColumn:
         self._pages: list[Page] = []
 
     @property
+    def kind(self) -> pa.DataType:
+        return self._file.schema_arrow.field(self.column).type
+
+    @property
+    def rows(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def nulls(self) -> int:
+        """Rows that are null as far as the footer tells."""
+        chunks = (self._file.metadata.row_group(group).column(self._number) for group in range(self.row_groups))
+        told = (chunk.statistics for chunk in chunks if chunk.is_stats_set)
+        return sum(int(known.null_count) for known in told if known.has_null_count)
+
+    @property
     def row_groups(self) -> int:
         return int(self._file.num_row_groups)
 
@@ -53,6 +68,8 @@ class ParquetColumn:
         try:
             batch = next(coded.iter_batches(rows, row_groups=[group], columns=[self.column], use_threads=False))
         except (StopIteration, pa.ArrowNotImplementedError):
+            return max((page.unpacked for page in pages), default=1)
+        if not isinstance(batch.column(0), pa.DictionaryArray):  # a column of nothing but nulls
             return max((page.unpacked for page in pages), default=1)
         entries = batch.column(0).dictionary
         if len(pages) == 1 and len(entries) >= pages[0].values:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contrastive_concepts.captions.files import expand_url, is_url
+from contrastive_concepts.captions.files import expand_url, file_name, is_url
 from contrastive_concepts.errors import UserError
 
 UNIGRAM_MAP = "_unigram_to_shard_mapping.pkl"
@@ -43,7 +43,7 @@ def find_shards(patterns: Sequence[str], data_dir: str = ".") -> list[Shard]:
 
 def shard_id(name: str) -> str:
     """A file's name made safe for a path, and eight digits that tell apart files of one name in several folders."""
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).name.split(".")[0]).strip("-")[:48] or "shard"
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", file_name(name).split(".")[0]).strip("-")[:48] or "shard"
     return f"{stem}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
@@ -59,10 +59,19 @@ def unigram_shards(index: str | Path) -> list[str]:
 
 
 def _expand_path(pattern: str, data_dir: str) -> list[str]:
+    """The files that a pattern names; folders and files that are there as it is written are no pattern."""
     if (Path(data_dir) / pattern).is_file():
         return [str(Path(data_dir) / pattern)]
-    found = (Path(data_dir) / match for match in glob.glob(pattern, root_dir=data_dir, recursive=True))
-    return [str(path) for path in found if path.is_file()]
+    folder, parts = Path(data_dir), list(Path(pattern).parts)
+    while len(parts) > 1 and (folder / parts[0]).is_dir():
+        folder /= parts.pop(0)
+    rest = str(Path(*parts)) if parts else ""
+    # Brackets may stand for themselves behind a folder that is a pattern.
+    for written in dict.fromkeys((rest, rest.replace("[", "[[]"))):
+        found = [folder / match for match in glob.glob(written, root_dir=folder, recursive=True)]
+        if files := [str(path) for path in found if path.is_file()]:
+            return files
+    return []
 
 
 def _is_below(path: str, folder: str) -> bool:

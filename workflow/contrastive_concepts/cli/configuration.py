@@ -32,8 +32,11 @@ def render(
     """Print a configuration with the description of each key above it."""
     from contrastive_concepts.config.load import read_config
     from contrastive_concepts.config.render import leading_comment, render_config
+    from contrastive_concepts.text_files import read_text
 
-    print(render_config(read_config(file), leading_comment(file.read_text(encoding="utf-8")), complete), end="")
+    print(
+        render_config(read_config(file), leading_comment(read_text(file, "a configuration in YAML")), complete), end=""
+    )
 
 
 @app.command()

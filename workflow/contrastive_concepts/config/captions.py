@@ -11,19 +11,22 @@ class ShardCaptions(Settings):
     """A corpus of caption shards."""
 
     source: Literal["shards"] = Field(
-        description="Captions are read from files: parquet, TSV, COCO JSON or Flickr token files."
+        description="Captions are read from files: parquet, TSV, CSV, JSON lines, COCO JSON or Flickr token files."
     )
     corpus: Slug = Field("corpus", description="Name of the corpus; gamma may be given per corpus.")
     shards: list[str] = Field(
         min_length=1,
         description="Paths, globs or fsspec URLs of the shards, relative to data_dir.",
     )
-    format: Literal["auto", "parquet", "tsv", "coco", "flickr"] = Field(
-        "auto", description="Layout of the shards; auto goes by the file name."
+    format: Literal["auto", "parquet", "tsv", "csv", "jsonl", "coco", "flickr"] = Field(
+        "auto",
+        description="Layout of the shards; auto goes by the file name. In a TSV quotes are literal, in a CSV they are "
+        "not, whatever separates its fields.",
     )
     column: str | int | None = Field(
         None,
-        description="Caption column: a name, or a number counted from 0 in a TSV without header; null: it is found.",
+        description="Caption column: a name, or a number counted from 0 in a TSV or CSV without header; null: it is "
+        "found, by its name (caption, text, title, ...) or as the only column of text.",
     )
     on_bad_shard: Literal["fail", "skip"] = Field(
         "fail", description="What an unreadable shard does: fail names it and stops; skip reports it and goes on."

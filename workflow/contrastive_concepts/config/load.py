@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.credentials import hide
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.text_files import read_text
 
 
 def parse_config(values: Mapping[str, Any]) -> RunSettings:
@@ -29,11 +30,10 @@ def parse_config(values: Mapping[str, Any]) -> RunSettings:
 
 def read_config(path: str | Path) -> RunSettings:
     """Read and validate a YAML file. Raises UserError."""
+    text = read_text(path, "a configuration in YAML")
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: found {type(values).__name__}, expected keys and values")

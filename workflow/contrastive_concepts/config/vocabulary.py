@@ -12,8 +12,8 @@ class GivenVocabulary(Settings):
 
     source: Literal["given"] = Field(description="The concepts are listed in a file.")
     path: str = Field(
-        description="Text (one concept a line), parquet (column `concept`) or JSON (list, or the keys of an object); "
-        "relative to data_dir."
+        description="Text (one concept a line), parquet, CSV or TSV (column `concept`) or JSON (list, or the keys of "
+        "an object); relative to data_dir."
     )
 
 

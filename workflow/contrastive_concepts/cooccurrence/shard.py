@@ -43,7 +43,7 @@ def count_shard(
                 first += len(batch)
                 progress(first)
             check_unchanged(record)
-            if least_usable is not None:
+            if least_usable is not None and record.has_text:
                 _require_usable(record, counter.statistics, least_usable)
         except UserError as error:
             if on_bad_shard == "fail":

@@ -1,6 +1,5 @@
 """The authors' release as a dictionary: matrix, embeddings and verdicts, selected by their rule (paper 3.4)."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from contrastive_concepts.dictionary.selection import REASONS, describe_concepts
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
 from contrastive_concepts.similarity.semantic import measure_candidates
+from contrastive_concepts.text_files import read_json
 
 STOPLIST = ("image", "photo", "picture", "view")
 ENCODER = {
@@ -88,12 +88,7 @@ def import_release(
 
 
 def _read_visibility(path: Path, names: list[str]) -> dict[str, bool]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
+    content = read_json(path, "the verdicts in JSON")
     if not isinstance(content, dict):
         raise UserError(f"{path}: found a {type(content).__name__}, expected concept -> true or false")
     verdicts = {name: content[name] for name in names if name in content}

@@ -9,6 +9,7 @@ from PIL import Image
 
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.confusion import Labels
+from contrastive_concepts.text_files import utf8_stream
 
 DETAIL_IDS = (
     0, 2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113, 115, 144, 158, 159,
@@ -99,11 +100,11 @@ def _items(path: Path, key: str) -> Iterator[dict[str, Any]]:
     found = 0
     try:
         with path.open("rb") as file:
-            for found, item in enumerate(ijson.items(file, f"{key}.item"), 1):  # noqa: B007
+            for found, item in enumerate(ijson.items(utf8_stream(file), f"{key}.item"), 1):  # noqa: B007
                 yield item
     except FileNotFoundError:
         raise UserError(f"{path}: not found, expected trainval_merged.json of Pascal in Detail") from None
-    except (ijson.JSONError, OSError) as error:
+    except (ijson.JSONError, OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({one_line(error)})") from None
     if not found:
         raise UserError(f"{path}: found nothing under {key!r}, expected the Detail annotations")

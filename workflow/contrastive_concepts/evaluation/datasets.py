@@ -10,9 +10,12 @@ import numpy as np
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Labels, reduce_zero_label
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
-from contrastive_concepts.evaluation.reading import read_image, read_labels, read_lines
+from contrastive_concepts.evaluation.reading import read_image, read_labels
 from contrastive_concepts.resources import resource_folder
 from contrastive_concepts.segmenters.segmenter import Pixels
+from contrastive_concepts.text_files import read_lines
+
+CLASSES = "a list of classes, one a line"
 
 Lookup = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -145,7 +148,7 @@ class Dataset:
 
     def _listed(self) -> list[str]:
         if self.layout.listing is not None:
-            return read_lines(self._folder(self.layout.listing))
+            return read_lines(self._folder(self.layout.listing), "a list of images, one a line")
         folder, suffix = self._folder(self.layout.images), self.layout.image_suffix
         if not folder.is_dir():
             raise UserError(f"{folder}: not found, expected the images of {self.kind}")
@@ -184,4 +187,4 @@ def open_dataset(kind: str, root: Path, class_list: Path | None = None, split: s
         if kind not in LAYOUTS or LAYOUTS[kind].classes is None:
             raise UserError(f"data set {kind}: class list is missing, expected a file of names, one a line")
         class_list = resource_folder("classes") / f"{kind}.txt"
-    return Dataset(kind, root, read_lines(class_list), split)
+    return Dataset(kind, root, read_lines(class_list, CLASSES), split)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from contrastive_concepts.config.evaluation import DatasetSettings, ToyDataset
-from contrastive_concepts.evaluation.datasets import Dataset
+from contrastive_concepts.evaluation.datasets import CLASSES, Dataset
 from contrastive_concepts.evaluation.description import DatasetDescription
-from contrastive_concepts.evaluation.reading import read_lines
+from contrastive_concepts.text_files import read_lines
 
 
 def describe(dataset: Dataset) -> DatasetDescription:
@@ -19,8 +19,8 @@ def describe(dataset: Dataset) -> DatasetDescription:
 def open_configured(settings: DatasetSettings, root: Path, class_list: Path) -> Dataset:
     """The data set below `root`, its images drawn at random where the settings ask for some of them."""
     if isinstance(settings, ToyDataset):
-        return Dataset("voc", root, read_lines(root / "classes.txt"))
-    dataset = Dataset(settings.kind, root, read_lines(class_list), settings.split)
+        return Dataset("voc", root, read_lines(root / "classes.txt", CLASSES))
+    dataset = Dataset(settings.kind, root, read_lines(class_list, CLASSES), settings.split)
     if settings.images is None or settings.images >= len(dataset):
         return dataset
     drawn = random.Random(settings.seed).sample(range(len(dataset)), settings.images)

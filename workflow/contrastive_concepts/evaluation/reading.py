@@ -32,19 +32,6 @@ def read_labels(path: Path, size: tuple[int, int]) -> Labels:
     return labels
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text file, stripped, empty ones at the end left out. Raises UserError for an empty list."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found, expected a list, one a line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    if not lines:
-        raise UserError(f"{path}: found an empty list, expected at least one line")
-    return lines
-
-
 def _decoded(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     if not path.is_file():
         raise UserError(f"{path}: not found")

@@ -1,5 +1,6 @@
 """Verdicts against human ratings of imageability or concreteness."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.stats import rankdata, spearmanr
 
 from contrastive_concepts.config.visibility import Ratings
 from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.text_files import read_text
 
 HIGH, MIDDLE, LOW = 5.8, 4.75, 3.4
 """4.2, 3.5 and 2.6 of the usual scale 1-5, on the scale 1-7: clear-cut words are at or beyond the outer two."""
@@ -36,14 +38,15 @@ def read_ratings(path: str | Path, columns: Ratings) -> pl.DataFrame:
     The first row counts where a word stands twice. Raises UserError where the file or a column is not there.
     """
     path = Path(path)
+    text = read_text(path, f"ratings with the columns {columns.word}, {', '.join(columns.ratings)}")
     try:
         table = pl.read_csv(
-            path,
+            io.BytesIO(text.encode()),
             separator="\t" if path.suffix == ".tsv" else ",",
             columns=[columns.word, *columns.ratings],
             schema_overrides=dict.fromkeys(columns.ratings, pl.Float64),
         )
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except pl.exceptions.PolarsError as error:
         raise UserError(
             f"{path}: cannot be read as ratings with the columns {columns.word}, {', '.join(columns.ratings)} "
             f"({one_line(error)})"

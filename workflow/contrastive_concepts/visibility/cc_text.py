@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.text_files import read_text
 
 SEPARATOR = ", "
 BACKGROUND = "background"
@@ -25,13 +26,9 @@ def read_cc_text(path: str | Path) -> list[list[str]]:
 
     Empty names, which a doubled or final comma leaves, are dropped. Raises UserError where the file cannot be read.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8, expected a text of one class a line") from None
-    return [[name for part in line.split(",") if (name := part.strip())] for line in text.splitlines()]
+    text = read_text(path, "a text of one class a line")
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [[name for part in line.split(",") if (name := part.strip().strip("\ufeff").strip())] for line in lines]
 
 
 def write_cc_text(path: str | Path, classes: Iterable[Sequence[str]]) -> None:

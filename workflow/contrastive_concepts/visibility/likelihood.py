@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.text_files import read_text
 from contrastive_concepts.visibility.answers import Answer
 from contrastive_concepts.visibility.prompts import SLOT, folder_of_prompts, resource, text_sha256
 
@@ -48,7 +49,7 @@ class Calibration(BaseModel):
 @cache
 def load_contexts() -> tuple[str, ...]:
     """The beginnings of sentences in `resources/prompts/likelihood.txt`, without the word that ends them."""
-    lines = [line for line in resource("likelihood.txt").splitlines() if line and not line.startswith("#")]
+    lines = [line for line in resource("likelihood.txt").split("\n") if line and not line.startswith("#")]
     wrong = [line for line in lines if not line.endswith(f" {SLOT}")]
     if wrong or not lines:
         raise UserError(f"likelihood.txt: found {wrong[:1] or 'no context'}, expected lines that end in {SLOT}")
@@ -95,9 +96,8 @@ def likelihood_answer(word: str, log_likelihoods: Sequence[float], calibration: 
 
 
 def _read(path: Path) -> Calibration:
+    text = read_text(path, "a calibration")
     try:
-        return Calibration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}), expected a calibration") from None
+        return Calibration.model_validate_json(text)
     except ValidationError as error:
         raise UserError(f"{path}: not a calibration ({' '.join(str(error).split())[:160]})") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.text_files import read_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / "_resources" / "prompts", PACKAGE.parents[1] / "resources" / "prompts")
@@ -53,10 +54,7 @@ def load_prompt(name: PromptName) -> Prompt:
 
 def resource(file: str) -> str:
     """The text of a file among the prompts, without surrounding white space. Raises UserError where it is absent."""
-    path = folder_of_prompts() / file
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected a prompt file")
-    return path.read_text(encoding="utf-8").strip()
+    return read_text(folder_of_prompts() / file, "a prompt file").strip()
 
 
 def folder_of_prompts() -> Path:

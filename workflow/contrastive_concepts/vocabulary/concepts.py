@@ -1,6 +1,5 @@
 """The concept list T: read from a file, cleaned, its duplicates merged and reported."""
 
-import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import Any, Literal
 
 import polars as pl
 
+from contrastive_concepts.captions.columns import is_header, known_column, text_column
 from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.text_files import read_json, read_lines, read_table
 from contrastive_concepts.vocabulary.lemmas import concept_key
 
 CONCEPTS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -16,26 +17,50 @@ CONCEPTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "concept": pl.String,
     "words": pl.List(pl.String),
 }
+NAMES = (
+    "concept",
+    "concepts",
+    "name",
+    "names",
+    "class",
+    "class_name",
+    "classes",
+    "label",
+    "labels",
+    "tag",
+    "word",
+    "noun",
+)
+"""Names of columns of concepts; of several in one table the first counts."""
+EXPECTED = "a list of concepts (vocabulary.path)"
 MERGED = {"name": pl.String, "kept": pl.String, "reason": pl.String}
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Concept names as they stand in a text, parquet or JSON file. Raises UserError."""
+    """Concept names as they stand in a text, CSV, TSV, parquet or JSON file; a line's outer blanks are left out.
+
+    Raises UserError.
+    """
     path = Path(path)
+    suffix = path.suffix.lower()
     try:
-        if path.suffix in (".parquet", ".pq"):
+        if suffix in (".parquet", ".pq"):
             names: Any = _parquet_names(path)
-        elif path.suffix == ".json":
-            names = json.loads(path.read_text(encoding="utf-8-sig"))
+        elif suffix == ".json":
+            names = read_json(path, EXPECTED)
             names = list(names) if isinstance(names, dict) else names
+        elif suffix in (".csv", ".tsv", ".tab"):
+            names = _table_names(path)
         else:
-            names = path.read_text(encoding="utf-8-sig").splitlines()
+            names = read_lines(path, EXPECTED)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file (vocabulary.path)") from None
+        raise UserError(f"{path}: not found, expected {EXPECTED}") from None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path}: not a readable vocabulary ({one_line(error)})") from None
     if not isinstance(names, list):
         raise UserError(f"{path}: found {type(names).__name__}, expected a list of concepts")
+    if not names:
+        raise UserError(f"{path}: found an empty list, expected {EXPECTED}")
     for row, name in enumerate(names, 1):
         if not isinstance(name, str):
             raise UserError(f"{path}: entry {row}: found {name!r}, expected a concept's name")
@@ -83,8 +108,24 @@ def merged_into(names: Sequence[str], concepts: pl.DataFrame, mode: Literal["bag
 
 def _parquet_names(path: Path) -> list[str]:
     table = pl.read_parquet(path)
-    text = [name for name, kind in table.schema.items() if kind == pl.String]
-    column = "concept" if "concept" in text else text[0] if len(text) == 1 else None
+    text = [name for name, kind in table.schema.items() if kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)]
+    column = known_column(text, NAMES) or (text[0] if len(text) == 1 else None)
     if column is None:
         raise UserError(f"{path}: found columns {', '.join(table.columns)}; expected a text column named concept")
-    return table[column].drop_nulls().to_list()
+    return table[column].cast(pl.String).drop_nulls().to_list()
+
+
+def _table_names(path: Path) -> list[str]:
+    """Of the column with a known name; without a header, of the only column of text."""
+    rows = read_table(path, EXPECTED)
+    encoded = [[field.encode() for field in row] for row in rows[:100]]
+    # In a mere list "label" is a concept.
+    known = NAMES if any(len(row) > 1 for row in rows) else NAMES[:2]
+    if is_header(encoded, known):
+        column = known_column(rows[0], known)
+        if column is None:
+            raise UserError(f"{path}: found header {', '.join(rows[0])}; expected a column named concept")
+        place, rows = rows[0].index(column), rows[1:]
+    else:
+        place = text_column(path, encoded, "name it concept in a first row")
+    return [row[place] for row in rows if place < len(row)]

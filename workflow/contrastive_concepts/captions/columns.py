@@ -1,0 +1,126 @@
+"""Which column of a table holds the captions: by its name, or, without a header, by what stands in it."""
+
+import re
+from collections.abc import Sequence
+
+from contrastive_concepts.errors import UserError
+
+CAPTIONS = (
+    "caption", "text", "title", "top_caption", "re_caption", "recaption", "sentence", "raw", "captions", "alt_text",
+    "alttext", "alt", "raw_caption", "image_caption", "caption_text", "text_caption", "caption_reference_description",
+    "caption_alt_text_description", "blip_caption", "description", "comment", "sentences", "texts", "prompt",
+)  # fmt: skip
+"""Names of caption columns in the field, in lower case with underscores; of several in one table the first counts."""
+OTHER_NAMES = frozenset(
+    (
+        "", "url", "urls", "image", "images", "image_url", "image_name", "image_path", "image_file", "img", "filename",
+        "file_name", "filepath", "file_path", "file", "path", "key", "id", "image_id", "sample_id", "uid", "index",
+        "hash", "md5", "sha256", "comment_number", "caption_number", "caption_id", "sentid", "imgid", "split",
+        "width", "height", "license", "language", "lang", "nsfw", "similarity", "score", "subreddit", "label", "link",
+        "unnamed:_0",
+    )
+)  # fmt: skip
+"""Names of the columns beside them: they tell that a first row is a header."""
+
+Row = Sequence[bytes]
+_KINDS = (
+    ("blank", re.compile(rb"\s*")),
+    ("address", re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://\S*|//\S+|www\.\S+|data:\S+")),
+    ("number", re.compile(rb"[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?%?|\d{4}-\d\d-\d\d\S*|(?i:nan|true|false)")),
+    (
+        "path",
+        re.compile(
+            rb"(?:[^\t]*\.(?:jpe?g|png|webp|gif|bmp|tiff?|svg|npy|npz|pt|tar|json|txt|mp4)(?:#\d+)?"
+            rb"|(?:\.{0,2}/|[A-Za-z]:[\\/])[^\t]*|[^\s/]+(?:/[^\s/]+)+)",
+            re.IGNORECASE,
+        ),
+    ),
+    # A token with a digit, or a long one: base64, hexadecimal, keys.
+    ("identifier", re.compile(rb"(?=\S*\d)[A-Za-z0-9_+/=:.-]{5,}|[A-Za-z0-9+/_=-]{22,}|[0-9a-fA-F]{8,}")),
+)  # fmt: skip
+
+
+def kind_of(value: bytes) -> str:
+    """text, or what a field holds instead: blank, address, number, path, identifier."""
+    value = value.strip(b" \t\r\n\"'")
+    return next((kind for kind, pattern in _KINDS if pattern.fullmatch(value)), "text")
+
+
+def plain_name(name: str) -> str:
+    """A column's name without byte-order mark, quotes and outer blanks."""
+    return name.strip("\ufeff \t\r\n\"'`")
+
+
+def known_column(names: Sequence[str], known: Sequence[str] = CAPTIONS) -> str | None:
+    """The column of these names that is the first one among the known names; None where none is."""
+    plain = [_key(name) for name in names]
+    return next((names[plain.index(name)] for name in known if name in plain), None)
+
+
+def named_column(names: Sequence[str], wanted: str) -> str | None:
+    """The column that is meant by a name, as it stands, else as it reads without marks; None where there is none."""
+    if wanted in names:
+        return wanted
+    return next((name for name in names if plain_name(name) == plain_name(wanted)), None)
+
+
+def is_header(rows: Sequence[Row], known: Sequence[str] = CAPTIONS) -> bool:
+    """Whether the first row names the columns.
+
+    It does where it has a known name and no address, number or path, or where the rows below hold addresses, numbers
+    or paths under words.
+    """
+    if not rows:
+        return False
+    names = header_names(rows[0])
+    kinds = [kind_of(name) for name in rows[0]]
+    keys = [_key(name) for name in names]
+    if names in ([str(n) for n in range(len(names))], ["", *map(str, range(len(names) - 1))]) and len(names) > 1:
+        return True
+    if {"address", "path"} & set(kinds) or all(kind == "blank" for kind in kinds):
+        return False
+    if any(key in known or (key and len(keys) > 1 and key in OTHER_NAMES) for key in keys):
+        return "number" not in kinds
+    below = [_column_kind(rows[1:], place) for place in range(len(names))]
+    pairs = list(zip(kinds, below, strict=True))
+    return any(
+        first == "text" and below in ("address", "number", "path", "identifier") for first, below in pairs
+    ) and not any(first in ("number", "identifier") and first == below for first, below in pairs)
+
+
+def header_names(row: Row) -> list[str]:
+    """A header's names, plain."""
+    return [plain_name(name.decode("utf-8", "replace")) for name in row]
+
+
+def text_column(path: str, rows: Sequence[Row], key: str) -> int:
+    """The only column of text in a table without a header. Raises UserError where there is none, or several."""
+    width = max((len(row) for row in rows), default=1)
+    kinds = [_column_kind(rows, place) for place in range(width)]
+    texts = [place for place, kind in enumerate(kinds) if kind == "text"]
+    if len(texts) == 1:
+        return texts[0]
+    if not rows or all(kind == "blank" for kind in kinds):
+        return 0
+    found = "; ".join(f"{place}: {_shown(rows, place)} ({kinds[place]})" for place in range(width))
+    what = f"{len(texts)} columns of text" if texts else "no column of text"
+    raise UserError(f"{path}: found no header and {what} ({found}); say which it is ({key})")
+
+
+def _column_kind(rows: Sequence[Row], place: int) -> str:
+    """text where half of the values or more are; else what most of them are."""
+    kinds = [kind_of(row[place]) for row in rows if place < len(row)]
+    kinds = [kind for kind in kinds if kind != "blank"]
+    if not kinds:
+        return "blank"
+    return "text" if kinds.count("text") * 2 >= len(kinds) else max(sorted(set(kinds)), key=kinds.count)
+
+
+def _shown(rows: Sequence[Row], place: int) -> str:
+    first = next((row[place] for row in rows if place < len(row) and row[place].strip()), b"")
+    text = first.decode("utf-8", "replace")
+    return repr(text if len(text) <= 30 else text[:27] + "...")
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", plain_name(name).lower())

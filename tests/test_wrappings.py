@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import lzma
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -442,3 +444,26 @@ def test_the_real_captions_in_every_packing(captions_dir: Path, tmp_path: Path) 
     assert detect_format(str(captions_dir / "cc3m_val.tsv")) == "tsv"
     with open_text(str(captions_dir / "cc3m_val.tsv")) as file:
         assert file.read() == raw
+
+
+@pytest.mark.slow
+def test_another_source_on_the_command_line_runs_through_both_entry_points(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_bytes(codecs.BOM_UTF8 + b"boat\r\ndog\r\n")
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    for number, snakefile in enumerate(("Snakefile", "workflow/Snakefile")):
+        wanted = "results/toy/vocabulary/concepts.parquet"
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / snakefile),
+            "--cores",
+            "1",
+            "--forceall",
+        ]
+        command += ["--config", "vocabulary={source: given, path: v.txt}", f"answers=a{number}.duckdb", "--", wanted]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert pl.read_parquet(tmp_path / wanted)["concept"].to_list() == ["boat", "dog"]
+        (tmp_path / wanted).unlink()

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from contrastive_concepts.captions import delimited
 from contrastive_concepts.captions.columns import known_column, named_column
 from contrastive_concepts.captions.delimited import AT_MOST, MOST_BYTES, column_values, find_text_column
-from contrastive_concepts.captions.files import is_url, open_ranges, reachable
-from contrastive_concepts.captions.packing import DAMAGED, file_name, open_text, unpacked_name
+from contrastive_concepts.captions.files import file_name, is_url, open_ranges, reachable
+from contrastive_concepts.captions.packing import DAMAGED, open_text, unpacked_name
 from contrastive_concepts.captions.parquet_column import ParquetColumn
 from contrastive_concepts.errors import UserError, one_line
 
@@ -167,7 +167,7 @@ def _parquet_column(path: str, schema: pa.Schema, column: str | int | None) -> s
 
 def _is_text_type(kind: pa.DataType) -> bool:
     text = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return (
+    return bool(
         pa.types.is_string(text)
         or pa.types.is_large_string(text)
         or pa.types.is_string_view(text)

@@ -127,5 +127,5 @@ def _table_names(path: Path) -> list[str]:
             raise UserError(f"{path}: found header {', '.join(rows[0])}; expected a column named concept")
         place, rows = rows[0].index(column), rows[1:]
     else:
-        place = text_column(path, encoded, "name it concept in a first row")
+        place = text_column(str(path), encoded, "name it concept in a first row")
     return [row[place] for row in rows if place < len(row)]

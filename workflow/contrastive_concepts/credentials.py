@@ -104,7 +104,7 @@ def _hidden(variable: str) -> dict[str, str]:
 @lru_cache(maxsize=4)
 def _hidden_parts(variable: str) -> frozenset[str]:
     """The credentials themselves, also as a library shows them that has decoded the URL."""
-    parts = set()
+    parts: set[str] = set()
     for value in _hidden(variable).values():
         found = [match[2] for match in _PARAMETER.finditer(value)]
         found += [match[2].partition(":")[2] or match[2] for match in _USER.finditer(value)]

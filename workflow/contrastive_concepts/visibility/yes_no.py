@@ -31,10 +31,10 @@ def read_word(text: str) -> str | None:
     A model's reasoning between <think> tags does not count, nor do marks, quotes, or "Answer:" before the word. A text
     that names both ("yes or no") says neither.
     """
-    text = without_reasoning(text)
-    if text is None:
+    said = without_reasoning(text)
+    if said is None:
         return None
-    text = _skip_marks(unicodedata.normalize("NFKC", text))
+    text = _skip_marks(unicodedata.normalize("NFKC", said))
     if preamble := _PREAMBLE.match(text):
         text = _skip_marks(text[preamble.end() :])
     found = _LEADING.match(text)

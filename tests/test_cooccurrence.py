@@ -123,7 +123,7 @@ def test_a_shard_that_changed_is_refused(tmp_path: Path) -> None:
 def test_gamma_is_strict_and_the_stop_list_is_marked() -> None:
     matrix = sparse.csr_array(np.array([[100, 1, 2, 50], [1, 10, 0, 0], [2, 0, 2, 0], [50, 0, 0, 50]], np.int64))
     names = ["boat", "dog", "water", "Photos"]
-    found = find_candidates(matrix, names, 0.01, ["photo"])
+    found = find_candidates(matrix, names, 0.01, ["photo"], "lemma")
     assert found.rows() == [
         (0, 3, 50, 0.5, True),
         (0, 2, 2, 0.02, False),
@@ -131,6 +131,9 @@ def test_gamma_is_strict_and_the_stop_list_is_marked() -> None:
         (2, 0, 2, 1.0, False),
         (3, 0, 50, 1.0, False),
     ]
+    # The authors' rule compares names as they are.
+    assert not find_candidates(matrix, names, 0.01, ["photo", "photos", "Photo"])["stopped"].any()
+    assert find_candidates(matrix, names, 0.01, ["Photos"]).equals(found)
     # 1 / 100 is exactly gamma: not a candidate; the next smaller gamma lets it in.
     assert find_candidates(matrix, names, float(np.nextafter(0.01, 0)), []).height == 6
 

@@ -88,7 +88,9 @@ def candidates_table() -> pl.DataFrame:
 
 @pytest.fixture
 def built(tmp_path: Path, plane_encoder: Any) -> tuple[Path, Any]:
-    encoder = plane_encoder({**ANGLES, "vessel": 4.0, "puppy": 118.0, "???": 250.0, "swimmer": 57.0})
+    encoder = plane_encoder(
+        {**ANGLES, "vessel": 4.0, "puppy": 118.0, "???": 250.0, "swimmer": 57.0, "background": 200.0}
+    )
     folder = tmp_path / "dictionary"
     build(folder, encoder)
     return folder, encoder
@@ -240,6 +242,8 @@ def test_union_drops_what_is_near_any_query(built: tuple[Path, Any]) -> None:
     assert "ship" in dictionary.union(["vessel", "dog"], beta=min(near + 1e-4, 1.0))
     assert "ship" not in dictionary.union(["vessel", "dog"], beta=near - 1e-4)
     assert dictionary.union(["water", "photo"]) == ["background"]
+    # "background" is one of each query's contrastive concepts, so beta holds for it too ("???" is 50 degrees away).
+    assert dictionary.union(["???"], beta=float(np.cos(np.radians(50))) - 1e-3)[:1] != ["background"]
     with pytest.raises(UserError, match="beta: found 2"):
         dictionary.union(["boat"], beta=2)
 

@@ -184,7 +184,8 @@ def test_a_release_through_the_command(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"concept_names": ["a", "a", "b"]}, "concept_names: found 'a' twice"),
+        ({"clip_sims": np.eye(3, 2)}, r"clip_sims: found shape \(3, 2\), expected \(3, 3\)"),
+        ({"clip_sims": np.eye(3, dtype=int)}, "clip_sims: found int64, expected cosines"),
         ({"concept_names": "abc"}, "concept_names: expected a list"),
         ({"cooc_mat": np.ones((2, 3))}, r"cooc_mat: found shape \(2, 3\), expected \(3, 3\)"),
         ({"cooc_mat": np.triu(np.ones((3, 3)))}, r"cooc_mat: differs from its transpose at \[0, 1\]"),
@@ -220,6 +221,37 @@ def test_a_concept_without_a_verdict_is_counted(tmp_path: Path) -> None:
         manifest = import_release(tmp_path / unparsed, file, tmp_path / "visible.json", unparsed=unparsed)
         assert manifest.counts["concepts without a verdict"] == 1
         assert sorted(ContrastiveConcepts.load(tmp_path / unparsed, background=False)["a"]) == kept
+
+
+def test_a_repeated_name_is_taken_as_they_take_it(tmp_path: Path) -> None:
+    """Their nearest neighbour is the first row of a name; as a contrastive concept any of its rows will do."""
+    names = ["boat", "sea", "boat", "sea", "dog"]
+    counts = np.array(
+        [[100, 0, 90, 40, 30], [0, 50, 5, 20, 0], [90, 5, 95, 60, 1], [40, 20, 60, 80, 0], [30, 0, 1, 0, 60]]
+    )
+    vectors = np.eye(5)
+    vectors[2] = vectors[0]
+    content = {"concept_names": names, "cooc_mat": counts, "clip_embeds": vectors}
+    (tmp_path / "visible.json").write_text('{"boat": true, "sea": true, "dog": true}')
+    manifest = import_release(tmp_path / "out", written(tmp_path, content), tmp_path / "visible.json")
+    dictionary = ContrastiveConcepts.load(tmp_path / "out", background=False)
+    # boat: the row of boat 0 alone; its "sea" is row 3. sea: row 1 meets boat's second row.
+    assert dict(dictionary.items()) == {"boat": ["sea", "dog"], "sea": ["boat"], "dog": ["boat"]}
+    assert manifest.config["similarities"] == "clip_embeds"
+
+
+def test_the_releases_own_cosines_count(tmp_path: Path) -> None:
+    cosines = np.eye(3, dtype=np.float32)
+    cosines[0, 1] = cosines[1, 0] = 0.8
+    content = {
+        "concept_names": ["a", "b", "c"], "cooc_mat": np.full((3, 3), 5) + np.eye(3), "clip_embeds": np.eye(3),
+        "clip_sims": cosines,
+    }  # fmt: skip
+    (tmp_path / "visible.json").write_text('{"a": true, "b": true, "c": true}')
+    manifest = import_release(tmp_path / "out", written(tmp_path, content), tmp_path / "visible.json")
+    # 0.8 is delta as float32 has it: too similar, as in their comparison of a float32 tensor with 0.8.
+    assert ContrastiveConcepts.load(tmp_path / "out", background=False)["a"] == ["c"]
+    assert manifest.config["similarities"] == "clip_sims"
 
 
 class Prompted:

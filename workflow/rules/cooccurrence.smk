@@ -98,6 +98,7 @@ rule candidates:
     params:
         gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
         stoplist=lambda wildcards: SETTINGS.selection.stoplist,
+        stoplist_by=SETTINGS.selection.stoplist_by,
         association=SETTINGS.selection.model_dump()["association"],
         code=code_sha256("cooccurrence.candidates", "cooccurrence.association"),
     script:

@@ -13,7 +13,7 @@ with job_log(snakemake.log[0]):
     concepts = pl.read_parquet(snakemake.input.concepts)["concept"].to_list()
     matrix = load_matrix(snakemake.input.matrix)
     params = snakemake.params
-    candidates = find_candidates(matrix, concepts, params.gamma, params.stoplist)
+    candidates = find_candidates(matrix, concepts, params.gamma, params.stoplist, params.stoplist_by)
     if candidates.is_empty():
         raise UserError(
             f"candidates: found none for {len(concepts):,} concepts, expected pairs of concepts that occur together in "

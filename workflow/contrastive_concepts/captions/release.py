@@ -14,12 +14,14 @@ from contrastive_concepts.restricted_pickle import load_restricted
 
 @dataclass(frozen=True)
 class Release:
-    """`matrix`: int64 counts [M, M], symmetric, the diagonal a concept's captions; `embeddings`: float32 unit vectors
-    [M, D]."""
+    """`concepts`: M names, of which some may be repeated. `matrix`: int64 counts [M, M], symmetric, the diagonal a
+    concept's captions; `embeddings`: float32 unit vectors [M, D]; `similarities`: cosines [M, M] in the release's own
+    precision, None where it has none."""
 
     concepts: list[str]
     matrix: sparse.csr_array
     embeddings: npt.NDArray[np.float32]
+    similarities: npt.NDArray[np.floating[Any]] | None = None
 
 
 def read_release(path: Path) -> Release:
@@ -30,9 +32,6 @@ def read_release(path: Path) -> Release:
     names = content.get("concept_names")
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: concept_names: expected a list of names")
-    if len(set(names)) != len(names):
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
-        raise UserError(f"{path}: concept_names: found {twice!r} twice, expected each name once")
     size = len(names)
     counts = _array(content, "cooc_mat", (size, size), path)
     if np.any(counts < 0) or np.any(counts != np.rint(counts)):
@@ -45,7 +44,10 @@ def read_release(path: Path) -> Release:
     if not np.allclose(lengths, 1, atol=1e-2):
         row = int(np.argmax(np.abs(lengths - 1)))
         raise UserError(f"{path}: clip_embeds: row {row} has length {lengths[row]:.3f}, expected unit vectors")
-    return Release(list(names), sparse.csr_array(counts.astype(np.int64)), vectors)
+    cosines = _array(content, "clip_sims", (size, size), path) if content.get("clip_sims") is not None else None
+    if cosines is not None and cosines.dtype.kind != "f":
+        raise UserError(f"{path}: clip_sims: found {cosines.dtype}, expected cosines")
+    return Release(list(names), sparse.csr_array(counts.astype(np.int64)), vectors, cosines)
 
 
 def _array(content: dict[str, Any], key: str, shape: tuple[int | None, ...], path: Path) -> "np.ndarray[Any, Any]":

@@ -56,6 +56,11 @@ class SelectionSettings(Settings):
         ["image", "photo", "picture", "view"],
         description="Uninformative words of captions; never contrastive concepts.",
     )
+    stoplist_by: Literal["name", "lemma"] = Field(
+        "name",
+        description="What of a concept is on the stop-list. name: its name as it is, as in the authors' rule; lemma: "
+        "any form of it, so that `photo` also stops `Photos`.",
+    )
     delta: Fraction = Field(
         0.8, description="A candidate whose cosine similarity to the concept is delta or more is dropped."
     )

@@ -1,6 +1,7 @@
 """Row-normalised frequencies and the threshold gamma (paper 3.4)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -18,19 +19,23 @@ CANDIDATES = {
 
 
 def find_candidates(
-    matrix: sparse.csr_array, concepts: Sequence[str], gamma: float, stoplist: Sequence[str]
+    matrix: sparse.csr_array,
+    concepts: Sequence[str],
+    gamma: float,
+    stoplist: Sequence[str],
+    stop_by: Literal["name", "lemma"] = "name",
 ) -> pl.DataFrame:
     """Every pair (i, j), j != i, with X[i, j] / X[i, i] > gamma (strict), the most frequent first within a concept.
 
-    A candidate on the stop-list stays in the table, marked `stopped`. A concept that no caption mentions has none.
+    A candidate on the stop-list stays in the table, marked `stopped`. By name, as in the authors' rule, "photo" stops
+    neither "photos" nor "Photo"; by lemma it stops both. A concept that no caption mentions has none.
     """
     pairs = sparse.coo_array(matrix)
     captions = matrix.diagonal()
     i, j = pairs.coords
     frequency = pairs.data / np.maximum(captions[i], 1)
     keep = (i != j) & (frequency > gamma)
-    stopped_words = {concept_key(word) for word in stoplist}
-    stopped = np.array([concept_key(concept) in stopped_words for concept in concepts], bool)
+    stopped = np.array(_stopped(concepts, stoplist, stop_by), bool)
     table = pl.DataFrame(
         {
             "concept_id": i[keep].astype(np.int32),
@@ -42,3 +47,10 @@ def find_candidates(
         schema=CANDIDATES,
     )
     return table.sort("concept_id", "cooccurrences", "candidate_id", descending=[False, True, False])
+
+
+def _stopped(concepts: Sequence[str], stoplist: Sequence[str], by: Literal["name", "lemma"]) -> list[bool]:
+    if by == "name":
+        return [concept in set(stoplist) for concept in concepts]
+    keys = {concept_key(word) for word in stoplist}
+    return [concept_key(concept) in keys for concept in concepts]

@@ -1,6 +1,6 @@
 """A dictionary of contrastive concepts, loaded and asked (paper 3.4, 3.6)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
+from contrastive_concepts.dictionary.union import far_from_queries
 from contrastive_concepts.errors import UserError
 
 if TYPE_CHECKING:
@@ -103,16 +104,17 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def union(self, queries: Sequence[str], beta: float = 0.9) -> list[str]:
         """The contrastive concepts of several queries at once (paper 3.6).
 
-        The union, in the order of the queries, without those whose cosine to any of the queries is above `beta`.
+        The union, in the order of the queries, without those whose cosine to any of the queries is above `beta`;
+        "background" is subject to it too. Where it, or a query, is no concept, the encoder is loaded.
         """
         if not 0 <= beta <= 1:
             raise UserError(f"beta: found {beta}, expected a number from 0 to 1")
         concepts = [concept for concept, _ in self._nearest(queries)]
-        merged = list(dict.fromkeys(name for concept in concepts for name in self._lists[concept]))
+        merged = self._answer(dict.fromkeys(name for concept in concepts for name in self._lists[concept]), queries)
         if not merged:
-            return self._answer([], queries)
-        similarity = self._vectors_of(merged) @ self._embed(queries).T
-        return self._answer([name for name, row in zip(merged, similarity, strict=True) if row.max() <= beta], queries)
+            return []
+        stays = far_from_queries(self._embed(merged), self._embed(queries), beta)
+        return [name for name, far in zip(merged, stays, strict=True) if far]
 
     @cached_property
     def index(self) -> "faiss.Index":
@@ -141,7 +143,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
                 raise UserError(f"{self.folder}: encoder {encoder.name}: found {what} {found}, expected {expected}")
         return encoder
 
-    def _answer(self, contrastive: Sequence[str], queries: Sequence[str]) -> list[str]:
+    def _answer(self, contrastive: Iterable[str], queries: Sequence[str]) -> list[str]:
         asked = {_fold(query) for query in queries}
         first = [BACKGROUND] if self.background else []
         listed = [name for name in contrastive if not (self.background and name == BACKGROUND)]

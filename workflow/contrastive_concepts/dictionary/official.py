@@ -5,7 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from contrastive_concepts.captions.release import read_release
+from contrastive_concepts.captions.release import Release, read_release
 from contrastive_concepts.cooccurrence.candidates import find_candidates
 from contrastive_concepts.dictionary.build import typical_nearest_similarity
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest, file_sha256
@@ -35,9 +35,20 @@ def import_release(
 ) -> Manifest:
     """Publish the release as a dictionary: j is kept for i when X[i, j] / X[i, i] > gamma, their cosine is below delta,
     j is visible and not on the stop-list. A concept without a verdict is visible if `unparsed` is keep. Concepts keep
-    the release's order. Raises UserError by file and key."""
+    the release's order; of a repeated name the first row counts as the concept, as their nearest neighbour has it, and
+    any row as a contrastive concept. Cosines are the release's own (clip_sims), or else those of its embeddings.
+    Raises UserError by file and key."""
     release = read_release(path)
     answers = _read_visibility(visibility, release.concepts)
+    measured = measure_candidates(
+        find_candidates(release.matrix, release.concepts, gamma, STOPLIST),
+        release.embeddings,
+        delta,
+        release.similarities,
+    )
+    measured, rows = _named_once(measured, release.concepts)
+    similarities = "clip_embeds" if release.similarities is None else "clip_sims"
+    release = Release([release.concepts[row] for row in rows], release.matrix[rows][:, rows], release.embeddings[rows])
     concepts = pl.DataFrame(
         {
             "concept_id": pl.Series(range(len(release.concepts)), dtype=pl.Int32),
@@ -56,14 +67,17 @@ def import_release(
         }
     )
     table = describe_concepts(concepts, verdicts, unparsed)
-    candidates = find_candidates(release.matrix, release.concepts, gamma, STOPLIST)
-    measured = measure_candidates(candidates, release.embeddings, delta)
     kept, rejected = select(measured, table)
     reasons = dict(rejected.group_by("reason").len().iter_rows())
     manifest = Manifest(
         run=path.stem,
         corpus=path.stem,
-        config={"release": path.name, "visibility": visibility.name, "unparsed": unparsed},
+        config={
+            "release": path.name,
+            "visibility": visibility.name,
+            "unparsed": unparsed,
+            "similarities": similarities,
+        },
         thresholds={"gamma": gamma, "delta": delta, "beta": 0.9},
         encoder=EncoderDescription.model_validate(ENCODER | {"dimension": release.embeddings.shape[1]}),
         judge={"judge": ["release"], "model": [], "revision": [], "prompt_hash": [file_sha256(visibility)]},
@@ -85,6 +99,30 @@ def import_release(
     )
     publish(folder, table, kept, rejected, release.embeddings, manifest)
     return manifest
+
+
+def _named_once(measured: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
+    """The pairs with each name's first row for all of them, numbered anew, and those first rows.
+
+    Of several pairs of the same two names one that is not too similar counts, the most frequent first.
+    """
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        first.setdefault(name, row)
+    rows = list(first.values())
+    if len(rows) == len(names):
+        return measured, rows
+    place = {name: number for number, name in enumerate(first)}
+    numbers = {row: place[name] for row, name in enumerate(names)}
+    pairs = (
+        measured.filter(pl.col("concept_id").is_in(rows))
+        .with_columns(pl.col("concept_id", "candidate_id").replace_strict(numbers, return_dtype=pl.Int32))
+        .filter(pl.col("concept_id") != pl.col("candidate_id"))
+        .sort("similar", maintain_order=True)
+        .unique(["concept_id", "candidate_id"], keep="first", maintain_order=True)
+        .sort("concept_id", "cooccurrences", "candidate_id", descending=[False, True, False])
+    )
+    return pairs, rows
 
 
 def _read_visibility(path: Path, names: list[str]) -> dict[str, bool]:

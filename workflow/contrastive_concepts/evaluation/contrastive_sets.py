@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from contrastive_concepts.dictionary.union import far_from_queries
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.encoders import Embeddings
 
@@ -91,10 +92,14 @@ def union(
 ) -> tuple[str, ...]:
     """CC_Q of several queries (paper 3.6): the union of their negatives, less those with a cosine above beta to any.
 
-    embeddings: text -> unit vector [D]. Fixed words such as "background" pass the same test."""
-    matrix = np.stack([embeddings[query] for query in queries])
-    distinct = dict.fromkeys(text for query in queries for text in chosen.negatives(query, queries))
-    return tuple(t for t in distinct if t not in queries and float((matrix @ embeddings[t]).max()) <= beta)
+    embeddings: text -> unit vector [D]. "background" passes the same test."""
+    texts = dict.fromkeys(text for query in queries for text in chosen.negatives(query, queries))
+    negatives = [text for text in texts if text not in queries]
+    if not negatives:
+        return ()
+    vectors = np.stack([embeddings[text] for text in negatives])
+    stays = far_from_queries(vectors, np.stack([embeddings[query] for query in queries]), beta)
+    return tuple(text for text, far in zip(negatives, stays, strict=True) if far)
 
 
 def _others(classes: Sequence[str]) -> dict[str, tuple[str, ...]]:

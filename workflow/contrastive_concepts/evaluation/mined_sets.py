@@ -58,7 +58,7 @@ def select_lists(
     stoplist = settings.stoplist if "stop_list" in chosen.filters else []
     gamma = gamma if chosen.gamma is None else chosen.gamma
     delta = settings.delta if chosen.delta is None else chosen.delta
-    candidates = find_candidates(tables.matrix, names, gamma, stoplist)
+    candidates = find_candidates(tables.matrix, names, gamma, stoplist, settings.stoplist_by)
     association = chosen.association or settings.association
     if association:
         candidates = associate(candidates, tables.matrix, tables.captions, association)

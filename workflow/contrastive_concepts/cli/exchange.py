@@ -27,6 +27,8 @@ def import_(
 
     manifest = import_release(output, release, visibility, gamma, delta, unparsed)
     print("\n".join(f"{count:>10,} {name}" for name, count in manifest.counts.items()))
+    if not manifest.counts["contrastive concepts"]:
+        raise UserError(f"{output}: found no contrastive concept in {release}, expected at least one; see the counts")
 
 
 def export(

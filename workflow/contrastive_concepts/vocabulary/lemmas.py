@@ -151,6 +151,17 @@ def spacy_lemma(word: str) -> str:
     return (known or unknown or [word])[0]
 
 
+def lemmatised_as(word: str) -> tuple[str, ...]:
+    """What stands for a noun in lists that spaCy has lemmatised, as the paper's: itself, or what spaCy made of a form.
+
+    sunglasses -> (sunglasses, sunglass), cookie -> (cookie, cooky). Not what is rightly another noun's: bases are read
+    as basis there, but that does not make the captions of basis those of base.
+    """
+    forms = [form for form in surface_forms(word) if form != word or form in listed_nouns()]
+    made = [spacy_lemma(form) for form in forms if spacy_lemma(form) not in lemmas(form)]
+    return tuple(dict.fromkeys([word, *made]))
+
+
 def _singular(word: str) -> str:
     """The lemma of a word that is not listed."""
     tables = noun_tables()

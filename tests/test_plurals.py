@@ -13,7 +13,14 @@ from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon, Mode
 from contrastive_concepts.matching.noun_model import Nouns
 from contrastive_concepts.vocabulary.concepts import merge_names, merged_into
-from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, lemmas, lemmatised_as, listed_nouns, surface_forms
+from contrastive_concepts.vocabulary.lemmas import (
+    concept_key,
+    lemma,
+    lemmas,
+    lemmatised_as,
+    listed_nouns,
+    surface_forms,
+)
 from tests.matching_reference import counted, mentioned
 from tests.test_matching import entries, found
 
@@ -130,7 +137,14 @@ def test_every_form_leads_back(word: str) -> None:
         assert all(noun in lemmas(form) for form in surface_forms(noun))
 
 
-PIECES = [*OF_TWO, *(noun for nouns in OF_TWO.values() for noun in nouns), "clothes", "clothe", "sunglass", "sunglasses"]
+PIECES = [
+    *OF_TWO,
+    *(noun for nouns in OF_TWO.values() for noun in nouns),
+    "clothes",
+    "clothe",
+    "sunglass",
+    "sunglasses",
+]
 concept_lists = st.lists(
     st.lists(st.sampled_from([*PIECES, "home", "wine"]), min_size=1, max_size=3).map(" ".join), max_size=8, unique=True
 )

@@ -169,7 +169,9 @@ def _singular(word: str) -> str:
     if word in exceptions or (word.endswith("ss") and not exceptions):
         return word
     shorter = [
-        word[: len(word) - len(old)] + new for old, new in tables.suffixes if word.endswith(old) and len(word) > len(old)
+        word[: len(word) - len(old)] + new
+        for old, new in tables.suffixes
+        if word.endswith(old) and len(word) > len(old)
     ]
     # The first is the word without its s: right of dose and cookie, whatever dos and cooky are, but not of marche.
     plain, others = shorter[:1], shorter[1:]

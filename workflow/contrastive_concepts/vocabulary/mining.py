@@ -25,7 +25,9 @@ MAX_CHARACTERS = 1_000
 SELDOM = 10
 """A noun is named in the plural where captions say that more than so many times as often as the singular."""
 _QUANTITIES = frozenset(("lot", "bit"))
-_NOUNS_TOO = frozenset("amount back bottom call empty front full move name part serious show side top well whole".split())
+_NOUNS_TOO = frozenset(
+    "amount back bottom call empty front full move name part serious show side top well whole".split()
+)
 """Of spaCy's stop words."""
 
 

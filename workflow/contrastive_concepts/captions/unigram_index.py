@@ -15,7 +15,7 @@ from contrastive_concepts.captions.concept_index import Numbers
 from contrastive_concepts.captions.shards import UNIGRAM_MAP, unigram_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.restricted_pickle import load_restricted
-from contrastive_concepts.vocabulary.lemmas import concept_key
+from contrastive_concepts.vocabulary.lemmas import concept_key, lemmatised_as
 
 
 def stream_unigrams(path: str | Path, concepts: Sequence[str]) -> Iterator[tuple[str, Numbers]]:
@@ -28,7 +28,7 @@ def stream_unigrams(path: str | Path, concepts: Sequence[str]) -> Iterator[tuple
     if not path.name.endswith(UNIGRAM_MAP):
         raise UserError(f"{path}: expected the map of a unigram index, a file named ...{UNIGRAM_MAP}")
     places = _dict(path)
-    keys = {concept: [word for word in dict.fromkeys(concept_key(concept)) if word in places] for concept in concepts}
+    keys = {concept: _indexed(concept, places) for concept in concepts}
     wanted = sorted((_shard_number(path, word, places), word) for word in {w for key in keys.values() for w in key})
     with tempfile.TemporaryFile() as file:
         ranges, written = {}, 0
@@ -49,6 +49,12 @@ def stream_unigrams(path: str | Path, concepts: Sequence[str]) -> Iterator[tuple
                 captions = stored[slice(*ranges[word])]
                 found = np.array(captions) if place == 0 else np.intersect1d(found, captions, assume_unique=True)
             yield concept, found
+
+
+def _indexed(concept: str, places: dict[Any, Any]) -> list[str]:
+    """The lemmas of the index under which a concept's words are; spaCy made them: sunglasses are under sunglass."""
+    found = (next((name for name in lemmatised_as(word) if name in places), None) for word in concept_key(concept))
+    return [name for name in dict.fromkeys(found) if name is not None]
 
 
 def _dict(path: Path) -> dict[Any, Any]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from zipfile import BadZipFile
@@ -18,11 +18,11 @@ from contrastive_concepts.matching.forms import chunks_of, entry, form_arrays
 from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
 from contrastive_concepts.matching.tables import Tables
 from contrastive_concepts.matching.tokens import LONGEST_KIND, form_kind
-from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
+from contrastive_concepts.vocabulary.lemmas import concept_key, forms_of
 from contrastive_concepts.vocabulary.words import code_points
 
 Mode = Literal["bag", "phrase"]
-LAYOUT = 4
+LAYOUT = 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Lexicon:
 
     bag: a caption mentions a concept if all its words occur in it, in any order and at any distance (as in [62]).
     phrase: its words occur next to each other, in order, with nothing but white space, hyphens or apostrophes between.
-    Concepts overlap freely: "hot dog" mentions "dog" too. Concepts with the same words are counted each.
+    Concepts overlap freely: "hot dog" mentions "dog" too. Concepts with the same words are counted each. A form of two
+    words of the vocabulary, as "bases" of base and basis, mentions both.
     """
 
     concepts: tuple[str, ...]
@@ -63,22 +64,24 @@ class Lexicon:
                 raise UserError(f"concept {number}: found {concept!r}, expected a name with a letter or a digit")
             keys.append(tuple(sorted(set(key))) if mode == "bag" else key)
         word_ids = {word: number for number, word in enumerate(dict.fromkeys(word for key in keys for word in key))}
-        coded = [tuple(word_ids[word] for word in key) for key in keys]
         by_table = nouns != "all" and tagger == "table"
         rows, model = load_model(nouns) if by_table else ({}, empty_model())
-        # spaCy's own lemmas are looked up as they are.
-        forms = {
-            form: number
-            for word, number in word_ids.items()
-            for form in ([word] if tagger == "spacy" else surface_forms(word))
-        }
+        # Lemmas that spaCy found are looked up as they are.
+        spoken = {word: (word,) for word in word_ids} if tagger == "spacy" else forms_of(word_ids)
+        # A form of several words is one more word, behind those of the concepts.
+        shared = list(dict.fromkeys(nouns for nouns in spoken.values() if len(nouns) > 1))
+        numbers = {(word,): number for word, number in word_ids.items()}
+        numbers |= {nouns: number for number, nouns in enumerate(shared, len(word_ids))}
+        coded = [tuple(word_ids[word] for word in key) for key in keys]
+        meant = [tuple(word_ids[word] for word in nouns) for nouns in shared]
+        forms = {form: numbers[nouns] for form, nouns in spoken.items()}
         forms |= {form: -1 for form in rows if form not in forms}
         entries = [
             entry(word, rows[form] if form in rows else int(model["kind_rows"][kind_of(form)]) if by_table else 0)
             for form, word in forms.items()
         ]
         arrays = form_arrays([form.encode() for form in forms], entries)
-        arrays |= model | _concept_arrays(coded, len(word_ids), mode) | _folding_arrays()
+        arrays |= model | _concept_arrays(coded, len(word_ids), meant, mode) | _folding_arrays()
         return cls(tuple(concepts), mode, nouns, tagger, model_sha256() if by_table else "", arrays)
 
     @property
@@ -122,7 +125,7 @@ class Lexicon:
 
     @property
     def words(self) -> int:
-        """Number of distinct lemmas."""
+        """Number of distinct lemmas; in phrases, and of forms that belong to several of them."""
         return len(self.arrays["words"]) // 4
 
     @property
@@ -165,14 +168,33 @@ def kind_of(form: str) -> int:
     return form_kind(chunks_of(folded[:LONGEST_KIND]), 0, len(folded))
 
 
-def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int, mode: Mode) -> dict[str, npt.NDArray[Any]]:
-    """Each concept of several words hangs on the one of them that fewest concepts share."""
+def _concept_arrays(
+    keys: Sequence[tuple[int, ...]], words: int, meant: Sequence[tuple[int, ...]], mode: Mode
+) -> dict[str, npt.NDArray[Any]]:
+    """Each concept of several words hangs on the one of them that fewest concepts share.
+
+    `meant`: of each shared form, which is a word behind the first `words`, the words that it is a form of. In a bag the
+    kernel takes it for all of these. In a phrase it may stand in the place of each, which gives a concept several keys.
+    """
+    spelled = [(concept, key, True) for concept, key in enumerate(keys)]
+    if mode == "phrase":
+        alternatives = [[word] for word in range(words)]
+        for number, nouns in enumerate(meant, words):
+            for word in nouns:
+                alternatives[word].append(number)
+        choices = [[alternatives[word] for word in key] for key in keys]
+        spelled = [
+            (concept, key, all(len(words) == 1 for words in choice))
+            for concept, choice in enumerate(choices)
+            for key in product(*choice)
+        ]
+        words, meant = words + len(meant), []
     about = np.zeros((words, 4), np.int32)
     about[:, 0] = -1
-    shared = np.bincount([word for key in keys for word in set(key)], minlength=words)
+    shared = np.bincount([word for _, key, _ in spelled for word in set(key)], minlength=words)
     anchored: list[list[tuple[int, int, tuple[int, ...]]]] = [[] for _ in range(words)]
-    for concept, key in enumerate(keys):
-        if len(key) == 1 and about[key[0], 0] < 0:
+    for concept, key, alone in spelled:
+        if len(key) == 1 and alone and about[key[0], 0] < 0:
             about[key[0], 0] = concept
             continue
         shift = min(range(len(key)), key=lambda place, key=key: shared[key[place]])  # type: ignore[misc]
@@ -190,6 +212,8 @@ def _concept_arrays(keys: Sequence[tuple[int, ...]], words: int, mode: Mode) -> 
         "words": about.ravel(),
         "anchored": np.array(rows, np.int32).ravel(),
         "anchored_words": np.array([word for _, _, checked in flat for word in checked], np.int32),
+        "shared_offsets": _offsets(map(len, meant)),
+        "shared_words": np.array([word for nouns in meant for word in nouns], np.int32),
     }
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.vocabulary.lemmas import lemmas
 from contrastive_concepts.vocabulary.words import words
 
 _NOT_INDEXED = re.compile("[^A-Za-z ]")
@@ -19,6 +20,7 @@ _NOT_INDEXED = re.compile("[^A-Za-z ]")
 def noun_lemmas(captions: pa.Array | pa.ChunkedArray, nouns: Nouns, max_caption_bytes: int) -> pa.Array:
     """The lemmas of each caption's NOUN and PROPN tokens, as a caption of their own; null, or too long, gives null.
 
+    spaCy says whether a noun is a plural, `vocabulary.lemmas` what it is a plural of.
     filtered: lemmas folded as all words are. index: everything but A-Z and a-z is taken out of a lemma, and one that
     keeps a capital is left out, because no concept's name has one.
     """
@@ -29,11 +31,20 @@ def noun_lemmas(captions: pa.Array | pa.ChunkedArray, nouns: Nouns, max_caption_
 
 
 def _lemmas(document: Any, nouns: Nouns) -> list[str]:
-    lemmas = [token.lemma_ for token in document if token.pos_ in ("NOUN", "PROPN")]
+    found = [lemma for token in document if token.pos_ in ("NOUN", "PROPN") for lemma in _nouns(token)]
     if nouns == "filtered":
-        return [word for lemma in lemmas for word in words(lemma)]
-    indexed = [_NOT_INDEXED.sub("", lemma) for lemma in lemmas]
+        return [word for lemma in found for word in words(lemma)]
+    indexed = [_NOT_INDEXED.sub("", lemma) for lemma in found]
     return [lemma for lemma in indexed if lemma == lemma.lower()]
+
+
+def _nouns(token: Any) -> tuple[str, ...]:
+    """What a token is a form of; of a plural-only noun also what spaCy makes of it, because given lists may say it."""
+    form = words(token.text)
+    if len(form) != 1 or words(token.lemma_) == form:
+        return (token.lemma_,)
+    found = lemmas(form[0])
+    return (*found, token.lemma_) if found == (form[0],) else found
 
 
 def _text(caption: str | bytes | None, max_caption_bytes: int) -> str | None:

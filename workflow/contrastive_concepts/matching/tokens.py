@@ -58,6 +58,7 @@ def look_up_words(count: int, phrase: bool, tagged: bool, tables: Tables, scratc
     are left out. With `tagged`, what the noun model says of every word is noted too.
     """
     keys, sequence = scratch.keys, scratch.sequence
+    plain = tables.words.shape[0] >> 2
     entries = 0
     for token in range(count):
         now = np.uint64(token)
@@ -84,7 +85,23 @@ def look_up_words(count: int, phrase: bool, tagged: bool, tables: Tables, scratc
             fetch(tables.row_weights, weights + np.uint64(64))
             scratch.tokens[np.uint64(entries)] = token
         entries += int(phrase) | int(word >= 0)
+        if word >= plain:
+            entries = enter_shared(word - plain, token, entries - 1, tagged, tables, scratch)
     scratch.entered[np.uint64(count)] = entries
+
+
+@part
+def enter_shared(number: int, token: int, entries: int, tagged: bool, tables: Tables, scratch: Scratch) -> int:
+    """Enter each word that a form stands for behind so many entries; returns how many they are then.
+
+    There is room, because no form belongs to more words than it has bytes.
+    """
+    for k in range(tables.shared_offsets[number], tables.shared_offsets[number + 1]):
+        scratch.sequence[np.uint64(entries)] = tables.shared_words[np.uint64(k)]
+        if tagged:
+            scratch.tokens[np.uint64(entries)] = token
+        entries += 1
+    return entries
 
 
 @part

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import polars as pl
 from contrastive_concepts.captions.columns import is_header, known_column, text_column
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.text_files import read_json, read_lines, read_table
-from contrastive_concepts.vocabulary.lemmas import concept_key
+from contrastive_concepts.vocabulary.lemmas import concept_key, lemmatised_as
 
 CONCEPTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "concept_id": pl.Int32,
@@ -84,9 +85,8 @@ def merge_names(names: Iterable[str], mode: Literal["bag", "phrase"]) -> tuple[p
         name = clean_name(raw)
         if not name:
             continue
-        words = concept_key(name)
-        key = tuple(sorted(set(words))) if mode == "bag" else words
-        if not words:
+        key = _key(concept_key(name), mode)
+        if not key:
             merged.append((name, None, "no word in it"))
         elif key in first:
             merged.append((name, first[key], "repeated" if first[key] == name else "same words after normalisation"))
@@ -100,10 +100,23 @@ def merge_names(names: Iterable[str], mode: Literal["bag", "phrase"]) -> tuple[p
 
 
 def merged_into(names: Sequence[str], concepts: pl.DataFrame, mode: Literal["bag", "phrase"]) -> list[int | None]:
-    """For each name the concept_id that it was merged into by `merge_names`, None where it has no word."""
-    ids = {tuple(words): number for number, words in concepts.select("concept_id", "words").iter_rows()}
-    keys = (concept_key(clean_name(name)) for name in names)
-    return [ids.get(tuple(sorted(set(key))) if mode == "bag" else key) for key in keys]
+    """For each name the concept_id that it was merged into by `merge_names`, None where there is none.
+
+    The name of a list that spaCy has lemmatised (sunglass) goes to the concept that it was made from (sunglasses),
+    where no concept has its words.
+    """
+    ids: dict[tuple[str, ...], int] = {}
+    others: dict[tuple[str, ...], int] = {}
+    for number, words in concepts.select("concept_id", "words").iter_rows():
+        ids[tuple(words)] = number
+        for spelled in product(*map(lemmatised_as, words)):
+            others.setdefault(_key(spelled, mode), number)
+    keys = (_key(concept_key(clean_name(name)), mode) for name in names)
+    return [ids.get(key, others.get(key)) for key in keys]
+
+
+def _key(words: tuple[str, ...], mode: Literal["bag", "phrase"]) -> tuple[str, ...]:
+    return tuple(sorted(set(words))) if mode == "bag" else words
 
 
 def _parquet_names(path: Path) -> list[str]:

@@ -10,6 +10,7 @@ from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.datasets import LAYOUTS, Dataset, open_dataset
+from contrastive_concepts.evaluation.reading import read_image
 from contrastive_concepts.evaluation.single import evaluate_single
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
@@ -147,3 +148,55 @@ def test_wrong_class_lists(toy: Path) -> None:
         open_dataset("voc", toy, toy / "classes.txt")
     with pytest.raises(UserError, match="expected one of voc"):
         open_dataset("vok", toy, toy / "classes.txt")
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """What a viewer shows of stored pixels, by the EXIF standard."""
+    upright = {
+        1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1), 6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+        7: lambda a: a.swapaxes(0, 1)[::-1, ::-1], 8: lambda a: a.swapaxes(0, 1)[::-1],
+    }  # fmt: skip
+    return upright[orientation](pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(24, 40), (32, 32)])
+def test_a_turned_photo_meets_its_mask(
+    orientation: int, size: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = np.zeros((*size, 3), np.uint8)
+    stored[: size[0] // 2, : size[1] // 2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = tmp_path / "JPEGImages" / "a.jpg"
+    photo.parent.mkdir()
+    Image.fromarray(stored).save(photo, exif=exif, quality=100, subsampling=0)
+    upright = turned(stored, orientation)
+    assert np.abs(read_image(photo).astype(int) - upright).max() < 32
+    data = Dataset("voc", tmp_path, names("voc"), names=("a",))
+    for kind, mask_size in (("turned", upright.shape[:2]), ("stored", size)):
+        mask = tmp_path / "SegmentationClass" / "a.png"
+        mask.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.ones(mask_size, np.uint8)).save(mask)
+        sample = data.read("a")
+        either = upright.shape[:2] == size
+        expected = upright if either or kind == "turned" else stored
+        assert np.abs(sample.image.astype(int) - expected).max() < 32
+    data.read("a")
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == (either and orientation > 1)
+    if printed:
+        assert f"{photo}: warning: turned by EXIF orientation {orientation}" in printed
+    Image.fromarray(np.ones((7, 9), np.uint8)).save(mask)
+    with pytest.raises(UserError, match=r"a\.png: found 7x9, expected its image's"):
+        data.read("a")
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none(orientation: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((24, 40, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg", (24, 40)).shape == (24, 40, 3)
+    assert capsys.readouterr().err == ""

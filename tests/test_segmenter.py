@@ -178,3 +178,40 @@ def test_the_configuration_sets_the_precision() -> None:
     wrong = settings.model_copy(update={"options": {"precision": "int8"}})
     with pytest.raises(UserError, match="precision: found 'int8', expected one of float32, bfloat16, float16"):
         configured_segmenter(wrong, backbone, ".")
+
+
+def test_gem_in_a_tower_with_layer_scale() -> None:
+    """A residual is scaled where the tower does it: against the blocks with LayerScale folded into their weights."""
+    import copy
+
+    from open_clip.transformer import LayerScale
+
+    scaled, folded = clip_model(layers=2, patch=8, size=64), clip_model(layers=2, patch=8, size=64)
+    for number, (block, plain) in enumerate(
+        zip(scaled.visual.transformer.resblocks, folded.visual.transformer.resblocks, strict=True)
+    ):
+        block.ls_1, block.ls_2 = LayerScale(128, 0.3 + number), LayerScale(128, 0.7)
+        with torch.no_grad():
+            for layer, factor in ((plain.attn.out_proj, 0.3 + number), (plain.mlp.c_proj, 0.7)):
+                layer.weight *= factor
+                layer.bias *= factor
+    for name in NAMES:
+        if name == "tcl":  # its own block has weights of its own, without LayerScale
+            continue
+        found, expected = (made(name, copy.deepcopy(model)).encode_image(image()).dense for model in (scaled, folded))
+        assert torch.allclose(found, expected, atol=1e-4), name
+    plain = made("gem", clip_model(layers=2, patch=8, size=64)).encode_image(image()).dense
+    assert not torch.allclose(made("gem", scaled).encode_image(image()).dense, plain, atol=1e-2)
+
+
+def test_gem_scales_what_was_enlarged(model: Any) -> None:
+    segmenter = made("gem", model)
+    features = segmenter.encode_image(image())
+    pixels = torch.nn.functional.interpolate(
+        segmenter.scores(features, texts(3))[None], (64, 64), mode="bilinear", align_corners=False
+    )[0]
+    low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
+    found = made("gem", model, minmax=True).scores(features, texts(3))
+    assert torch.allclose(found, (pixels - low) / (high - low), atol=1e-5)
+    tiny = made("gem", model, minmax=True)
+    assert torch.isfinite(tiny.scores(tiny.encode_image(image(8, 8)), texts(2))).all()  # one patch, a constant map

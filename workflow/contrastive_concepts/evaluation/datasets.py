@@ -10,7 +10,7 @@ import numpy as np
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Labels, reduce_zero_label
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
-from contrastive_concepts.evaluation.reading import read_image, read_labels
+from contrastive_concepts.evaluation.reading import read_pair
 from contrastive_concepts.resources import resource_folder
 from contrastive_concepts.segmenters.segmenter import Pixels
 from contrastive_concepts.text_files import read_lines
@@ -159,9 +159,9 @@ class Dataset:
 
     def read(self, name: str) -> Sample:
         """Raises UserError for a missing or broken file, a mask of another size, a label outside the class list."""
-        image = read_image(self._folder(self.layout.images) / f"{name}{self.layout.image_suffix}")
+        photo = self._folder(self.layout.images) / f"{name}{self.layout.image_suffix}"
         path, table = self._mask(name)
-        stored = read_labels(path, (image.shape[0], image.shape[1]))
+        image, stored = read_pair(photo, path)
         if int(stored.max()) > IGNORED or int(stored.min()) < 0:
             raise UserError(f"{path}: found label {int(stored.max())}, expected 0..{IGNORED}")
         labels = stored.astype(np.uint8) if table is None else table[stored]

@@ -12,11 +12,12 @@ from contrastive_concepts.segmenters.tower import normalise_pixels, to_map
 
 
 class Gem(Segmenter):
-    """Scores are 100 cos at patch resolution.
+    """Scores are 100 cos at patch resolution; with minmax, at pixel resolution.
 
     depth: the last depth - 1 blocks are changed, as in the original (7: six blocks); by default 7 or, in a shallower
     tower, as many as there are. temperature: None adapts it to each image. threshold: below this softmax probability
-    a pixel is background. minmax: scores scaled to [0, 1] for each text and window, as for heat maps."""
+    a pixel is background. minmax: scores enlarged to pixels, then scaled to [0, 1] for each text and window, as the
+    original does for heat maps."""
 
     name = "gem"
     background_is = "channel"
@@ -60,7 +61,7 @@ class Gem(Segmenter):
         else:
             scale = torch.as_tensor(self.temperature, device=inner.device)
         mean = sum(self._attend(source, value, scale) for source in (value, key, query)) / 3
-        return attention.out_proj(mean.transpose(1, 2).reshape(batch, length, width))  # type: ignore[no-any-return, union-attr]
+        return block.ls_1(attention.out_proj(mean.transpose(1, 2).reshape(batch, length, width)))  # type: ignore[no-any-return, union-attr]
 
     def _attend(self, source: Tensor, value: Tensor, scale: Tensor) -> Tensor:
         for _ in range(self.iterations):
@@ -72,8 +73,9 @@ class Gem(Segmenter):
     def _combine(self, features: Features, similarities: Tensor, background: bool) -> Tensor:
         if not self.minmax:
             return 100 * similarities
-        low, high = similarities.amin((2, 3), keepdim=True), similarities.amax((2, 3), keepdim=True)
-        return (similarities - low) / (high - low)
+        pixels = F.interpolate(similarities, features.size, mode="bilinear", align_corners=False)
+        low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
+        return (pixels - low) / (high - low).clamp_min(torch.finfo(pixels.dtype).tiny)
 
     def finish(self, scores: Tensor, background: bool = False) -> Tensor:
         if not background:

@@ -93,6 +93,21 @@ def test_columns_and_metrics() -> None:
         "ccl_alone": "CC_L only", "low": "low", "named": "walls",
     }  # fmt: skip
     assert {name: settings.column(name) for name in settings.sets} == expected
+    gem = BenchmarkSettings(
+        **BENCHMARK
+        | {
+            "segmenters": {"gem": {"method": "gem", "backbones": ["a"]}, "tcl": BENCHMARK["segmenters"]["tcl"]},
+            "figures": {"alone": {"sets": ["own", "ccd_own"]}, "own": {"sets": ["own"]}},
+            "sweeps": [],
+        }
+    )
+    # GEM's own background needs a second text: the paper leaves these cells empty.
+    assert gem.metrics("own", "gem") == ["mIoU"]
+    assert gem.metrics("own", "tcl") == gem.metrics("ccd_own", "gem") == ["IoU-single", "mIoU"]
+    assert gem.shown_sets("alone", "gem", "voc") == ["ccd_own"]
+    assert [picture[:2] for picture in gem.pictures()] == [("alone", "gem"), ("alone", "tcl"), ("own", "tcl")]
+    assert gem.left_out() == ["benchmark: gem with own: no IoU-single, its own background handling needs a second text"]
+    assert settings.left_out() == []
     assert settings.metrics("all") == ["IoU-single"]
     assert settings.metrics("ccd") == ["IoU-single", "mIoU"]
 

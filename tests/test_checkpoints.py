@@ -60,7 +60,7 @@ WRAPPED: dict[str, Any] = {
         "config": OmegaConf(model=OmegaConf(x=Node())),
     },
     "alone": lambda: STATE,
-    "lightning": lambda: {"state_dict": STATE, "hyper_parameters": argparse.Namespace(a=Path("x")), "epoch": 1},
+    "lightning": lambda: {"state_dict": {f"model.{name}": value for name, value in STATE.items()}, "hyper_parameters": argparse.Namespace(a=Path("x")), "epoch": 1},
     "data parallel": lambda: {"model": OrderedDict((f"module.{name}", value) for name, value in STATE.items())},
     "compiled": lambda: {"net": {f"_orig_mod.{name}": value for name, value in STATE.items()}},
     "parameters": lambda: {"model": {name: torch.nn.Parameter(value) for name, value in STATE.items()}},

@@ -301,3 +301,24 @@ def test_grid_bound_is_the_best_of_all_choices_of_cells(seed: int, size: int) ->
         iou = (mask & truth).sum() / max(((mask | truth) & kept).sum(), 1)
         best = iou if np.isnan(best) else max(best, iou)
     assert np.isnan(found) if not truth.any() else found == pytest.approx(best)
+
+
+def test_beta_is_one_rule() -> None:
+    """In the evaluation and in a dictionary: equal is kept, the answer of a pair depends on no other, 1 keeps all."""
+    from contrastive_concepts.dictionary.union import far_from_queries
+
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 512)).astype(np.float32) + 3
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    texts, queries = rows[:250], rows[250:]
+    alone = np.array([[np.einsum("nd,qd->nq", t[None], q[None])[0, 0] for q in queries] for t in texts])
+    for beta in (float(alone[3].max()), float(np.median(alone.max(1))), 0.9, 1.0):
+        found = far_from_queries(texts, queries, beta)
+        assert found.tolist() == ((alone.max(1) <= np.float32(beta)) | (beta == 1)).tolist()
+        for number in (0, 3, 100):
+            assert far_from_queries(texts[number : number + 1], queries[::-1], beta)[0] == found[number]
+    assert far_from_queries(texts, texts, 1.0).all()
+    unit = {"q": texts[0], "background": texts[0], "far": -texts[0]}
+    chosen = cs.from_mapping("x", {"q": ["far"]}, background=True)
+    assert cs.union(chosen, ["q"], unit, beta=0.9) == ("far",)
+    assert cs.union(chosen, ["q"], unit, beta=1.0) == ("background", "far")

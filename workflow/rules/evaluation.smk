@@ -73,7 +73,7 @@ rule cell:
         backbone=backbone_settings,
         data_dir=SETTINGS.data_dir,
         device=BENCHMARK.device,
-        metrics=lambda wildcards: BENCHMARK.metrics(wildcards.set),
+        metrics=lambda wildcards: BENCHMARK.metrics(wildcards.set, wildcards.segmenter),
         beta=SETTINGS.selection.beta,
         code=code_sha256("evaluation.cell", "evaluation.texts", "segmenters"),
     script:

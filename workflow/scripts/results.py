@@ -7,6 +7,7 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.evaluation.results import collect
 
     settings = BenchmarkSettings(**snakemake.params.settings)
+    print(*settings.left_out(), sep="\n")
     folder = Path(snakemake.output.scores).parent
     results = collect(settings, folder)
     for name in ("scores", "sweeps", "differences", "classes", "taken"):

@@ -11,6 +11,7 @@ from contrastive_concepts.config.contrastive_sets import (
     ContrastiveSetSettings,
     DictionarySet,
     ImageOracleSet,
+    NoneSet,
     OracleSet,
     RandomSet,
 )
@@ -196,17 +197,34 @@ class BenchmarkSettings(Settings):
         """The figure's sets that have a cell."""
         if not self.datasets[dataset].tables:
             return []
-        return [name for name in self.figures[figure].sets if self.exists(segmenter, dataset, name)]
+        shown = (name for name in self.figures[figure].sets if self.exists(segmenter, dataset, name))
+        return [name for name in shown if "IoU-single" in self.metrics(name, segmenter)]
 
     def column(self, name: str) -> str:
         """The column of the tables that a set fills; its own name where the paper has none."""
         chosen = self.sets[name]
         return chosen.column or chosen.default_column or name
 
-    def metrics(self, name: str) -> list[str]:
-        """With all classes as queries an oracle adds nothing: it has no mIoU of its own."""
-        single = isinstance(self.sets[name], OracleSet | ImageOracleSet)
+    def metrics(self, name: str, segmenter: str | None = None) -> list[str]:
+        """What a set is scored by, for one segmenter or for any.
+
+        With all classes as queries an oracle adds nothing: it has no mIoU of its own. GEM's own background is where no
+        text is probable, and a query alone has probability 1 everywhere: no IoU-single, as in the paper (Table 7)."""
+        chosen = self.sets[name]
+        is_gem = segmenter is not None and self.segmenters[segmenter].method == "gem"
+        if is_gem and isinstance(chosen, NoneSet) and chosen.original:
+            return ["mIoU"]
+        single = isinstance(chosen, OracleSet | ImageOracleSet)
         return ["IoU-single"] if single else ["IoU-single", "mIoU"]
+
+    def left_out(self) -> list[str]:
+        """A line for each segmenter and set that are asked for and have no IoU-single."""
+        pairs = dict.fromkeys((cell.segmenter, cell.set) for cell in self.cells())
+        return [
+            f"benchmark: {segmenter} with {name}: no IoU-single, its own background handling needs a second text"
+            for segmenter, name in pairs
+            if "IoU-single" not in self.metrics(name, segmenter)
+        ]
 
 
 def _known(key: str, names: Sequence[str], known: Collection[str]) -> None:

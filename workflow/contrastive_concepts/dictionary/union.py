@@ -10,7 +10,11 @@ def far_from_queries(
     """Which negatives have a cosine of at most `beta` to every query, bool [N]; at exactly beta one stays.
 
     negatives: unit vectors [N, D]; queries: [Q, D]. The paper adds "background" to each query's contrastive concepts,
-    so it is one of the negatives here. Both sides are compared as float32, as delta is.
+    so it is one of the negatives here. Both sides are compared as float32, as delta is; a beta of 1 keeps all, whatever
+    the rounding of a vector with itself.
     """
-    cosines = np.asarray(negatives, np.float32) @ np.asarray(queries, np.float32).T
+    if beta >= 1:
+        return np.ones(len(negatives), bool)
+    # Not by a matrix product, whose rounding of a pair depends on its neighbours.
+    cosines = np.einsum("nd,qd->nq", np.asarray(negatives, np.float32), np.asarray(queries, np.float32))
     return np.asarray(cosines.max(axis=1, initial=-1.0) <= np.float32(beta))

@@ -51,7 +51,11 @@ class CellFiles:
 def collect(settings: BenchmarkSettings, folder: Path) -> Results:
     """Everything that the cells of a benchmark's folder say."""
     cells = [_open(cell, folder / cell.folder, folder) for cell in settings.cells()]
-    scores = [_score(settings, folder, cell, metric) for cell in cells for metric in settings.metrics(cell.cell.set)]
+    scores = [
+        _score(settings, folder, cell, metric)
+        for cell in cells
+        for metric in settings.metrics(cell.cell.set, cell.cell.segmenter)
+    ]
     sweeps = [
         {
             "threshold": point.threshold,
@@ -115,7 +119,7 @@ def _percent(interval: Interval) -> dict[str, float]:
 
 
 def _classes(settings: BenchmarkSettings, files: CellFiles) -> Iterator[dict[str, Any]]:
-    for metric in settings.metrics(files.cell.set):
+    for metric in settings.metrics(files.cell.set, files.cell.segmenter):
         intersection, union = files.counts(metric)
         ious = ratio(intersection.sum(0), union.sum(0))
         for label, name in enumerate(files.description.classes):
@@ -141,8 +145,8 @@ def _differences(settings: BenchmarkSettings, cells: Sequence[CellFiles]) -> Ite
             other = by_column.get((*place, original, second))
             if column != first or other is None:
                 continue
-            for metric in settings.metrics(files.cell.set):
-                if metric in settings.metrics(other.cell.set):
+            for metric in settings.metrics(files.cell.set, files.cell.segmenter):
+                if metric in settings.metrics(other.cell.set, other.cell.segmenter):
                     interval = paired_bootstrap(files.counts(metric), other.counts(metric), settings.draws)
                     yield (*place, metric, first, second, original, *_percent(interval).values())
 

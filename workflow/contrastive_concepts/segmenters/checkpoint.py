@@ -14,8 +14,8 @@ from torch import Tensor
 
 from contrastive_concepts.errors import UserError, one_line
 
-PREFIXES = ("module.", "_orig_mod.")
-"""Put before every name by DataParallel and torch.compile."""
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""Put before every name by DataParallel, torch.compile and modules that hold the model."""
 DEEPEST = 4
 """Wrappers around a state dict."""
 

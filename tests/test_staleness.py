@@ -33,6 +33,12 @@ def planned(project: Project, code: Path) -> set[str]:
     return set(project.planned(str(code / "Snakefile")))
 
 
+def test_a_new_plural_is_mined_and_matched_again(project: Project, code: Path) -> None:
+    with (code / "resources/nouns/plurals.txt").open("a") as file:
+        file.write("foci focus\n")
+    assert {"vocabulary", "lexicon"} | MATCHED <= planned(project, code)
+
+
 def test_a_copy_of_the_code_changes_nothing(project: Project, code: Path) -> None:
     assert planned(project, code) == set()
 

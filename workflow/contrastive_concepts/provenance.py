@@ -8,6 +8,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from contrastive_concepts.resources import resource_folder
+
 PACKAGE = Path(__file__).resolve().parent
 LIBRARIES = (
     "contrastive-concepts",
@@ -28,7 +30,10 @@ LIBRARIES = (
 
 
 def code_sha256(*names: str) -> str:
-    """Hash of the named modules or packages (relative to this one) and of every module of ours that they import."""
+    """Hash of the named modules or packages (relative to this one) and of every module of ours that they import.
+
+    The lists of words that `vocabulary.lemmas` reads belong to it.
+    """
     pending = [path for name in names for path in _files(name.split("."))]
     seen: set[Path] = set()
     while pending:
@@ -36,7 +41,8 @@ def code_sha256(*names: str) -> str:
         if path not in seen:
             seen.add(path)
             pending += _imported(path)
-    return content_sha256(sorted(seen))
+    lists = sorted(resource_folder("nouns").glob("*.txt")) if PACKAGE / "vocabulary" / "lemmas.py" in seen else []
+    return content_sha256([*sorted(seen), *lists])
 
 
 def content_sha256(paths: Iterable[Path]) -> str:

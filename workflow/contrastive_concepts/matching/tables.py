@@ -33,8 +33,8 @@ class Tables(NamedTuple):
     checked where this word occurs, and the one behind their last; 0.
     anchored (4 A,): of each the concept; of a phrase, the word's place in it and its first and last in anchored_words,
     all its words; in a bag, one other word of it (or the word itself), and the first and last of the remaining ones.
-    shared_offsets (S + 1,) into shared_words: a word of number W + s is a form of several words, these; in a phrase there
-    are none, because what stands for several words has keys of its own.
+    shared_offsets (S + 1,) into shared_words: a word of number W + s is a form of several words, these. In phrases
+    there are none, because what stands for several words has keys of its own.
     row_heads (R,): the class of a form, its weight as the word before and after, its weights in three letter cases, a
     byte each, the class lowest; its row above them. row_weights (R, 2 C), triple_weights (C, C, C), case_weights
     (C, 3, 4, 4), kind_rows (kinds,): the noun model, see `noun_model`; all empty where every form counts.

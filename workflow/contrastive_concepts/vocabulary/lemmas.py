@@ -62,7 +62,7 @@ def noun_tables() -> NounTables:
 
 @lru_cache(maxsize=1)
 def listed_nouns() -> dict[str, tuple[str, ...]]:
-    """The forms of `resources/nouns` with their nouns: those of plurals.txt, and themselves those of plural_only.txt."""
+    """The forms of `resources/nouns` with their nouns: plurals.txt says them, those of plural_only.txt are their own."""
     listed = {word: (word,) for line in word_list("plural_only.txt") for word in line}
     return listed | {form: tuple(nouns) for form, *nouns in word_list("plurals.txt")}
 
@@ -75,7 +75,7 @@ def word_list(file: str) -> list[list[str]]:
 
 @lru_cache(maxsize=200_000)
 def lemmas(word: str) -> tuple[str, ...]:
-    """The nouns of which one folded word is a form, the likeliest first: leaves -> (leaf, leave), bases -> (base, basis).
+    """The nouns of which one folded word is a form, the likeliest first: leaves -> (leaf, leave).
 
     A word that is listed has its nouns from the list: jeans -> (jeans,), glasses -> (glass, glasses). Every other word
     has one. It counts as singular, and stands for itself, if it ends in -ss, if spaCy knows it as a noun and no rule
@@ -168,11 +168,8 @@ def _singular(word: str) -> str:
     exceptions = tables.exceptions.get(word, ())
     if word in exceptions or (word.endswith("ss") and not exceptions):
         return word
-    shorter = [
-        word[: len(word) - len(old)] + new
-        for old, new in tables.suffixes
-        if word.endswith(old) and len(word) > len(old)
-    ]
+    endings = [(old, new) for old, new in tables.suffixes if word.endswith(old) and word != old]
+    shorter = [word.removesuffix(old) + new for old, new in endings]
     # The first is the word without its s: right of dose and cookie, whatever dos and cooky are, but not of marche.
     plain, others = shorter[:1], shorter[1:]
     ordered = [*others, *exceptions, *plain] if word.endswith(_SIBILANTS) else [*plain, *exceptions, *others]

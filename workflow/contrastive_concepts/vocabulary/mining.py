@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -25,14 +26,15 @@ MAX_CHARACTERS = 1_000
 SELDOM = 10
 """A noun is named in the plural where captions say that more than so many times as often as the singular."""
 _QUANTITIES = frozenset(("lot", "bit"))
-_NOUNS_TOO = frozenset(
-    "amount back bottom call empty front full move name part serious show side top well whole".split()
-)
-"""Of spaCy's stop words."""
+_NOUNS_TOO = frozenset((
+    "amount", "back", "bottom", "call", "empty", "front", "full", "move", "name", "part", "serious", "show", "side",
+    "top", "well", "whole",
+))  # fmt: skip
+"""Stop words of spaCy that are, or stand before, the name of a thing."""
 
 
 class Word(NamedTuple):
-    """A word of a caption, folded; its noun, or itself where it is none; its part of speech, "" for none that counts."""
+    """A word of a caption, folded; its noun, or itself where it is none; ADJ or NOUN, "" for what cannot be named."""
 
     form: str
     lemma: str
@@ -119,7 +121,7 @@ def _phrase_name(noun: str, said: Mapping[tuple[str, str], int]) -> str:
 
 def _phrases(tagged: Sequence[Word]) -> Iterator[tuple[Word, Word]]:
     """The pairs of neighbours that may be a phrase: t-shirt and parking lot, but not the g sugar of 5 g sugar."""
-    for place, (first, head) in enumerate(zip(tagged, tagged[1:], strict=False)):
+    for place, (first, head) in enumerate(pairwise(tagged)):
         if first.kind not in ("ADJ", "NOUN") or head.kind != "NOUN":
             continue
         if _is_letter(first.form) and place and tagged[place - 1].form[:1].isdecimal():

@@ -70,7 +70,7 @@ class Lexicon:
         spoken = {word: (word,) for word in word_ids} if tagger == "spacy" else forms_of(word_ids)
         # A form of several words is one more word, behind those of the concepts.
         shared = list(dict.fromkeys(nouns for nouns in spoken.values() if len(nouns) > 1))
-        numbers = {(word,): number for word, number in word_ids.items()}
+        numbers: dict[tuple[str, ...], int] = {(word,): number for word, number in word_ids.items()}
         numbers |= {nouns: number for number, nouns in enumerate(shared, len(word_ids))}
         coded = [tuple(word_ids[word] for word in key) for key in keys]
         meant = [tuple(word_ids[word] for word in nouns) for nouns in shared]

@@ -148,7 +148,7 @@ def _counts(form: str, noun: str) -> bool:
 
     listed = _not_concepts()
     return not any(
-        word in listed or (word in STOP_WORDS and word not in _NOUNS_TOO and len(word) > 1) or like_num(word)
+        word in listed or (word in STOP_WORDS and word not in _NOUNS_TOO and len(word) > 1) or like_num(word)  # type: ignore[no-untyped-call]
         for word in (form, noun)
     )
 

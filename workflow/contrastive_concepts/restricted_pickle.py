@@ -4,6 +4,8 @@ import io
 import pickle
 import pickletools
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,21 +20,22 @@ STORAGES = {
 }  # fmt: skip
 
 
-class _NdarrayMarker:
-    """Stands for numpy.ndarray, which pickles name and never need to call."""
+_NDARRAY = object()
+"""Stands for numpy.ndarray, which pickles name and never need to call."""
 
 
-def load_restricted(path: Path) -> Any:
+def load_restricted(path: Path, unknown: Callable[[str, str], Any] | None = None) -> Any:
     """The object in a pickle. Nothing outside a short list is called, and no more memory asked for than the file's size
-    accounts for.
+    accounts for. Tensors come out as arrays.
 
-    Raises UserError for a file that is no pickle, is cut off, or names anything else, which it names.
+    unknown: what stands for any other name, by module and name. Raises UserError for a file that is no pickle, is cut
+    off, or, without `unknown`, names anything else, which it names.
     """
     try:
         with path.open("rb") as file:
-            _check_opcodes(file, path.stat().st_size)
+            check_opcodes(file, path.stat().st_size)
             file.seek(0)
-            return _Restricted(file, path).load()
+            return _Restricted(file, path, unknown).load()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UserError:
@@ -43,44 +46,32 @@ def load_restricted(path: Path) -> Any:
         raise UserError(f"{path}: not a whole pickle ({one_line(error)})") from None
 
 
-def _check_opcodes(file: IO[bytes], size: int) -> None:
+def check_opcodes(file: IO[bytes], size: int, most_tuples: int = MOST_TUPLES) -> None:
     """Walk one pickle without running it. CPython's table of memorised objects grows with the largest number used, and
-    its hash of nested tuples recurses: both are bounded here."""
+    its hash of nested tuples recurses: both are bounded here. Raises ValueError beyond the bounds."""
     tuples = 0
     for opcode, argument, _ in pickletools.genops(file):
         tuples += opcode.name.startswith("TUPLE")
         if argument is not None and opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > size:
             raise ValueError(f"found object number {argument} in {size} bytes")
-        if tuples > MOST_TUPLES:
-            raise ValueError(f"found more than {MOST_TUPLES} tuples")
+        if tuples > most_tuples:
+            raise ValueError(f"found more than {most_tuples} tuples")
 
 
 class _Restricted(pickle.Unpickler):
-    def __init__(self, file: io.BufferedReader, path: Path) -> None:
+    def __init__(self, file: io.BufferedReader, path: Path, unknown: Callable[[str, str], Any] | None) -> None:
         super().__init__(file, encoding="latin1")
         self._path = path
+        self._unknown = unknown
         self._size = path.stat().st_size
 
     def find_class(self, module: str, name: str) -> Any:
-        admitted: dict[tuple[str, str], Any] = {
-            **{(module, "set"): set for module in ("builtins", "__builtin__")},
-            **{(module, "frozenset"): frozenset for module in ("builtins", "__builtin__")},
-            ("collections", "OrderedDict"): OrderedDict,
-            ("_codecs", "encode"): _encode,
-            ("numpy", "ndarray"): _NdarrayMarker,
-            ("numpy", "dtype"): _dtype,
-            **{
-                (f"numpy.{core}.{part}", function): known
-                for core in ("core", "_core")
-                for part, function, known in (
-                    ("multiarray", "_reconstruct", _reconstruct),
-                    ("multiarray", "scalar", _scalar),
-                    ("numeric", "_frombuffer", _frombuffer),
-                )
-            },
+        admitted = plain_names() | {
             ("torch._utils", "_rebuild_tensor_v2"): self._rebuild_tensor,
-            ("torch.storage", "_load_from_bytes"): _storage,
+            ("torch.storage", "_load_from_bytes"): partial(_storage),
         }
+        if (module, name) not in admitted and self._unknown is not None:
+            return self._unknown(module, name)
         if (module, name) not in admitted:
             raise UserError(
                 f"{self._path}: found {module}.{name}, expected builtin containers, numpy arrays, torch CPU tensors"
@@ -116,13 +107,14 @@ def _encode(text: str, encoding: str = "latin1", *_: Any) -> bytes:
 
 def _reconstruct(kind: Any, shape: tuple[int, ...], code: Any) -> "np.ndarray[Any, Any]":
     """An empty array, which its state then fills."""
-    if kind is not _NdarrayMarker or tuple(shape) != (0,):
+    if kind is not _NDARRAY or tuple(shape) != (0,):
         raise ValueError(f"found an array of shape {tuple(shape)} before its data, expected (0,)")
     return np.ndarray((0,), np.int8)
 
 
 def _dtype(code: Any, align: bool = False, copy: bool = False) -> "np.dtype[Any]":
-    kind: np.dtype[Any] = np.dtype(code)
+    # A copy: a pickle sets the state of what it names, and numpy has one float32 for all.
+    kind: np.dtype[Any] = np.dtype(code, copy=True)
     if kind.itemsize > 1024:
         raise ValueError(f"found elements of {kind.itemsize} bytes, expected numbers or short strings")
     return kind
@@ -148,7 +140,7 @@ def _storage(data: bytes) -> "np.ndarray[Any, Any]":
     parts = []
     for _ in range(5):
         start = stream.tell()
-        _check_opcodes(stream, len(data))
+        check_opcodes(stream, len(data))
         stream.seek(start)
         parts.append(_StorageStream(stream).load())
     description = parts[3]
@@ -165,10 +157,27 @@ class _StorageStream(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module != "torch" or name not in STORAGES:
             raise ValueError(f"found {module}.{name} in a tensor, expected a storage of numbers")
-        return np.dtype(STORAGES[name])
+        return np.dtype(STORAGES[name], copy=True)
 
     def persistent_load(self, identifier: Any) -> Any:
         """("storage", its type, key, device, length, view)."""
         if identifier[3] != "cpu":
             raise ValueError(f"found a tensor on {identifier[3]}, expected one on the cpu")
         return identifier[1]
+
+
+def plain_names() -> dict[tuple[str, str], Any]:
+    """What is admitted in any pickle, by module and name: builtin containers and numpy arrays.
+
+    Made anew for each name: a pickle may set attributes on what it names."""
+    cores = [f"numpy.{core}" for core in ("core", "_core")]
+    return {
+        **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset)},
+        ("collections", "OrderedDict"): OrderedDict,
+        ("_codecs", "encode"): partial(_encode),
+        ("numpy", "ndarray"): _NDARRAY,
+        ("numpy", "dtype"): partial(_dtype),
+        **{(f"{core}.multiarray", "_reconstruct"): partial(_reconstruct) for core in cores},
+        **{(f"{core}.multiarray", "scalar"): partial(_scalar) for core in cores},
+        **{(f"{core}.numeric", "_frombuffer"): partial(_frombuffer) for core in cores},
+    }

@@ -29,11 +29,12 @@ class BackboneSettings(Settings):
     model: str = Field(
         "ViT-B-16",
         description="open_clip's name of the architecture, `-quickgelu` included where the weights need it, "
-        "`local-dir:FOLDER`, or `toyworld-clip`.",
+        "`local-dir:FOLDER`, `hf-hub:OWNER/NAME`, or `toyworld-clip`.",
     )
     pretrained: str | None = Field(
         "laion2b_s34b_b88k",
-        description="open_clip's tag of the weights or a local file; null for a `local-dir:` model and the toy CLIP.",
+        description="open_clip's tag of the weights or a local file; null for a `local-dir:` or `hf-hub:` model and "
+        "the toy CLIP.",
     )
     training_data: str = Field(description="What it was trained on, as the paper's tables say it: Laion2B, WIT400M.")
 

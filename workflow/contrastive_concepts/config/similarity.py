@@ -20,12 +20,12 @@ class OpenClipEncoder(Settings):
     model: str = Field(
         "ViT-B-16",
         description="open_clip's name of the architecture, `-quickgelu` included where the weights need it, "
-        "`local-dir:FOLDER`, or `toyworld-clip`.",
+        "`local-dir:FOLDER`, `hf-hub:OWNER/NAME`, or `toyworld-clip`.",
     )
     pretrained: str | None = Field(
         "laion2b_s34b_b88k",
-        description="open_clip's tag of the weights (fetched from their hub), or a local file; null for a `local-dir:` "
-        "model and the toy CLIP.",
+        description="open_clip's tag of the weights (fetched from their hub), or a local file; null for a "
+        "`local-dir:` or `hf-hub:` model and the toy CLIP.",
     )
     model_config_file: str | None = Field(
         None, description="JSON of an architecture that open_clip does not list; its file name is the model's name."

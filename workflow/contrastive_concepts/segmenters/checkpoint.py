@@ -1,115 +1,26 @@
-"""Trained heads in official files: tensors by name, read without running anything that a file holds."""
+"""Trained heads in the official files: read without running code, every key and shape checked by name."""
 
-import pickle
 import re
-import zipfile
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from contrastive_concepts.errors import UserError, one_line
-
-PREFIXES = ("module.", "_orig_mod.", "model.")
-"""Put before every name by DataParallel, torch.compile and modules that hold the model."""
-DEEPEST = 4
-"""Wrappers around a state dict."""
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.tensor_files import is_torchscript, read_tensors
 
 
-class Inert:
-    """Stands in for an object of an unknown class: takes whatever a pickle does to it, and does nothing."""
+def read_checkpoint(path: Path | str, wrapper: str, expected: Collection[str]) -> dict[str, Tensor]:
+    """State dict of a file, whatever it is wrapped in; `wrapper` is the key of the official one.
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        return super().__new__(cls)
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        """Takes any arguments."""
-
-    def __setstate__(self, state: Any) -> None:
-        """Keeps nothing."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Keeps nothing."""
-
-    def __call__(self, *_: Any, **__: Any) -> "Inert":
-        return Inert()
-
-    def append(self, value: Any) -> None:
-        """Keeps nothing."""
-
-    def extend(self, values: Any) -> None:
-        """Keeps nothing."""
-
-    def add(self, value: Any) -> None:
-        """Keeps nothing."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """Calls what rebuilds tensors, by a closed list; every other name is inert."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        kind = getattr(torch, name, None) if module == "torch" else None
-        if isinstance(kind, torch.dtype):
-            return kind
-        return _ADMITTED.get((module, name), Inert)
-
-
-def _of_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """A tensor of a subclass, as a tensor."""
-    return function(*arguments) if function in _REBUILDING else Inert()
-
-
-_REBUILDING = (torch._utils._rebuild_tensor, torch._utils._rebuild_tensor_v2, torch._utils._rebuild_parameter)
-_ADMITTED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): torch.Size,
-    ("torch._tensor", "_rebuild_from_type_v2"): _of_type,
-    **{("torch._utils", function.__name__): function for function in _REBUILDING},
-}
-_PICKLE = SimpleNamespace(
-    __name__="contrastive_concepts",
-    Unpickler=_Unpickler,
-    load=lambda file, **options: _Unpickler(file, **options).load(),
-)
-"""What torch.load takes for the module pickle."""
-
-
-def is_torchscript(path: Path | str) -> bool:
-    """Whether a file is a TorchScript archive, as OpenAI's CLIP models are: a program, not a table of tensors."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())
-
-
-def read_checkpoint(path: Path | str, wrapper: str) -> dict[str, Tensor]:
-    """State dict of a file on the CPU, whatever it is wrapped in: optimizer, configuration, metrics, DataParallel.
-
-    wrapper: the key that its official writer uses; else the mapping with the most tensors counts. Objects of classes
-    that are no tensors are not made, so that nothing in the file is run. Raises UserError for an unreadable file, or
-    one without a state dict.
-    """
-    try:
-        content = _content(Path(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found, expected a checkpoint") from None
-    except UserError:
-        raise
-    except Exception as error:  # a pickle is a program: a damaged one fails in any way
-        raise UserError(f"{path}: cannot be read as a checkpoint of tensors ({one_line(error)})") from None
-    known = content.get(wrapper) if isinstance(content, Mapping) else None
-    state = _tensors(known) or max(_states(content), key=len, default={})
-    if not state:
-        keys = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
-        raise UserError(f"{path}: found no state dict ({keys[:200]}), expected tensors by name, alone or wrapped")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+    Raises UserError for an unreadable file and one without any of the expected names."""
+    if is_torchscript(path):
+        raise UserError(
+            f"{path}: found a TorchScript archive, as OpenAI publishes CLIP, expected the trained heads; CLIP itself "
+            "is a backbone: model ViT-B-16-quickgelu, pretrained openai"
+        )
+    return read_tensors(path, expected, wrapper)
 
 
 def select(
@@ -129,27 +40,3 @@ def select(
         if name not in shapes and not re.match(ignored, name):
             raise UserError(f"{path}: unknown key {name!r}, expected the official layout")
     return {name: state[name].float() for name in shapes}
-
-
-def _content(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    if is_torchscript(path):
-        raise UserError(f"{path}: found a TorchScript archive, which is a program, expected a checkpoint of tensors")
-    return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_PICKLE)
-
-
-def _tensors(value: Any) -> dict[str, Tensor]:
-    """The tensors of a mapping by name; what else stands among them is left out."""
-    if not isinstance(value, Mapping):
-        return {}
-    return {key: found.detach() for key, found in value.items() if isinstance(key, str) and isinstance(found, Tensor)}
-
-
-def _states(value: Any, depth: int = 0) -> Iterator[dict[str, Tensor]]:
-    if isinstance(value, Mapping) and depth <= DEEPEST:
-        yield _tensors(value)
-        for below in value.values():
-            yield from _states(below, depth + 1)

@@ -29,7 +29,6 @@ class ClipDinoiser(Segmenter):
     ) -> None:
         super().__init__(clip_model)
         self.gamma, self.delta = gamma, delta
-        state = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, "model_state_dict")
         source = "checkpoint" if isinstance(checkpoint, dict) else checkpoint
         shapes = {
             "obj_proj.weight": (CORRELATION_WIDTH, self.tower.width, 3, 3),
@@ -37,6 +36,7 @@ class ClipDinoiser(Segmenter):
             "bkg_decoder.weight": (1, self.tower.width, 1, 1),
             "bkg_decoder.bias": (1,),
         }
+        state = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, "model_state_dict", shapes)
         heads = select(state, shapes, r"(clip_backbone|vit_encoder|dino|found)[._]|mean$|std$", source)
         self.heads = {name: tensor.to(self.tower.device) for name, tensor in heads.items()}
 

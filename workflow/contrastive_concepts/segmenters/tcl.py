@@ -56,7 +56,7 @@ class Tcl(Segmenter):
                 unit = f"{DECODER}{stage}.{conv}."
                 shapes |= {f"{unit}norm.weight": (width,), f"{unit}norm.bias": (width,), f"{unit}gate.gate": ()}
                 shapes |= {f"{unit}conv.weight": (width, width, 3, 3), f"{unit}conv.bias": (width,)}
-        state = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, "model")
+        state = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, "model", shapes)
         source = "checkpoint" if isinstance(checkpoint, dict) else checkpoint
         heads = select(state, shapes, r"clip_(image|text)_encoder\.|\w+_loss\.", source)
         self.block = copy.deepcopy(last)

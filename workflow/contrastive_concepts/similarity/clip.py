@@ -1,10 +1,12 @@
 """A CLIP model by open_clip's names, a folder, or the toy world's; loaded once, refused in one line."""
 
-import os
+import socket
+import tempfile
+import urllib.request
 import warnings
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from contrastive_concepts.errors import UserError, one_line
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 TOY = "toyworld-clip"
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
+AS_OPEN_CLIP = (".safetensors", ".npz", ".npy")
+"""Files that open_clip reads in a way of its own."""
 
 
 def load_clip(
@@ -21,9 +25,11 @@ def load_clip(
 ) -> tuple[Any, Any]:
     """The model (fp32, eval mode) and its tokenizer.
 
-    model: a name that open_clip lists, `local-dir:FOLDER`, `hf-hub:REPOSITORY`, or `toyworld-clip`; config_file: JSON
-    of an architecture that open_clip does not list. Raises UserError, with `key` of the config in it, for an unknown
-    model, weights or a tokenizer that cannot be loaded, or weights of another activation (QuickGELU)."""
+    model: a name that open_clip lists, `local-dir:FOLDER`, `hf-hub:OWNER/NAME` (from the hub's cache where it is
+    there), or `toyworld-clip`; pretrained: open_clip's tag or a local file, in any wrapper (`tensor_files`), OpenAI's
+    TorchScript archives too; config_file: JSON of an architecture that open_clip does not list. Raises UserError, with
+    `key` of the config in it, for an unknown model, unreadable or missing weights, or weights of another activation
+    (QuickGELU)."""
     import open_clip
 
     if config_file:
@@ -34,38 +40,116 @@ def load_clip(
         toy, tokenizer = load_toy_clip()
         return toy.to(device), tokenizer
     if not model.startswith((LOCAL, HUB)) and model not in open_clip.list_models():
-        raise UserError(f"config: {key}.model: found {model!r}, expected a model that open_clip lists")
-    _refuse_torchscript(key, model, pretrained)
+        raise UserError(
+            f"config: {key}.model: found {model!r}, expected a model that open_clip lists, local-dir:FOLDER or "
+            "hf-hub:OWNER/NAME"
+        )
+    place = _cached(key, model) if model.startswith(HUB) else model
+    file = Path(pretrained) if pretrained and model == place and Path(pretrained).is_file() else None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="QuickGELU mismatch")
-            loaded = open_clip.create_model(model, pretrained=pretrained, device=device)
-            tokenizer = open_clip.get_tokenizer(model)
+            loaded = _created(place, pretrained, device) if file is None else _from_file(key, model, file, device)
+        return loaded.eval(), _tokenizer(place, model)
+    except UserError:
+        raise
     except UserWarning as warning:
         raise UserError(f"config: {key}.model: {model!r} does not fit {pretrained!r}: {warning}") from None
-    except Exception as error:  # weights and tokenizers come from files and hubs of many kinds, which fail in any way
-        what = f"{pretrained!r} cannot be loaded into {model!r}" if pretrained else f"{model!r} cannot be loaded"
-        place = "pretrained" if pretrained else "model"
-        raise UserError(f"config: {key}.{place}: {what} ({one_line(error)}){_hint(error)}") from None
-    return loaded.eval(), tokenizer
-
-
-def _refuse_torchscript(key: str, model: str, pretrained: str | None) -> None:
-    """OpenAI publishes its models as programs; open_clip has their weights under a tag of its own."""
-    if pretrained is None or not zipfile.is_zipfile(pretrained):
-        return
-    with zipfile.ZipFile(pretrained) as archive:
-        names = archive.namelist()
-    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+    except Exception as error:  # open_clip, the hub and the tokenizers raise of every kind
+        if model.startswith((LOCAL, HUB)):
+            raise UserError(f"config: {key}.model: {model!r} cannot be loaded ({one_line(error)})") from None
         raise UserError(
-            f"config: {key}.pretrained: found the TorchScript archive {pretrained!r}, which is a program, expected "
-            f"weights; for OpenAI's own set model: {model.removesuffix('-quickgelu')}, pretrained: openai"
+            f"config: {key}.pretrained: {pretrained!r} cannot be loaded into {model!r} ({one_line(error)})"
+        ) from None
+
+
+def _created(model: str, pretrained: str | None, device: "str | torch.device") -> Any:
+    import open_clip
+
+    # Without `require_pretrained` a folder without weights gives a model of random ones.
+    return open_clip.create_model(model, pretrained=pretrained, device=device, require_pretrained=True)
+
+
+def _from_file(key: str, model: str, file: Path, device: "str | torch.device") -> Any:
+    """A local file of weights: as open_clip reads it, else its tensors, found in their wrapper and written plainly."""
+    import open_clip
+    import torch
+
+    from contrastive_concepts.tensor_files import is_torchscript, read_tensors
+
+    program = is_torchscript(file)
+    if program and not (open_clip.get_model_config(model) or {}).get("quick_gelu"):
+        raise UserError(
+            f"config: {key}.pretrained: {str(file)!r} is a TorchScript archive, as OpenAI publishes CLIP, expected "
+            f"with a model of its activation: model {model}-quickgelu, and pretrained openai or this file"
         )
+    if not program:
+        try:
+            return _created(model, str(file), device)
+        except UserWarning:
+            raise
+        except Exception as error:
+            if file.suffix in AS_OPEN_CLIP:
+                raise
+            refused = error
+    names = open_clip.create_model(model).state_dict().keys()
+    try:
+        tensors = read_tensors(file, names, "state_dict")
+    except UserError as error:
+        raise UserError(f"config: {key}.pretrained: {str(file)!r} cannot be loaded into {model!r} ({error})") from None
+    if program:
+        # A program keeps its constants beside its weights.
+        tensors = {name: tensor for name, tensor in tensors.items() if name in names}
+    elif set(tensors) != set(names):
+        raise refused
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.pt"
+        torch.save(tensors, plain)
+        return _created(model, str(plain), device)
 
 
-def _hint(error: Exception) -> str:
-    """What to do where a hub could not be asked."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True") or "OfflineModeIsEnabled" in kinds:
-        return "; HF_HUB_OFFLINE is set, so the files must be in the cache already (HF_HOME)"
-    return ""
+def _tokenizer(place: str, model: str) -> Any:
+    import open_clip
+
+    try:
+        return open_clip.get_tokenizer(place)
+    except Exception:
+        if place == model:
+            raise
+        return open_clip.get_tokenizer(model)  # its files may lie in another repository than the model's
+
+
+def _cached(key: str, model: str) -> str:
+    """Where the hub's cache has a model's configuration and weights, as `local-dir:`; else its own name.
+
+    Raises UserError where it is not there and no hub can be reached."""
+    from huggingface_hub import constants, snapshot_download
+
+    name = model.removeprefix(HUB)
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+        if (folder / "open_clip_config.json").is_file() and any(
+            path.suffix in (".safetensors", ".bin", ".pth") for path in folder.iterdir()
+        ):
+            return f"{LOCAL}{folder}"
+    except (OSError, ValueError) as error:
+        if not isinstance(error, OSError):
+            raise UserError(f"config: {key}.model: {model!r} is no name on the hub ({one_line(error)})") from None
+    if constants.HF_HUB_OFFLINE or not _resolves(constants.ENDPOINT):
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
+        raise UserError(
+            f"config: {key}.model: {model!r} is not in the cache {constants.HF_HUB_CACHE} and {why}, expected a model "
+            "with its weights: fetch it where there is a network, or give local-dir:FOLDER"
+        )
+    return model
+
+
+def _resolves(url: str) -> bool:
+    """False where a connection is bound to fail; the hub's client would try for minutes."""
+    if urllib.request.getproxies():
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, None)
+    except OSError:
+        return False
+    return True

@@ -10,7 +10,7 @@ import numpy as np
 
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, SimilaritySettings
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.similarity.clip import load_clip
+from contrastive_concepts.similarity.clip import HUB, LOCAL, load_clip
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class OpenClipText:
     """CLIP's text tower. Raises UserError for an unknown model, unreadable weights, or the wrong activation."""
 
     def __init__(self, settings: OpenClipEncoder) -> None:
-        self.name = f"open_clip:{settings.model}:{_weights_name(settings.pretrained)}"
+        self.name = f"open_clip:{settings.model}:{_weights_name(settings.model, settings.pretrained)}"
         self._device = _device(settings.device)
         self._batch_size = settings.batch_size
         self._model, self._tokenizer = load_clip(
@@ -119,8 +119,8 @@ def _model_folder(model: str) -> str:
     return str(folders[0])
 
 
-def _weights_name(pretrained: str | None) -> str:
-    if pretrained is None:
+def _weights_name(model: str, pretrained: str | None) -> str:
+    if pretrained is None or model.startswith((LOCAL, HUB)):
         return "its own weights"
     return Path(pretrained).name if Path(pretrained).exists() else pretrained
 

@@ -52,14 +52,18 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(errors):
                 yield log
         except UserError as error:
-            print(error, file=log)
+            with contextlib.suppress(OSError):  # a full disk must not hide the line
+                print(error, file=log)
             sys.exit(f"Error: {error}")
         except Exception as error:
-            log.write(traceback.format_exc())
+            with contextlib.suppress(OSError):
+                log.write(traceback.format_exc())
+                log.flush()
             sys.exit(f"Error: {type(error).__name__}: {one_line(error)} (traceback: {path})")
         finally:
-            log.flush()
-            errors.flush()
+            with contextlib.suppress(OSError):
+                errors.flush()
+                log.flush()
 
 
 @contextlib.contextmanager

@@ -19,8 +19,9 @@ from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.concepts import merge_names, read_names
-from contrastive_concepts.vocabulary.lemmas import lemma
 from contrastive_concepts.vocabulary.words import words
+
+from .matching_reference import key_of, meant
 
 NONE = np.empty(0, np.int64)
 WORDS = ["boat", "water", "dog", "tree", "men", "goose"]
@@ -181,10 +182,11 @@ def test_shards_counted_under_other_settings_are_refused(tmp_path: Path) -> None
 
 def brute_force(captions: list[str | None], concepts: list[str]) -> np.ndarray:
     """X by sets and loops: a concept is met when all of its lemmas are among the caption's."""
-    wanted = [frozenset(lemma(word) for word in words(concept)) for concept in concepts]
+    wanted = [frozenset(key_of(concept)) for concept in concepts]
+    known = {word for key in wanted for word in key}
     pairs: Counter[tuple[int, int]] = Counter()
     for caption in captions:
-        met = {lemma(word) for word in words(caption or "")}
+        met = {meaning for word in words(caption or "") for meaning in meant(word, known)}
         mentioned = [number for number, concept in enumerate(wanted) if concept <= met]
         pairs.update(product(mentioned, mentioned))
     matrix = np.zeros((len(concepts), len(concepts)), np.int64)

@@ -42,7 +42,7 @@ def test_a_gpu_that_refuses_leaves_the_index_on_the_cpu(
     monkeypatch.setattr(faiss, "index_cpu_to_gpu", refuse, raising=False)
     index = exact_index(vectors)
     assert on_gpu(index) is index
-    assert capsys.readouterr().err == "FAISS stays on the CPU: out of device memory\n"
+    assert capsys.readouterr().err == "FAISS stays on the CPU: out of device memory at some line of C++\n"
 
 
 @pytest.mark.skipif(faiss.get_num_gpus() == 0, reason="this FAISS has no GPU")

@@ -132,7 +132,7 @@ def test_a_model_without_a_calibration_and_one_for_other_contexts_are_refused(tm
     other.write_text("{}")
     with pytest.raises(UserError, match=r"other.json: not a calibration"):
         load_calibration("gpt2", str(other))
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="not found, expected a calibration"):
         load_calibration("gpt2", str(tmp_path / "none.json"))
     assert probability(0) == 0.5
     assert probability(-1e6) == 0.0

@@ -25,4 +25,5 @@ onsuccess:
     from pathlib import Path
     from contrastive_concepts.report.outcome import describe_run
 
-    print(*describe_run(Path("results", config["run"])), sep="\n", file=sys.stderr)
+    for line in describe_run(Path("results", config["run"])):
+        print(line, file=sys.stderr)

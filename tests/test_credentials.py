@@ -82,6 +82,18 @@ def test_tokens_of_a_servers_environment_and_arguments_are_hidden() -> None:
     assert reveal(shown["environment"]["HF_TOKEN"]) == "hf_abcdefgh"
 
 
+@pytest.mark.parametrize(
+    "name", ["OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN",
+             "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "MY_SAS", "DB_PASSWORD", "GITHUB_PAT"],
+)  # fmt: skip
+def test_the_names_of_credentials(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "xyzzy plugh")
+    assert redact("say xyzzy plugh") == "say ***"
+    monkeypatch.delenv(name)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "xyzzy plugh")
+    assert redact("say xyzzy plugh") == "say xyzzy plugh"
+
+
 @given(st.text("abcXYZ019_-./+é", min_size=6, max_size=30), st.text("mnop ="), st.text("mnop ="))
 def test_what_the_environment_holds_is_never_shown(secret: str, before: str, after: str) -> None:
     """Nor as a library prints what it finds invalid."""

@@ -18,7 +18,7 @@ from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.classic import evaluate_classic, segment_classes
 from contrastive_concepts.evaluation.confusion import Confusion, reduce_zero_label
 from contrastive_concepts.evaluation.datasets import Dataset, Sample
-from contrastive_concepts.evaluation.grid_bound import grid_bound
+from contrastive_concepts.evaluation.grid_bound import GridBound, grid_bound
 from contrastive_concepts.evaluation.intervals import bootstrap, class_mean, paired_bootstrap
 from contrastive_concepts.evaluation.protocol import resize_shape, slide, sliding_window
 from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
@@ -322,3 +322,12 @@ def test_beta_is_one_rule() -> None:
     chosen = cs.from_mapping("x", {"q": ["far"]}, background=True)
     assert cs.union(chosen, ["q"], unit, beta=0.9) == ("far",)
     assert cs.union(chosen, ["q"], unit, beta=1.0) == ("background", "far")
+
+
+def test_a_data_set_that_shows_no_query_is_refused() -> None:
+    bound = GridBound(3, [1, 2])
+    bound.add(np.array([[0, 0], [255, 0]], np.uint8), (1, 1))
+    with pytest.raises(UserError, match=r"data/voc: found none of the 2 queried classes in any of 1 images"):
+        bound.require_any("data/voc", 1)
+    bound.add(np.array([[0, 2]], np.uint8), (1, 1))
+    bound.require_any("data/voc", 2)

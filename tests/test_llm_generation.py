@@ -40,6 +40,8 @@ def test_lists_of_all_shapes_are_read(text: str) -> None:
 
 def test_an_answer_without_a_list_has_no_names() -> None:
     assert read_list("", "boat") == []
+    assert read_list("<think>boat, sail, mast</think>\nwater, dock", "boat") == ["water", "dock"]
+    assert read_list("<think>water, dock, and so on", "boat") == []
     assert read_list("...\n--", "boat") == []
     assert read_list("As an AI language model I cannot see what surrounds a boat in an image.", "boat") == []
 

@@ -1,20 +1,12 @@
-"""The same captions, concepts and lists come out of every wrapping: marks, encodings, packings, line ends, types."""
+"""The same captions come out of every wrapping: marks, encodings, packings, line ends, column types."""
 
-import bz2
-import codecs
 import csv
 import gzip
 import io
 import json
-import lzma
-import subprocess
-import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,67 +18,18 @@ from contrastive_concepts.captions.formats import detect_format
 from contrastive_concepts.captions.manifest import inspect_shard, manifest
 from contrastive_concepts.captions.packing import open_text
 from contrastive_concepts.captions.shards import Shard, find_shards
-from contrastive_concepts.config.layers import without_other_variants
-from contrastive_concepts.config.load import parse_config, read_config
-from contrastive_concepts.config.visibility import Ratings
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.matching.lexicon import Lexicon
-from contrastive_concepts.text_files import encoding_of, read_json, read_lines
-from contrastive_concepts.visibility.agreement import read_ratings
-from contrastive_concepts.visibility.cc_text import read_classes
-from contrastive_concepts.vocabulary.concepts import read_names
 from contrastive_concepts.vocabulary.mining import sample_captions
 
-from .conftest import ROOT
 from .test_captions import read_all
+from .wrappings import ENCODINGS, LINE_ENDS, PACKINGS, encoded
 
-
-def arrow(codec: str) -> Callable[[bytes], bytes]:
-    def pack(data: bytes) -> bytes:
-        sink = pa.BufferOutputStream()
-        with pa.CompressedOutputStream(sink, codec) as file:
-            file.write(data)
-        return sink.getvalue().to_pybytes()
-
-    return pack
-
-
-def zipped(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("folder/", "")
-        archive.writestr("folder/captions", data)
-        archive.writestr("__MACOSX/captions", b"x")
-    return sink.getvalue()
-
-
-PACKINGS = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": arrow("zstd"),
-    ".lz4": arrow("lz4"),
-    ".zip": zipped,
-}
-ENCODINGS = {
-    "utf-8": b"",
-    "utf-8 with a mark": codecs.BOM_UTF8,
-    "utf-16-le": codecs.BOM_UTF16_LE,
-    "utf-16-be": codecs.BOM_UTF16_BE,
-    "utf-32-le": codecs.BOM_UTF32_LE,
-    "utf-32-be": codecs.BOM_UTF32_BE,
-}
-LINE_ENDS = ["\n", "\r\n", "\r"]
 # No control characters: lines and fields end at them.
 WORDS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters='"\ufeff'), min_size=1, max_size=8)
 CAPTION = st.lists(WORDS, min_size=2, max_size=6).map(" ".join).map(lambda text: f"a {text}")
 CAPTIONS = st.lists(CAPTION, min_size=1, max_size=20)
-
-
-def encoded(text: str, encoding: str) -> bytes:
-    return ENCODINGS[encoding] + text.encode(encoding.split()[0])
 
 
 def table(captions: list[str], layout: str, end: str) -> str:
@@ -304,136 +247,6 @@ def test_a_corpus_of_nothing_is_refused(tmp_path: Path) -> None:
         manifest([inspect_shard(Shard("a", str(tmp_path / "a.tsv")))])
 
 
-NAME = st.text(
-    st.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp"), exclude_characters='",;|\ufeff'), min_size=1, max_size=9
-).map(lambda name: f"x{name}")  # fmt: skip
-# What str.splitlines() takes for line ends, and nobody else.
-INNER = st.sampled_from(["", " ", "\x85", "\u2028", "\x1c", "\x0b"])
-
-
-@given(
-    st.lists(st.tuples(NAME, INNER, NAME).map("".join), min_size=1, max_size=9, unique=True),
-    st.sampled_from(sorted(ENCODINGS)),
-    st.sampled_from(LINE_ENDS),
-    st.sampled_from(["", " ", "\t "]),
-    st.integers(0, 2),
-)
-def test_lists_are_the_same_in_every_wrapping(
-    tmp_path_factory: pytest.TempPathFactory, names: list[str], encoding: str, end: str, blanks: str, empty: int
-) -> None:
-    folder = tmp_path_factory.mktemp("l")
-    path = folder / "a.txt"
-    text = end.join(name + blanks for name in names)
-    path.write_bytes(encoded(text + end * empty, encoding))
-    assert read_lines(path, "names") == read_names(path) == names
-    if empty < 2:
-        assert read_classes(path) == names
-    (folder / "SegmentationClass").mkdir()
-    (folder / "ImageSets" / "Segmentation").mkdir(parents=True)
-    path.rename(folder / "ImageSets" / "Segmentation" / "val.txt")
-    (folder / "classes.txt").write_bytes(encoded(end.join(["background", *names]), encoding))
-    dataset = open_dataset("voc", folder, folder / "classes.txt")
-    assert (list(dataset.names), list(dataset.classes)) == (names, ["background", *names])
-
-
-@given(
-    st.lists(NAME, min_size=1, max_size=9, unique=True),
-    st.sampled_from(sorted(ENCODINGS)),
-    st.sampled_from(["json", "csv", "tsv", "parquet"]),
-)
-def test_a_vocabulary_is_the_same_in_every_form(
-    tmp_path_factory: pytest.TempPathFactory, names: list[str], encoding: str, form: str
-) -> None:
-    path = tmp_path_factory.mktemp("v") / f"a.{form}"
-    if form == "json":
-        path.write_bytes(encoded(json.dumps(names, ensure_ascii=False), encoding))
-    elif form == "parquet":
-        for kind in (pl.String, pl.Categorical, pl.Enum(names)):
-            pl.DataFrame({"count": range(len(names)), "concept": pl.Series(names, dtype=kind)}).write_parquet(path)
-            assert read_names(path) == names
-    else:
-        separator = "," if form == "csv" else "\t"
-        rows = ["count" + separator + "concept", *(f"{n}{separator}{name}" for n, name in enumerate(names))]
-        path.write_bytes(encoded("\r\n".join(rows), encoding))
-    assert read_names(path) == names
-
-
-def test_what_is_no_list_names_the_place(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    for content, message in (
-        (b"boat\ncaf\xe9\n", "line 2: byte 8 is not UTF-8"),
-        (b"boat\nd\0og with many a letter\n", "line 2: found a NUL character"),
-        (gzip.compress(b"boat"), "kind gzip"),
-        (b"\n \n", "found an empty list"),
-        (b"<!doctype html>", "kind HTML"),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=message) as caught:
-            read_names(path)
-        assert str(caught.value).startswith(str(path))
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize(
-    "text", ["a boat\thttp://x\n" * 9, "猫が好き\thttp://x/1.jpg\r\n" * 9, "a\n", "猫が好きです\n" * 99]
-)
-def test_an_encoding_without_a_mark_is_seen(encoding: str, text: str) -> None:
-    assert encoding_of(text.encode(encoding)) == (encoding, 0)
-    assert encoding_of(text.encode()) == ("utf-8", 0)
-
-
-@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
-def test_configurations_json_and_ratings_in_every_encoding(encoding: str, tmp_path: Path) -> None:
-    def written(name: str, text: str) -> Path:
-        (tmp_path / name).write_bytes(encoded(text.replace("\n", "\r\n"), encoding))
-        return tmp_path / name
-
-    config = (ROOT / "config" / "config.yaml").read_text()
-    assert read_config(written("c.yaml", config)) == read_config(ROOT / "config" / "config.yaml")
-    assert read_json(written("v.json", '{"boat": true,\n "café": false}'), "verdicts") == {"boat": True, "café": False}
-    ratings = read_ratings(written("r.csv", "WORD,IMAG\nboat,7\ncafé,6\n"), Ratings(ratings=["IMAG"]))
-    assert ratings.rows() == [("boat", 7.0), ("café", 6.0)]
-
-
-DEFAULT = {
-    "run": "a",
-    "captions": {"source": "toyworld", "captions": 9},
-    "vocabulary": {"source": "mined", "size": 3},
-    "visibility": {"judge": "transformers", "model": "package:x", "threshold": 0.4},
-    "similarity": {"encoder": "open_clip", "pretrained": None},
-    "benchmark": {"datasets": {"d": {"kind": "toyworld", "seed": 3}}},
-}
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("captions", {"source": "shards", "shards": ["*.tsv"]}),
-        ("vocabulary", {"source": "given", "path": "v.txt"}),
-        ("visibility", {"judge": "openai", "url": "http://x/v1"}),
-        ("similarity", {"encoder": "sentence_transformers", "model": "x"}),
-    ],
-)
-def test_another_variant_leaves_nothing_of_the_default_one(key: str, value: dict) -> None:
-    merged = {**DEFAULT, key: DEFAULT[key] | value}
-    with pytest.raises(UserError, match="unknown key") if key != "visibility" else pytest.raises(AssertionError):
-        parse_config(merged)
-        raise AssertionError
-    resolved = without_other_variants(merged, [DEFAULT, {key: value}])
-    assert resolved == {**DEFAULT, key: value}
-    parse_config(resolved)
-    wrong = value | {"sise": 3}
-    with pytest.raises(UserError, match=f"{key}.sise: unknown key"):
-        parse_config(without_other_variants({**DEFAULT, key: DEFAULT[key] | wrong}, [DEFAULT, {key: wrong}]))
-
-
-def test_single_keys_are_still_laid_over_the_default() -> None:
-    over = {"vocabulary": {"source": "mined", "min_count": 2}, "benchmark": {"datasets": {"d": {"seed": 4}}}}
-    merged = {**DEFAULT, "vocabulary": DEFAULT["vocabulary"] | over["vocabulary"], "benchmark": {"datasets": {"d": {"kind": "toyworld", "seed": 4}}}}  # fmt: skip
-    assert without_other_variants(merged, [DEFAULT, over]) == merged
-
-
 def test_the_real_captions_in_every_packing(captions_dir: Path, tmp_path: Path) -> None:
     raw = (captions_dir / "cc3m_val.tsv").read_bytes()
     wanted = read_all(captions_dir / "cc3m_val.tsv")
@@ -444,26 +257,3 @@ def test_the_real_captions_in_every_packing(captions_dir: Path, tmp_path: Path) 
     assert detect_format(str(captions_dir / "cc3m_val.tsv")) == "tsv"
     with open_text(str(captions_dir / "cc3m_val.tsv")) as file:
         assert file.read() == raw
-
-
-@pytest.mark.slow
-def test_another_source_on_the_command_line_runs_through_both_entry_points(tmp_path: Path) -> None:
-    (tmp_path / "v.txt").write_bytes(codecs.BOM_UTF8 + b"boat\r\ndog\r\n")
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    for number, snakefile in enumerate(("Snakefile", "workflow/Snakefile")):
-        wanted = "results/toy/vocabulary/concepts.parquet"
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / snakefile),
-            "--cores",
-            "1",
-            "--forceall",
-        ]
-        command += ["--config", "vocabulary={source: given, path: v.txt}", f"answers=a{number}.duckdb", "--", wanted]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert pl.read_parquet(tmp_path / wanted)["concept"].to_list() == ["boat", "dog"]
-        (tmp_path / wanted).unlink()

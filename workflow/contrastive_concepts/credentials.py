@@ -20,7 +20,10 @@ VARIABLE = "CONTRASTIVE_CONCEPTS_HIDDEN"
 SHORTEST = 4
 """Characters of a credential; removing a shorter one would remove harmless letters everywhere."""
 
-_NAME = re.compile(r"(?:^|[_-])(?:key|token|secret|password|passwd|credentials?|key[_-]id|pat)$", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?:^|[_-])(?:key|token|secret|password|passwd|credentials?|key[_-]id|connection[_-]string|sas|pat)$",
+    re.IGNORECASE,
+)
 _PARAMETER = re.compile(
     r"([?&;](?:[^=&#\s]*(?:sig|token|secret|passw|key|credential|auth)[^=&#\s]*|code|pwd)=)([^&#\s'\"<>)]+)",
     re.IGNORECASE,

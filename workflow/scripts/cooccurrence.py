@@ -7,6 +7,7 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
+    from contrastive_concepts.cooccurrence.association import count_captions
     from contrastive_concepts.cooccurrence.matrix import merge_shards, require_matched, save_matrix
 
     concepts = pl.read_parquet(snakemake.input.concepts)
@@ -19,7 +20,5 @@ with job_log(snakemake.log[0]):
     )
     for shard, reason in statistics.drop_nulls("skipped").select("shard", "skipped").iter_rows():
         print(f"Skipped shard {shard}: {reason}", file=sys.stderr)
-    # What was looked into, as association.count_captions has it.
-    usable = statistics.select((pl.col("rows") - pl.col("null") - pl.col("empty") - pl.col("gigantic")).sum()).item()
-    require_matched(usable, statistics["matched"].sum(), snakemake.params.least)
+    require_matched(count_captions(statistics), statistics["matched"].sum(), snakemake.params.least)
     statistics.write_parquet(snakemake.output.statistics)

@@ -3,12 +3,10 @@ from pathlib import Path
 from contrastive_concepts.logs import job_log, progress_bar
 
 with job_log(snakemake.log[0]):
-    import numpy as np
     import polars as pl
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.evaluation import BackboneSettings, DatasetSettings, Protocol, SegmenterSettings
-    from contrastive_concepts.errors import UserError
     from contrastive_concepts.evaluation.features import encode_samples, write_features
     from contrastive_concepts.evaluation.grid_bound import GridBound, grid_of
     from contrastive_concepts.evaluation.open_dataset import open_configured
@@ -31,10 +29,6 @@ with job_log(snakemake.log[0]):
                 yield sample
 
         total = write_features(Path(snakemake.output.features), observed(), segmenter.scored_extra, params.precision)
-    if not total or not np.isfinite(bound.iou()).any():
-        raise UserError(
-            f"{files.root}: found none of the {len(dataset.queries)} queried classes in any of {total} images, "
-            "expected masks that show some (is the class list that of these masks?)"
-        )
+    bound.require_any(files.root, total)
     print(f"{total} images encoded")
     pl.DataFrame({"class": list(dataset.classes), "bound": bound.iou()}).write_parquet(snakemake.output.bound)

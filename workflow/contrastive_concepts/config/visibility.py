@@ -39,7 +39,8 @@ class Endpoint(Judging):
     )
     structured: bool = Field(
         True,
-        description="Constrain the answer to yes or no (vLLM's structured_outputs); other servers may refuse it.",
+        description="Constrain the answer to yes or no (vLLM's structured_outputs); left out, and recorded, where a "
+        "server refuses it.",
     )
     concurrency: int = Field(64, ge=1, le=1024, description="Requests under way at once.")
     request_timeout_s: float = Field(

@@ -1,9 +1,11 @@
 """How good masks on a patch grid can be at all: the best IoU when every cell is wholly in or wholly out."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Labels, Ratios
 from contrastive_concepts.evaluation.protocol import EncodedImage
 
@@ -23,6 +25,14 @@ class GridBound:
         kept = np.bincount(cell[labels != IGNORED], minlength=size)
         for label in set(np.unique(labels).tolist()) & set(self._cells):
             self._cells[label].append((np.bincount(cell[labels == label], minlength=size), kept))
+
+    def require_any(self, root: Path | str, images: int) -> None:
+        """Raises UserError where no image of the data set below `root` shows any of the queries."""
+        if not any(self._cells.values()):
+            raise UserError(
+                f"{root}: found none of the {len(self._cells)} queried classes in any of {images} images, expected "
+                "masks that show some (is the class list that of these masks?)"
+            )
 
     def iou(self) -> Ratios:
         """Highest IoU over the data set for each class, float64 [C]; NaN where it is no query or never occurs."""

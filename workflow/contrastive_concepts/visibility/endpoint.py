@@ -26,7 +26,6 @@ from contrastive_concepts.visibility.yes_no import (
     completion_tokens,
     read_answer,
     text_of,
-    without_reasoning,
 )
 
 MAX_TOKENS = 8
@@ -114,7 +113,7 @@ class EndpointJudge:
 
     def _write(self, prompt: str) -> str:
         choice, _ = self._complete(prompt, load_prompt("mixtral_template"), {"max_tokens": LIST_TOKENS})
-        return without_reasoning(said(choice) or "") or ""
+        return said(choice) or ""
 
     def _yes_or_no(self, word: str) -> Answer:
         text = load_prompt("visible").fill(word)

@@ -14,6 +14,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
 from contrastive_concepts.visibility.judging import WAIT_S, build_judge
 from contrastive_concepts.visibility.prompts import LIST_TOKENS, load_prompt
+from contrastive_concepts.visibility.yes_no import without_reasoning
 
 LONGEST_NAME = 5
 """Words in a name; a longer item is a sentence."""
@@ -47,12 +48,13 @@ _QUOTES = "\"'`“”‘’„«»"
 def read_list(text: str, query: str) -> list[str]:
     """The names in a model's answer, in order: the paper's "light post-processing".
 
-    Understands the first bracketed list that holds a name, whatever stands around it, numbered or bulleted lines (what
-    follows them is prose), and names between commas. Quotes and final stops are stripped; sentences, duplicates and the
-    query itself are removed, without regard to case. Text without a name gives an empty list.
+    What a model thinks between <think> tags does not count. Understands the first bracketed list that holds a name,
+    whatever stands around it, numbered or bulleted lines (what follows them is prose), and names between commas. Quotes
+    and final stops are stripped; sentences, duplicates and the query itself are removed, without regard to case. Text
+    without a name gives an empty list.
     """
     names: dict[str, str] = {}
-    for item in _items(text):
+    for item in _items(without_reasoning(text) or ""):
         name = " ".join(item.strip().strip(_QUOTES).strip().rstrip(".;:").strip(_QUOTES).split())
         key = name.casefold()
         if (

@@ -153,7 +153,11 @@ class Keyless(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     ("key", "says"),
-    [(f"{KEY}\n", "refused with 401"), (f"{KEY}é", "not plain ASCII"), (f"{KEY}\nx", "expected a key of printable")],
+    [
+        (f"{KEY}\n", "refused with 401"),
+        pytest.param(f"{KEY}é", "not plain ASCII", marks=pytest.mark.slow),
+        pytest.param(f"{KEY}\nx", "expected a key of printable", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_fails_shows_the_key_nowhere(project: Project, key: str, says: str) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keyless)
@@ -188,6 +192,7 @@ class Signed(http.server.SimpleHTTPRequestHandler):
         return super().send_head()
 
 
+@pytest.mark.slow
 def test_shards_behind_signed_urls_are_counted_and_their_signature_is_kept_nowhere(
     project: Project, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def test_captions_that_mention_no_concept(project: Project) -> None:
     assert "docs/limits.md" in line
 
 
+@pytest.mark.slow
 def test_a_shard_of_nulls(project: Project) -> None:
     only_captions(project, [None] * 30)
     assert "each of its 30 captions in column 'TEXT' is null" in stopped(project, COUNTED)

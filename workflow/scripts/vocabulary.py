@@ -8,10 +8,11 @@ with job_log(snakemake.log[0]):
 
     source, mined = snakemake.input, snakemake.params.mined
     if mined:
-        from contrastive_concepts.captions.manifest import read_records
+        from contrastive_concepts.captions.manifest import check_captions, read_records
         from contrastive_concepts.vocabulary.mining import mine_concepts, sample_captions
 
         records = read_records(source.records, source.shards)
+        check_captions(records)
         names = mine_concepts(sample_captions(records, mined.pop("sample")), **mined)["concept"].to_list()
     elif "index" in source.keys():  # noqa: SIM118
         names = pl.read_parquet(source.index)["concept"].to_list()

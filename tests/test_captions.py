@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.captions.duplicates import find_duplicates
 from contrastive_concepts.captions.formats import count_captions, detect_format, find_column, read_captions
-from contrastive_concepts.captions.manifest import check_unchanged, inspect_shard, manifest
+from contrastive_concepts.captions.manifest import check_unchanged, inspect_shard, manifest, read_records
 from contrastive_concepts.captions.shards import Shard, find_shards, shard_id
 from contrastive_concepts.errors import UserError
 
@@ -145,6 +145,14 @@ def test_the_manifest_identifies_each_shard(tmp_path: Path) -> None:
     os.utime(first, ns=(1, 1))
     with pytest.raises(UserError, match="changed during the run"):
         check_unchanged(records[0])
+
+
+def test_a_bad_shard_of_a_corpus_is_read_as_skipped(tmp_path: Path) -> None:
+    """A job that has one shard before it does not take it for the corpus."""
+    (tmp_path / "a.parquet").write_bytes(b"no")
+    record = inspect_shard(Shard("a", str(tmp_path / "a.parquet")), on_bad_shard="skip")
+    (tmp_path / "a.json").write_text(record.model_dump_json())
+    assert read_records([str(tmp_path / "a.json")], []) == [record]
 
 
 def test_a_corpus_of_bad_shards_is_an_error(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from contrastive_concepts.provenance import (
     content_sha256,
     hand_on_to_jobs,
 )
+from contrastive_concepts.visibility.vllm_install import check_arguments
 
 hand_on_to_jobs(LIBRARY)
 
@@ -45,6 +46,9 @@ try:
     SETTINGS = parse_config(without_other_variants(config, LAYERS))
     check_inputs(SETTINGS)
     check_benchmark(SETTINGS, RESOURCES / "classes")
+    # Once, not in every job that reads the rules anew.
+    if workflow.is_main_process and SETTINGS.visibility.judge == "vllm":
+        check_arguments(SETTINGS.visibility)
     RESULTS = f"results/{SETTINGS.run}"
     SHARDS = {
         shard.shard: shard

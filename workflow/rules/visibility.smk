@@ -1,10 +1,37 @@
 VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 CALIBRATION = getattr(SETTINGS.visibility, "calibration", None)
+# A model elsewhere, or on a GPU: it is asked while the captions are counted, and takes none of the cores from that.
+ELSEWHERE = SETTINGS.visibility.judge in ("vllm", "openai")
+READY = f"{RESULTS}/visibility/judge.json" if SETTINGS.visibility.judge == "vllm" else []
+
+
+if READY:
+
+    rule judge_ready:
+        output:
+            READY,
+        log:
+            f"{RESULTS}/logs/judge_ready.log",
+        # Before anything else: what the machine lacks is said now, not after the counting.
+        priority: 100
+        conda:
+            "../../envs/judge.yaml"
+        resources:
+            **gpus(gpus_of(SETTINGS.visibility)),
+            mem_mb=growing(2000),
+            runtime=15,
+        params:
+            judge=SETTINGS.visibility.model_dump(),
+            code=code_sha256("visibility.vllm_install"),
+        script:
+            "../scripts/judge_ready.py"
 
 
 rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
+        # Whether the machine is ready changes no verdict.
+        ready=ancient(READY),
         # The likelihood judge's numbers for another model.
         calibration=in_place(CALIBRATION) if CALIBRATION else [],
     output:
@@ -15,9 +42,10 @@ rule visibility:
     benchmark:
         f"{RESULTS}/benchmarks/visibility.tsv"
     retries: 1
+    priority: 50 if ELSEWHERE else 0
     conda:
         "../../envs/judge.yaml"
-    threads: 2
+    threads: 1 if ELSEWHERE else 2
     resources:
         **gpus(gpus_of(SETTINGS.visibility)),
         mem_mb=growing(4000),

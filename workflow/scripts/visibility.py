@@ -13,8 +13,9 @@ with job_log(snakemake.log[0]):
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
     answers = Path(snakemake.params.answers)
     answers.parent.mkdir(parents=True, exist_ok=True)
+    judge = build_judge(settings, Path(snakemake.log[0]).with_name("vllm_server.log"))
     with progress_bar("judging", len(concepts)) as progress:
-        verdicts = judge_concepts(concepts, build_judge(settings), answers, settings.threshold, progress)
+        verdicts = judge_concepts(concepts, judge, answers, settings.threshold, progress)
     print(
         f"{verdicts['visible'].sum()} of {verdicts.height} concepts are visible, "
         f"{(~verdicts['parsed']).sum()} answers unparsed"

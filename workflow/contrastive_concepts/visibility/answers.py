@@ -23,13 +23,17 @@ alter table answers add column if not exists remark varchar default ''
 
 @dataclass(frozen=True)
 class Question:
-    """Everything but the word that an answer depends on; `parameters` is canonical JSON of the decoding parameters."""
+    """Everything but the word that an answer depends on; `parameters` is canonical JSON of the decoding parameters.
+
+    weights: for readers, what was loaded where that is not simply `model`; a part of `parameters` too.
+    """
 
     judge: str
     model: str
     revision: str
     prompt_hash: str
     parameters: str
+    weights: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from contrastive_concepts.config.visibility import Endpoint, OpenAIJudge
+from contrastive_concepts.config.visibility import Endpoint, OpenAIJudge, VllmJudge
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.visibility.answers import Answer, Question
 from contrastive_concepts.visibility.client import Client, Json, Refused
@@ -34,6 +34,8 @@ OPTIONAL = ("structured_outputs", "top_logprobs", "logprobs", "max_tokens", "max
 """Fields that some servers refuse; what the verdicts need least comes first."""
 RENAMED = {"max_tokens": "max_completion_tokens"}
 FILTERED = "refused by the server's filter of contents"
+REQUESTS, WORDS_PER_REQUEST = 8, 64
+"""Requests that share the words under way, and the words of one at most, where a server takes several at once."""
 WORDS_PER_ECHO = 8
 """Words scored in one request by likelihood; each takes two texts a contrast."""
 
@@ -51,6 +53,9 @@ class EndpointJudge:
         self._client = client
         self._served_model = served_model or settings.model
         self._refused: frozenset[str] = frozenset()
+        self._takes_lists = True
+        self.tokens = 0
+        """Read and written by the model so far, as far as the server tells."""
 
     @classmethod
     def of(cls, settings: OpenAIJudge) -> Self:
@@ -90,7 +95,9 @@ class EndpointJudge:
             for batch, rows in self.log_likelihoods(words):
                 yield [likelihood_answer(word, row, calibration) for word, row in zip(batch, rows, strict=True)]
         else:
-            yield from self._concurrently(lambda word: [self._yes_or_no(word)], words)
+            size = self._words_per_request
+            batches = [list(words[start : start + size]) for start in range(0, len(words), size)]
+            yield from self._concurrently(self._yes_or_no, batches, size)
 
     def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]:
         """Batches of words, and for each word the mean log-probability of its tokens after each context, in nats."""
@@ -112,46 +119,67 @@ class EndpointJudge:
         yield from self._concurrently(lambda key: (key, self._write(prompts[key])), list(prompts))
 
     def _write(self, prompt: str) -> str:
-        choice, _ = self._complete(prompt, load_prompt("mixtral_template"), {"max_tokens": LIST_TOKENS})
+        (choice,), _ = self._complete([prompt], {"max_tokens": LIST_TOKENS})
         return said(choice) or ""
 
-    def _yes_or_no(self, word: str) -> Answer:
-        text = load_prompt("visible").fill(word)
+    @property
+    def _words_per_request(self) -> int:
+        """So many that eight requests keep the server busy; one where a server takes no list of conversations."""
+        takes_lists = self._settings.api == "completion" or self._name == "vllm"
+        return min(max(self._settings.concurrency // REQUESTS, 1), WORDS_PER_REQUEST) if takes_lists else 1
+
+    def _yes_or_no(self, words: list[str]) -> list[Answer]:
+        """The answers to words that one request asks about; each by itself where the server refuses the list."""
+        if len(words) == 1 or not self._takes_lists:
+            return [self._answer(word) for word in words]
+        try:
+            return self._answers(words)
+        except Refused as refusal:
+            # Another refusal may be of one word, or of so many.
+            if refusal.status in (404, 405, 501):
+                self._takes_lists = False
+            return [self._answer(word) for word in words]
+
+    def _answer(self, word: str) -> Answer:
+        try:
+            (answer,) = self._answers([word])
+        except Refused as refusal:
+            if not _is_filtered(refusal):
+                raise
+            return Answer(word, None, one_line(refusal.body), False, FILTERED)
+        return answer
+
+    def _answers(self, words: list[str]) -> list[Answer]:
         chat = self._settings.api == "chat"
         fields: Json = {"max_tokens": MAX_TOKENS}
         fields |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if chat else {"logprobs": TOP_LOGPROBS}
         if self._settings.structured:
             fields["structured_outputs"] = {"choice": list(CHOICES)}
-        try:
-            choice, remarks = self._complete(text, load_prompt("mixtral_template"), fields)
-        except Refused as refusal:
-            if not _is_filtered(refusal):
-                raise
-            return Answer(word, None, one_line(refusal.body), False, FILTERED)
-        found = said(choice)
-        if found is None:
-            remarks.append(f"no text (finish_reason {choice.get('finish_reason')!r})")
-        tokens = chat_tokens(choice) if chat else completion_tokens(choice)
-        return read_answer(word, found, tokens, ", ".join(remarks))
+        prompt = load_prompt("visible")
+        choices, left_out = self._complete([prompt.fill(word) for word in words], fields)
+        answers = []
+        for word, choice in zip(words, choices, strict=True):
+            found, remarks = said(choice), list(left_out)
+            if found is None:
+                remarks.append(f"no text (finish_reason {choice.get('finish_reason')!r})")
+            tokens = chat_tokens(choice) if chat else completion_tokens(choice)
+            answers.append(read_answer(word, found, tokens, ", ".join(remarks)))
+        return answers
 
-    def _complete(self, text: str, template: Prompt, fields: Json) -> tuple[Json, list[str]]:
-        """The model's choice, and what had to be left out of `fields`, which a server may refuse to take.
+    def _complete(self, texts: list[str], fields: Json) -> tuple[list[Json], list[str]]:
+        """The model's choice for each text, and what had to be left out of `fields`, which a server may refuse to take.
 
         A refused field is found by its name in the refusal, or else by leaving out one after the other; it is not sent
         again. Raises Refused where the request is refused whatever is left out.
         """
-        payload: Json = {"model": self._served_model}
-        if self._settings.api == "chat":
-            path, payload["messages"] = "chat/completions", [{"role": "user", "content": text}]
-        else:
-            path, payload["prompt"] = "completions", template.fill(text)
+        path, payload = self._request(texts)
         fields = {"temperature": 0, **fields}
         refused, first = self._refused, None
         while True:
             names = {name: RENAMED.get(name, name) if name in refused else name for name in fields}
             sent = {names[name]: value for name, value in fields.items() if names[name] not in refused}
             try:
-                answer = self._client.post(path, payload | sent, _has_choice)
+                answer = self._client.post(path, payload | sent, lambda found: _has_choices(found, len(texts)))
             except Refused as refusal:
                 first = first or refusal
                 field = _refused_field(refusal, sent)
@@ -161,7 +189,18 @@ class EndpointJudge:
             else:
                 # Kept only now: a request that is refused for its word shows nothing of the fields.
                 self._refused |= refused
-                return answer["choices"][0], [f"without {name}" for name in fields if names[name] in refused]
+                self.tokens += _tokens_of(answer)
+                return _in_order(answer, len(texts)), [f"without {name}" for name in fields if names[name] in refused]
+
+    def _request(self, texts: list[str]) -> tuple[str, Json]:
+        """Path and payload that ask about texts; vLLM alone has a path for several conversations."""
+        if self._settings.api == "completion":
+            prompts = [load_prompt("mixtral_template").fill(text) for text in texts]
+            return "completions", {"model": self._served_model, "prompt": prompts if len(texts) > 1 else prompts[0]}
+        conversations = [[{"role": "user", "content": text}] for text in texts]
+        if len(texts) > 1:
+            return "chat/completions/batch", {"model": self._served_model, "messages": conversations}
+        return "chat/completions", {"model": self._served_model, "messages": conversations[0]}
 
     def _echo(self, texts: list[str]) -> list[list[float]]:
         """Log-probability of each token of each text; the first token's, which has none, is 0."""
@@ -174,15 +213,22 @@ class EndpointJudge:
             "temperature": 0,
         }
         answer = self._client.post("completions", payload, lambda found: _echoed(found, len(texts)))
+        self.tokens += _tokens_of(answer)
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
         return [[value or 0.0 for value in choice["logprobs"]["token_logprobs"]] for choice in choices]
 
-    def _concurrently(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """The task's results in the order of their completion; when one fails for good, those under way come first."""
+    def _concurrently(
+        self, task: Callable[[Item], Result], items: Sequence[Item], per_task: int = 1
+    ) -> Iterator[Result]:
+        """The task's results in the order of their completion; when one fails for good, those under way come first.
+
+        per_task: words, of which so many are under way as the settings' `concurrency` says, that one task asks about.
+        """
         waiting, failure = iter(items), None
-        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+        width = -(-self._settings.concurrency // per_task)
+        with ThreadPoolExecutor(width) as pool:
             try:
-                under_way = {pool.submit(task, item) for item in islice(waiting, self._settings.concurrency)}
+                under_way = {pool.submit(task, item) for item in islice(waiting, width)}
                 while under_way:
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -211,15 +257,32 @@ def question_of(settings: Endpoint, name: str) -> Question:
     """What the answers of a server with these settings depend on besides the word."""
     if settings.form == "likelihood":
         calibration = load_calibration(settings.model, settings.calibration)
-        return Question(name, settings.model, settings.revision, calibration.sha256, LIKELIHOOD)
-    parameters: Json = {
+        weights = weights_of(settings)
+        parameters = json.loads(LIKELIHOOD) | ({"weights": weights} if weights else {})
+        text = json.dumps(parameters, sort_keys=True)
+        return Question(name, settings.model, settings.revision, calibration.sha256, text, weights)
+    parameters = {
         "api": settings.api,
         "max_tokens": MAX_TOKENS,
         "structured": settings.structured,
         "temperature": 0,
     }
+    weights = weights_of(settings)
+    if weights:
+        parameters["weights"] = weights
     prompt_hash = yes_no_prompt(settings).sha256
-    return Question(name, settings.model, settings.revision, prompt_hash, json.dumps(parameters, sort_keys=True))
+    return Question(
+        name, settings.model, settings.revision, prompt_hash, json.dumps(parameters, sort_keys=True), weights
+    )
+
+
+def weights_of(settings: Endpoint) -> str:
+    """What is loaded where that is not simply the model, since verdicts can differ; empty where nobody can say."""
+    if not isinstance(settings, VllmJudge):
+        return ""
+    other = settings.weights if settings.weights != settings.model else ""
+    revision = settings.served_revision if other else ""
+    return ", ".join(filter(None, [f"{other}@{revision}" if revision else other, settings.quantization]))
 
 
 def said(choice: Json) -> str | None:
@@ -228,12 +291,28 @@ def said(choice: Json) -> str | None:
     return text_of(message.get("content") if isinstance(message, dict) else choice.get("text"))
 
 
-def _has_choice(answer: Json) -> bool:
-    """Whether an answer holds a choice, whatever it says; an engine that was stopped midway has not answered."""
-    choice = answer["choices"][0]
+def _has_choices(answer: Json, number: int) -> bool:
+    """Whether an answer holds a choice for each text, whatever it says."""
+    return len(answer["choices"]) >= number and all(map(_is_whole, _in_order(answer, number)))
+
+
+def _is_whole(choice: Json) -> bool:
+    """Whether a choice is there; an engine that was stopped midway has not answered."""
     if choice.get("finish_reason") == "abort" and said(choice) is None:
         return False
     return isinstance(choice.get("message"), dict) or "text" in choice
+
+
+def _in_order(answer: Json, number: int) -> list[Json]:
+    """A choice a text, in their order; a single one bears no index on some servers."""
+    choices: list[Json] = answer["choices"]
+    return choices[:1] if number == 1 else sorted(choices, key=lambda choice: choice["index"])[:number]
+
+
+def _tokens_of(answer: Json) -> int:
+    usage = answer.get("usage")
+    found = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return found if isinstance(found, int) else 0
 
 
 def _refused_field(refusal: Refused, sent: Json) -> str | None:

@@ -1,16 +1,14 @@
-"""A small language model in this process, asked by likelihood (see `likelihood`)."""
+"""A language model in this process: small ones are asked by likelihood, others with the paper's prompt (6.3.2)."""
 
 import copy
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from contrastive_concepts.config.visibility import TransformersJudge
-from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.visibility.answers import Answer, Question
 from contrastive_concepts.visibility.likelihood import (
     LIKELIHOOD,
@@ -19,15 +17,19 @@ from contrastive_concepts.visibility.likelihood import (
     load_calibration,
     load_contexts,
 )
-from contrastive_concepts.visibility.prompts import LIST_TOKENS
+from contrastive_concepts.visibility.local_model import load_model, packaged_gguf, revision_of
+from contrastive_concepts.visibility.prompts import LIST_TOKENS, load_prompt
+from contrastive_concepts.visibility.yes_no import NEITHER, names_of
 
 
 class InProcessJudge:
-    """Loads the model when the first word is asked; fp32, so that a word's score does not depend on its neighbours."""
+    """Loads the model when the first word is asked; in fp32 a word's score does not depend on its neighbours."""
 
     def __init__(self, settings: TransformersJudge) -> None:
         self._settings = settings
-        self._gguf = _packaged_gguf(settings.model)
+        packaged_gguf(settings.model)
+        self.tokens = 0
+        """Read by the model so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -39,26 +41,69 @@ class InProcessJudge:
 
     @cached_property
     def author(self) -> tuple[str, str, str]:
-        """Backend, model and revision (a hash of the packaged file), as they are kept with the answers."""
-        revision = ""
-        if self._gguf:
-            with self._gguf.open("rb") as file:
-                revision = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        return "transformers", self._settings.model, revision
+        """Backend, model and revision (a hash of a packaged file), as they are kept with the answers."""
+        return "transformers", self._settings.model, revision_of(self._settings)
 
     @property
     def question(self) -> Question:
         """What the answers depend on besides the word."""
-        return Question(*self.author, self._calibration.sha256, LIKELIHOOD)
+        weights = ", ".join(
+            value
+            for value, usual in ((self._settings.quantization, "none"), (self._settings.dtype, "float32"))
+            if value != usual
+        )
+        parameters = LIKELIHOOD if self._settings.form == "likelihood" else '{"form": "yes_no"}'
+        if weights:
+            parameters = json.dumps(json.loads(parameters) | {"weights": weights}, sort_keys=True)
+        prompt = self._calibration if self._settings.form == "likelihood" else load_prompt("visible")
+        return Question(*self.author, prompt.sha256, parameters, weights)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers in batches; `answer` is the log-odds."""
+        """Answers in batches; by likelihood `answer` is the log-odds, else yes or no, whichever is likelier."""
+        if self._settings.form == "yes_no":
+            yield from self._ask_yes_no(words)
+            return
         for batch, rows in self.log_likelihoods(words):
             yield [likelihood_answer(word, row, self._calibration) for word, row in zip(batch, rows, strict=True)]
 
+    def _ask_yes_no(self, words: Sequence[str]) -> Iterator[list[Answer]]:
+        """P(yes) / (P(yes) + P(no)) of the first token after the paper's prompt, read from the logits."""
+        import torch
+
+        model, tokenizer = self._loaded
+        ids = {
+            said: torch.tensor(found, device=model.device) for said, found in names_of(tokenizer.get_vocab()).items()
+        }
+        prompt = load_prompt("visible")
+        for batch in self._batches(words, lambda word: self._instruction(prompt.fill(word))):
+            inputs = torch.tensor([self._instruction(prompt.fill(word)) for word in batch], device=model.device)
+            with torch.no_grad():
+                logits = model(inputs, logits_to_keep=1).logits[:, -1].float()
+            self.tokens += inputs.numel()
+            mass = {said: torch.logsumexp(logits[:, found], dim=1) for said, found in ids.items()}
+            shares = torch.sigmoid(mass["yes"] - mass["no"]).tolist()
+            likeliest = logits.argmax(dim=1).tolist()
+            said_either = {int(number) for found in ids.values() for number in found}
+            yield [
+                Answer(word, p, "yes" if p >= 0.5 else "no", True, "" if first in said_either else NEITHER)
+                for word, p, first in zip(batch, shares, likeliest, strict=True)
+            ]
+
+    def _instruction(self, text: str) -> list[int]:
+        """The tokens of an instruction: the tokeniser's chat template, or Mixtral's raw one where it has none."""
+        _, tokenizer = self._loaded
+        if tokenizer.chat_template is None:
+            ids: list[int] = tokenizer(load_prompt("mixtral_template").fill(text)).input_ids
+            return ids
+        messages = [{"role": "user", "content": text}]
+        found: list[int] = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=True
+        ).input_ids
+        return found
+
     def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]:
         """Batches of words, and for each word the mean log-probability of its tokens after each context, in nats."""
-        for batch in self._batches(words):
+        for batch in self._batches(words, self._tokens):
             tokens = [self._tokens(word) for word in batch]
             columns = [self._log_likelihood(context, tokens) for context in load_contexts()]
             yield batch, [list(row) for row in zip(*columns, strict=True)]
@@ -83,11 +128,11 @@ class InProcessJudge:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    def _batches(self, words: Sequence[str]) -> Iterator[list[str]]:
+    def _batches(self, words: Sequence[str], tokens: Callable[[str], list[int]]) -> Iterator[list[str]]:
         """Words of equal length in tokens together: no padding, so a batch cannot change a score."""
         by_length: dict[int, list[str]] = {}
         for word in words:
-            by_length.setdefault(len(self._tokens(word)), []).append(word)
+            by_length.setdefault(len(tokens(word)), []).append(word)
         for _, group in sorted(by_length.items()):
             for start in range(0, len(group), self._settings.batch_size):
                 yield group[start : start + self._settings.batch_size]
@@ -99,6 +144,7 @@ class InProcessJudge:
         model, _ = self._loaded
         first, cache = self._context(context)
         ids = torch.tensor(tokens, device=model.device)
+        self.tokens += ids.numel()
         with torch.no_grad():
             logits = first.expand(len(tokens), 1, -1)
             if ids.shape[1] > 1:
@@ -135,37 +181,4 @@ class InProcessJudge:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        where: dict[str, Any] = {"pretrained_model_name_or_path": self._settings.model}
-        options: dict[str, Any] = {}
-        if self._gguf:
-            where = {"pretrained_model_name_or_path": str(self._gguf.parent), "gguf_file": self._gguf.name}
-            options = {"quantization_config": GgufConfig(dequantize=True)}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(**where)
-            model: Any = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=torch.float32)
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
-            raise UserError(
-                f"config: visibility.model: {self._settings.model!r} cannot be loaded ({one_line(error)})"
-            ) from None
-        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
-
-
-def _packaged_gguf(model: str) -> Path | None:
-    """The GGUF file of `package:NAME`, found without importing the package. Raises UserError where there is none."""
-    if not model.startswith("package:"):
-        return None
-    package = model.removeprefix("package:")
-    spec = find_spec(package)
-    files = (
-        [file for folder in (spec.submodule_search_locations or []) for file in Path(folder).glob("*.gguf")]
-        if spec
-        else []
-    )
-    if len(files) != 1:
-        raise UserError(f"config: visibility.model: package {package!r} holds {len(files)} GGUF files, expected one")
-    return files[0]
+        return load_model(self._settings)

@@ -24,6 +24,7 @@ VERDICTS = {
     "model": pl.String,
     "revision": pl.String,
     "prompt_hash": pl.String,
+    "weights": pl.String,
 }
 
 
@@ -44,8 +45,11 @@ class Judge(Protocol):
     ) -> None: ...
 
 
-def build_judge(settings: VisibilitySettings) -> Judge:
-    """The judge that the settings name; nothing is loaded or started before the first word is asked."""
+def build_judge(settings: VisibilitySettings, server_log: Path | None = None) -> Judge:
+    """The judge that the settings name; nothing is loaded or started before the first word is asked.
+
+    server_log: where the log of a server of ours that fails is kept.
+    """
     if isinstance(settings, WordNetJudge):
         from contrastive_concepts.visibility.wordnet import LexiconJudge
 
@@ -60,7 +64,7 @@ def build_judge(settings: VisibilitySettings) -> Judge:
         return EndpointJudge.of(settings)
     from contrastive_concepts.visibility.vllm_server import ServedJudge
 
-    return ServedJudge(settings)
+    return ServedJudge(settings, server_log)
 
 
 def require_verdicts(verdicts: pl.DataFrame, least: float = 0.0) -> None:
@@ -113,6 +117,7 @@ def judge_concepts(
             question.model,
             question.revision,
             question.prompt_hash,
+            question.weights,
         )
         for concept in concepts
     ]

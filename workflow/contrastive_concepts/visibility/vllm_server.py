@@ -17,15 +17,15 @@ from typing import Self
 import httpx
 
 from contrastive_concepts.config.visibility import VllmJudge
-from contrastive_concepts.credentials import reveal
+from contrastive_concepts.credentials import redact, reveal
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, Question
 from contrastive_concepts.visibility.client import Client
 from contrastive_concepts.visibility.endpoint import EndpointJudge, question_of
+from contrastive_concepts.visibility.server_log import cause_of
 
 TERM_S = 10.0
 POLL_S = 0.3
-LAST_LINES = 8
 PORT_TRIES = 3
 WATCHDOG = """
 import os, signal, sys, time
@@ -43,8 +43,14 @@ for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 0)):
 class ServedJudge:
     """Starts the server when the first word is asked."""
 
-    def __init__(self, settings: VllmJudge) -> None:
-        self._settings = settings
+    def __init__(self, settings: VllmJudge, log: Path | None = None) -> None:
+        self._settings, self._log = settings, log
+        self._judge: EndpointJudge | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Read and written by the model since the server was started last."""
+        return self._judge.tokens if self._judge else 0
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +91,7 @@ class ServedJudge:
     @contextmanager
     def _served(self) -> Iterator[EndpointJudge]:
         settings = self._settings
-        with VllmServer(settings) as server:
+        with VllmServer(settings, self._log) as server:
             client = Client(
                 server.url,
                 timeout_s=settings.request_timeout_s,
@@ -94,15 +100,20 @@ class ServedJudge:
                 check=server.check,
             )
             with closing(client):
-                yield EndpointJudge(settings, "vllm", client)
+                self._judge = EndpointJudge(settings, "vllm", client)
+                yield self._judge
 
 
 class VllmServer:
-    """vLLM's OpenAI server on a free loopback port, in a process group of its own; use as a context manager."""
+    """vLLM's OpenAI server on a free loopback port, in a process group of its own; use as a context manager.
 
-    def __init__(self, settings: VllmJudge) -> None:
+    log: where what a failed server wrote is kept, without credentials; None for a file among the temporary ones.
+    """
+
+    def __init__(self, settings: VllmJudge, log: Path | None = None) -> None:
         self._settings = settings
-        self._weights = settings.served_model or settings.model
+        self._weights = os.path.expanduser(settings.weights)
+        self._kept = log or Path(tempfile.gettempdir()) / f"contrastive-concepts-vllm-{os.getpid()}.log"
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -126,12 +137,10 @@ class VllmServer:
         self.stop()
 
     def check(self) -> None:
-        """Raises UserError with the server's last lines where it has exited; code 0 is no better than another."""
+        """Raises UserError with the cause where the server has exited; code 0 is no better than another."""
         code = self._process.poll()
         if code is not None:
-            raise UserError(
-                f"vLLM server for {self._weights!r}: exited with code {code}; its last lines: {self._tail()}"
-            )
+            raise self._failure(f"exited with code {code}", code)
 
     def stop(self) -> None:
         """TERM, then KILL, to the whole group: the engine and its workers outlive the server otherwise."""
@@ -159,6 +168,7 @@ class VllmServer:
             )
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/v1"
+        # `vllm serve` is no way to the build for processors, whose package has another name.
         command = [python, "-m", "vllm.entrypoints.openai.api_server"]
         command += [
             "--model",
@@ -170,10 +180,7 @@ class VllmServer:
             "--port",
             str(port),
         ]
-        if settings.gpus > 1:
-            command += ["--tensor-parallel-size", str(settings.gpus)]
-        if settings.revision and settings.served_model is None:
-            command += ["--revision", settings.revision]
+        command += own_arguments(settings)
         self._log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")  # noqa: SIM115
         self._process = subprocess.Popen(
             [*command, *map(reveal, settings.arguments)],
@@ -201,10 +208,7 @@ class VllmServer:
                         self._check_model(http.get(f"{self.url}/models").json()["data"][0])
                         return
                 time.sleep(POLL_S)
-        raise UserError(
-            f"vLLM server for {self._weights!r}: not ready after {self._settings.start_timeout_s:g} s;"
-            f" its last lines: {self._tail()}"
-        )
+        raise self._failure(f"not ready after {self._settings.start_timeout_s:g} s", None)
 
     def _check_model(self, found: dict[str, str]) -> None:
         """Somebody else's server may answer on the port that ours failed to take."""
@@ -214,9 +218,25 @@ class VllmServer:
                 f" expected {self._weights!r} as {self._settings.model!r}: address already in use"
             )
 
-    def _tail(self) -> str:
-        lines = Path(self._log.name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:]) or "none"
+    def _failure(self, what: str, code: int | None) -> UserError:
+        """The cause in a line; the whole log is kept and named."""
+        log = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        kept = f" (log: {self._kept})"
+        try:
+            self._kept.write_text(redact(log), encoding="utf-8")
+        except OSError:
+            kept = ""
+        return UserError(f"vLLM server for {self._weights!r}: {what}; {cause_of(log, code)}{kept}")
+
+
+def own_arguments(settings: VllmJudge) -> list[str]:
+    """The server's arguments that settings of their own stand for."""
+    arguments = ["--tensor-parallel-size", str(settings.gpus)] if settings.gpus > 1 else []
+    if settings.weights_revision:
+        arguments += ["--revision", settings.weights_revision]
+    if settings.quantization:
+        arguments += ["--quantization", settings.quantization]
+    return arguments
 
 
 def _free_port() -> int:

@@ -3,14 +3,17 @@
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer
 
 CHOICES = ("yes", "no")
 NO_LOGPROBS = "no log-probabilities"
 """The remark on an answer whose probability is 1 or 0 because the server tells no other."""
+NEITHER = "another token than yes or no was likeliest"
+"""The remark on an answer that was chosen between the two although the model would have said something else."""
 
 Alternatives = list[tuple[str, float]]
 Token = tuple[str, Alternatives]
@@ -82,6 +85,20 @@ def share_of_yes(tokens: Sequence[Token]) -> float | None:
         if sum(mass.values()) > 0:
             return mass["yes"] / sum(mass.values())
     return None
+
+
+def names_of(vocabulary: Mapping[str, int]) -> dict[str, list[int]]:
+    """The numbers of the tokens that say yes, and of those that say no, in any case, with or without a space."""
+    found: dict[str, list[int]] = {said: [] for said in CHOICES}
+    for token, number in vocabulary.items():
+        said = _alone(token)
+        if said is not None:
+            found[said].append(number)
+    if not all(found.values()):
+        raise UserError(
+            "visibility.form: yes_no: the model's vocabulary has no token for yes or no; use form: likelihood"
+        )
+    return found
 
 
 def chat_tokens(choice: dict[str, Any]) -> list[Token]:

@@ -1,0 +1,110 @@
+"""A language model loaded into this process: a packaged GGUF file, a folder or a hub's name; in 4 bit where asked."""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contrastive_concepts.config.visibility import TransformersJudge
+from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.visibility.server_log import hint_for
+
+if TYPE_CHECKING:
+    import torch
+
+EXPERTS_DIMENSIONS = 3
+"""A mixture's experts are one parameter of three dimensions: [experts, outputs, inputs]."""
+
+
+def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
+    """Model and tokeniser, on the GPU where there is one. Raises UserError where they cannot be loaded."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    where: dict[str, Any] = {"pretrained_model_name_or_path": settings.model}
+    options: dict[str, Any] = {}
+    gguf = packaged_gguf(settings.model)
+    if gguf:
+        where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        options = {"quantization_config": GgufConfig(dequantize=True)}
+    elif settings.revision:
+        where["revision"] = settings.revision
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model: Any = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=getattr(torch, settings.dtype))
+        if settings.quantization == "nf4":
+            to_nf4(model, torch.device(device))
+        model = model.to(device)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        hint = hint_for(str(error))
+        raise UserError(
+            f"config: visibility.model: {settings.model!r} cannot be loaded ({one_line(error)})"
+            f"{f'; {hint}' if hint else ''}"
+        ) from None
+    return model.eval(), tokenizer
+
+
+def to_nf4(model: "torch.nn.Module", device: "torch.device") -> None:
+    """Round the model's weights to bitsandbytes' NF4 and move it to `device`, a module after the other (paper 6.3).
+
+    Linear layers and fused experts; not the embeddings, the output layer, norms and routers. Transformers 5 by itself
+    leaves the experts as they are, which are 96 % of Mixtral. Raises UserError where bitsandbytes is absent.
+    """
+    import torch
+
+    try:
+        from bitsandbytes.nn.modules import Linear4bit, Params4bit
+        from bitsandbytes.nn.parametrize import replace_parameter_4bit
+    except ImportError as error:
+        raise UserError(
+            f"config: visibility.quantization: nf4 needs bitsandbytes ({one_line(error)}): `uv sync --extra llm`"
+        ) from None
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    for module in list(model.modules()):
+        for name, layer in list(module.named_children()):
+            if not isinstance(layer, torch.nn.Linear) or layer is head:
+                continue
+            rounded = Linear4bit(  # type: ignore[no-untyped-call]
+                layer.in_features,
+                layer.out_features,
+                layer.bias is not None,
+                compute_dtype=layer.weight.dtype,
+                quant_type="nf4",
+                device="meta",
+            )
+            rounded.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
+            rounded.bias = layer.bias
+            setattr(module, name, rounded.to(device))
+        experts = [name for name, value in module.named_parameters(recurse=False) if value.dim() == EXPERTS_DIMENSIONS]
+        for name in experts:
+            value = getattr(module, name)
+            value.data = value.data.to(device)
+            replace_parameter_4bit(module, name, quant_type="nf4")
+
+
+def revision_of(settings: TransformersJudge) -> str:
+    """What tells the weights apart: the first 16 digits of a packaged file's SHA-256, or the settings' revision."""
+    gguf = packaged_gguf(settings.model)
+    if gguf is None:
+        return settings.revision
+    with gguf.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def packaged_gguf(model: str) -> Path | None:
+    """The GGUF file of `package:NAME`, found without importing the package. Raises UserError where there is none."""
+    if not model.startswith("package:"):
+        return None
+    package = model.removeprefix("package:")
+    spec = find_spec(package)
+    files = (
+        [file for folder in (spec.submodule_search_locations or []) for file in Path(folder).glob("*.gguf")]
+        if spec
+        else []
+    )
+    if len(files) != 1:
+        raise UserError(f"config: visibility.model: package {package!r} holds {len(files)} GGUF files, expected one")
+    return files[0]

@@ -1,8 +1,12 @@
 """A model of Mixtral's architecture, tokeniser and chat template with random weights: two layers, eight experts."""
 
 import json
+import re
 import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +17,7 @@ GROUP = 32
 """Weights that share a scale and a zero point in the 4-bit formats."""
 AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 """The column that each 4 bits of AWQ's 32-bit words hold, lowest bits first."""
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
     "vocab_size": 32000,
@@ -40,52 +44,73 @@ TEMPLATE = (
 )
 
 
-def write_tiny_mixtral(folder: Path, vocabulary: Path, quantization: str | None = None, seed: int = 0) -> Path:
-    """The model in `folder`; the same weights for every `quantization`: None (bfloat16), `awq` or `gptq` (4 bit).
-
-    vocabulary: Mistral's `tokenizer.model.v1`, which the package mistral_common carries.
-    """
+def write_weights(folder: Path, quantization: str | None = None, seed: int = 0, vocabulary: int = 32000) -> Path:
+    """Weights and configuration; the same numbers whatever the `quantization`: None (bfloat16), `awq`, `gptq` (4 bit)."""
     folder.mkdir(parents=True)
-    weights = dict(_weights(np.random.default_rng(seed)))
-    config = dict(CONFIG) | {"dtype": "bfloat16"}
+    config = CONFIG | {"dtype": "bfloat16", "vocab_size": vocabulary}
+    weights = dict(_weights(np.random.default_rng(seed), config))
+    kept = torch.bfloat16
     if quantization is not None:
+        kept = torch.float16
         config |= {"dtype": "float16", "quantization_config": _description(quantization)}
         weights = {
             name: tensor for key, value in weights.items() for name, tensor in _quantized(quantization, key, value)
         }
-    kept = torch.bfloat16 if quantization is None else torch.float16
     tensors = {name: tensor if tensor.dtype == torch.int32 else tensor.to(kept) for name, tensor in weights.items()}
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "generation_config.json").write_text(json.dumps({"bos_token_id": 1, "eos_token_id": 2}))
-    shutil.copy(vocabulary, folder / "tokenizer.model")
-    tokenizer = {
-        "tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
-        "add_bos_token": True, "add_eos_token": False, "legacy": False, "chat_template": TEMPLATE,
-    }  # fmt: skip
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     return folder
 
 
-def _weights(chance: np.random.Generator):
+def write_words_tokenizer(folder: Path, texts: Iterable[str]) -> int:
+    """A tokeniser of whole words, those of `texts`, with Mixtral's template; returns the size of its vocabulary."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]+", text)} | {"yes", "no", "INST"})
+    vocabulary = {word: number for number, word in enumerate(["<unk>", "<s>", "</s>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=TEMPLATE
+    )
+    wrapped.save_pretrained(folder)
+    return len(vocabulary)
+
+
+def write_mistral_tokenizer(folder: Path, python: Path) -> None:
+    """Mixtral's own tokeniser, from the package mistral_common in the environment of vLLM."""
+    vocabulary = next(python.parent.parent.glob("lib/python3*/site-packages/mistral_common/data/tokenizer.model.v1"))
+    shutil.copy(vocabulary, folder / "tokenizer.model")
+    settings = {
+        "tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+        "add_bos_token": True, "add_eos_token": False, "legacy": False, "chat_template": TEMPLATE,
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    convert = "import sys; from transformers import AutoTokenizer as T; T.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])"
+    subprocess.run([python, "-c", convert, folder], check=True, capture_output=True)
+
+
+def _weights(chance: np.random.Generator, config: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors as Mixtral's checkpoints name them; wide enough apart that words get different answers."""
-    size, inner, heads = CONFIG["hidden_size"], CONFIG["intermediate_size"], CONFIG["head_dim"]
+    size, inner, heads = config["hidden_size"], config["intermediate_size"], config["head_dim"]
 
     def drawn(*shape: int) -> torch.Tensor:
         return torch.from_numpy(chance.standard_normal(shape, dtype=np.float32)) * (2.0 / shape[-1] ** 0.5)
 
-    yield "model.embed_tokens.weight", drawn(CONFIG["vocab_size"], size)
-    yield "lm_head.weight", drawn(CONFIG["vocab_size"], size)
+    yield "model.embed_tokens.weight", drawn(config["vocab_size"], size)
+    yield "lm_head.weight", drawn(config["vocab_size"], size)
     yield "model.norm.weight", torch.ones(size)
-    for layer in range(CONFIG["num_hidden_layers"]):
+    for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}"
         yield f"{prefix}.input_layernorm.weight", torch.ones(size)
         yield f"{prefix}.post_attention_layernorm.weight", torch.ones(size)
         for name, number in (("q", "num_attention_heads"), ("k", "num_key_value_heads"), ("v", "num_key_value_heads")):
-            yield f"{prefix}.self_attn.{name}_proj.weight", drawn(CONFIG[number] * heads, size)
-        yield f"{prefix}.self_attn.o_proj.weight", drawn(size, CONFIG["num_attention_heads"] * heads)
-        yield f"{prefix}.block_sparse_moe.gate.weight", drawn(CONFIG["num_local_experts"], size)
-        for expert in range(CONFIG["num_local_experts"]):
+            yield f"{prefix}.self_attn.{name}_proj.weight", drawn(config[number] * heads, size)
+        yield f"{prefix}.self_attn.o_proj.weight", drawn(size, config["num_attention_heads"] * heads)
+        yield f"{prefix}.block_sparse_moe.gate.weight", drawn(config["num_local_experts"], size)
+        for expert in range(config["num_local_experts"]):
             for name, shape in (("w1", (inner, size)), ("w2", (size, inner)), ("w3", (inner, size))):
                 yield f"{prefix}.block_sparse_moe.experts.{expert}.{name}.weight", drawn(*shape)
 
@@ -106,7 +131,7 @@ def _description(quantization: str) -> dict[str, object]:
     }
 
 
-def _quantized(quantization: str, key: str, weight: torch.Tensor):
+def _quantized(quantization: str, key: str, weight: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors that stand for one: rounded to the nearest of sixteen steps in each group of inputs."""
     name = key.removesuffix(".weight")
     if not name.endswith(("_proj", ".w1", ".w2", ".w3")):
@@ -133,8 +158,8 @@ def _quantized(quantization: str, key: str, weight: torch.Tensor):
     yield f"{name}.scales", scale
 
 
-def _packed(values: torch.Tensor, order) -> torch.Tensor:
+def _packed(values: torch.Tensor, order: Sequence[int]) -> torch.Tensor:
     """Eight 4-bit values of a row in each 32-bit word."""
     eights = values.reshape(values.shape[0], -1, 8)
-    words = sum(eights[:, :, column] << (4 * place) for place, column in enumerate(order))
+    words = torch.stack([eights[:, :, column] << (4 * place) for place, column in enumerate(order)]).sum(0)
     return words.to(torch.int64).where(words < 2**31, words - 2**32).to(torch.int32)

@@ -183,10 +183,11 @@ def _failures_of(written: list[tuple[int, _Line]]) -> Iterator[Failure]:
     for position, line in written:
         text = line.text.strip()
         if text == _TRACEBACK:
-            if said and not chain:
-                yield Failure(said, [], begun)
-            inside, said = True, []
+            if said:
+                yield from _counted(said, chain, begun, level)
+                chain = []
             begun, level = (begun, level) if chain else (position, line.level)
+            inside, said = True, []
         elif inside:
             if not _FRAME.match(line.text):
                 inside, said = False, [text]
@@ -194,13 +195,14 @@ def _failures_of(written: list[tuple[int, _Line]]) -> Iterator[Failure]:
             chain, said = [*chain, *said], []
         elif said and text and line.level == level:
             said.append(text)
-        elif said and not text:
-            continue
-        else:
-            if said and level not in _HARMLESS:
-                yield Failure(said, chain, begun)
+        elif text:
+            yield from _counted(said, chain, begun, level)
             chain, said = [], []
             if misuse := _MISUSE.match(text):
                 yield Failure([misuse[1]], [], position)
+    yield from _counted(said, chain, begun, level)
+
+
+def _counted(said: list[str], chain: list[str], begun: int, level: str) -> Iterator[Failure]:
     if said and level not in _HARMLESS:
         yield Failure(said, chain, begun)

@@ -135,7 +135,7 @@ def text_of(content: Any) -> str | None:
 def _alone(token: str) -> str | None:
     """`yes` or `no` where a token is that word and nothing else but case, marks and spaces; else None."""
     letters = "".join(
-        c for c in token.casefold() if not c.isspace() and unicodedata.category(c)[0] not in "PSC" and c not in "▁Ġ"
+        c for c in token.casefold() if not c.isspace() and unicodedata.category(c)[0] not in "PSC" and c not in "▁ġ"
     )
     return letters if letters in CHOICES else None
 

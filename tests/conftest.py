@@ -1,5 +1,7 @@
 """What several tests share: the real data, where it is there, and a small encoder whose vectors a person can follow."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -51,6 +53,15 @@ class PlaneEncoder:
 @pytest.fixture
 def plane_encoder() -> type[PlaneEncoder]:
     return PlaneEncoder
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> Path:
+    """The Python of a vLLM for processors, built where it is not there yet."""
+    built = subprocess.run([sys.executable, ROOT / "envs" / "vllm_cpu.py"], capture_output=True, text=True)
+    if built.returncode:
+        pytest.skip(built.stderr.strip().splitlines()[-1])
+    return Path(built.stdout.strip())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

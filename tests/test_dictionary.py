@@ -10,6 +10,7 @@ import pytest
 
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.dictionary import build as building
 from contrastive_concepts.dictionary.build import build_dictionary
 from contrastive_concepts.dictionary.selection import describe_concepts, select
 from contrastive_concepts.dictionary.written import build_written_dictionary
@@ -363,3 +364,13 @@ def test_selection_against_the_rule_by_sets_and_loops() -> None:
         name: sorted(group) for name, group in expected.items()
     }
     assert rejected.height > 0
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 7, 8, 9])
+def test_the_nearest_of_each_vector_is_found_whatever_the_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "BLOCK", 4)
+    vectors = np.random.default_rng(rows).standard_normal((rows, 5)).astype(np.float32)
+    expected = [max(float(a @ b) for j, b in enumerate(vectors) if j != i) for i, a in enumerate(vectors)]
+    assert building.nearest_similarities(vectors).tolist() == pytest.approx(expected, abs=1e-5)
+    assert building.typical_nearest_similarity(vectors) == pytest.approx(np.quantile(expected, 0.25), abs=1e-5)
+    assert building.typical_nearest_similarity(vectors[:1]) == 0.0

@@ -1,6 +1,7 @@
 """The endpoint judge against a server that is slow, refuses, cuts, babbles or dies: the same table in the end."""
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -213,3 +214,12 @@ def test_p_is_the_share_of_yes_where_the_answer_is_given() -> None:
     said = [("Answer", [("no", -3.0), ("Answer", -0.1)]), (":", []), (" yes", [(" yes", -0.1), (" no", -2.4)])]
     assert read_answer("cat", "Answer: yes", said).p > 0.9
     assert share_of_yes([("yes", [("yes", float("nan")), ("no", None)])]) is None
+
+
+def test_where_only_yes_or_no_may_follow_a_beginning_counts() -> None:
+    """As Mixtral's vocabulary has each letter twice, as a piece and as a byte."""
+    tops = [("y", -1.0), ("y", -2.0), ("yes", -3.0), ("n", -1.5), ("Zebra", -0.5), ("", -0.1)]
+    tokens = [("y", tops), ("es", [("es", 0.0)])]
+    yes, no = sum(math.exp(value) for value in (-1.0, -2.0, -3.0)), math.exp(-1.5)
+    assert share_of_yes(tokens, constrained=True) == pytest.approx(yes / (yes + no))
+    assert share_of_yes(tokens) == 1.0

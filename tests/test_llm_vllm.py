@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -17,30 +16,17 @@ from contrastive_concepts.bench.judging import cpu_server
 from contrastive_concepts.config.visibility import TransformersJudge, VllmJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import vllm_server
-from contrastive_concepts.visibility.answers import Answer, AnswerStore
-from contrastive_concepts.visibility.client import Client
-from contrastive_concepts.visibility.endpoint import EndpointJudge
+from contrastive_concepts.visibility.answers import AnswerStore
 from contrastive_concepts.visibility.in_process import InProcessJudge
 from contrastive_concepts.visibility.judging import judge_concepts
-from contrastive_concepts.visibility.prompts import load_prompt
 from contrastive_concepts.visibility.vllm_server import ServedJudge, VllmServer
-
-from .conftest import ROOT
 
 pytestmark = pytest.mark.vllm
 WORDS = ["chair", "river", "muffin", "fire hydrant", "teddy bear", "café", "honesty", "liberty", "justice", "logic"]
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    built = subprocess.run([sys.executable, ROOT / "envs" / "vllm_cpu.py"], capture_output=True, text=True)
-    if built.returncode:
-        pytest.skip(built.stderr.strip().splitlines()[-1])
-    return Path(built.stdout.strip())
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model as a folder that vLLM can read."""
     folder = tmp_path_factory.mktemp("smollm2")
     InProcessJudge(TransformersJudge(judge="transformers")).save(folder)
@@ -48,8 +34,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(python: Path, weights: Path) -> Callable[..., VllmJudge]:
-    return partial(cpu_server, python, weights, concurrency=4)
+def settings(vllm_python: Path, smollm2: Path) -> Callable[..., VllmJudge]:
+    return partial(cpu_server, vllm_python, smollm2, concurrency=4)
 
 
 def group_is_gone(group: int, within_s: float) -> bool:
@@ -73,47 +59,11 @@ def test_verdicts_through_the_server_agree_with_those_in_process(settings: Calla
         assert (served[word].p or 0) == pytest.approx(here[word].p, abs=0.005)
 
 
-def test_yes_or_no_is_constrained_and_comes_with_the_models_own_probability(
-    settings: Callable[..., VllmJudge], weights: Path
-) -> None:
-    with VllmServer(settings()) as server:
-        group = server._process.pid
-        server.check()
-        with closing(Client(server.url, check=server.check)) as client:
-            constrained = answers_of(EndpointJudge(settings(), "vllm", client))
-            free = EndpointJudge(settings(structured=False), "vllm", client)
-            written = dict(free.write({"dog": "Say hello."}))
-    assert group_is_gone(group, 5)
-    assert all(a.parsed and a.answer in ("yes", "no") for a in constrained.values())
-    for word in WORDS[:3]:
-        assert constrained[word].p == pytest.approx(share_of_yes_in_process(weights, word), abs=0.01)
-    assert written["dog"].strip()
-
-
-def answers_of(judge: EndpointJudge) -> dict[str, Answer]:
-    return {a.word: a for batch in judge.ask(WORDS[:3]) for a in batch}
-
-
-def share_of_yes_in_process(weights: Path, word: str) -> float:
-    """P(yes) / (P(yes) + P(no)) of the first token after the paper's prompt, worked out with transformers alone."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(weights)
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32).eval()
-    chat = [{"role": "user", "content": load_prompt("visible").fill(word)}]
-    ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    with torch.no_grad():
-        logits = model(**ids).logits[0, -1]
-    yes, no = (tokenizer(said, add_special_tokens=False).input_ids[0] for said in ("yes", "no"))
-    return float(torch.softmax(logits[[yes, no]], 0)[0])
-
-
 def test_a_model_that_is_not_there_is_one_line_with_the_servers_last_words(
     settings: Callable[..., VllmJudge], tmp_path: Path
 ) -> None:
     started = time.monotonic()
-    with pytest.raises(UserError, match=r"exited with code 1; its last lines: .+") as caught:
+    with pytest.raises(UserError, match=r"exited with code 1; .*none.*; .* \(log: .+\.log\)$") as caught:
         list(ServedJudge(settings(served_model=str(tmp_path / "none"))).ask(["cat"]))
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 180
@@ -140,7 +90,7 @@ def test_a_server_killed_at_work_is_one_line_within_a_minute_and_loses_no_answer
     words = [f"{word} {number}" for number in range(20) for word in WORDS]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vllm_server, "VllmServer", Watched)
-        with pytest.raises(UserError, match=r"vLLM server for .*: exited with code -9; its last lines: .+") as caught:
+        with pytest.raises(UserError, match=r"vLLM server for .*: exited with code -9; .+") as caught:
             judge_concepts(words, ServedJudge(settings()), tmp_path / "a.duckdb", 0.5, progress)
     assert time.monotonic() - killed[0] < 60
     assert "\n" not in str(caught.value)

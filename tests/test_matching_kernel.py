@@ -373,7 +373,9 @@ def test_a_place_without_a_writable_cache_still_compiles(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_machine_code_follows_a_change_in_another_file(tmp_path: Path) -> None:
-    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    library = tmp_path / "workflow"
+    shutil.copytree(PACKAGE, library / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE.parents[1] / "resources" / "nouns", tmp_path / "resources" / "nouns")
     program = (
         "from contrastive_concepts.matching.lexicon import Lexicon\n"
         "from contrastive_concepts.matching.counting import mentions\n"
@@ -382,11 +384,11 @@ def test_machine_code_follows_a_change_in_another_file(tmp_path: Path) -> None:
     )
 
     def run() -> str:
-        environment = {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
+        environment = {"PYTHONPATH": str(library), "HOME": str(tmp_path)}
         command = [sys.executable, "-c", program]
         return subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout.strip()
 
     assert run() == "1"
-    finding = tmp_path / PACKAGE.name / "matching" / "finding.py"
+    finding = library / PACKAGE.name / "matching" / "finding.py"
     finding.write_text(finding.read_text().replace("    return found\n", "    return 0\n", 1))
     assert run() == "0"

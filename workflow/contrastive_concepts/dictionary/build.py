@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from contrastive_concepts.config.run import RunSettings
-from contrastive_concepts.dictionary.index import exact_index
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.publish import publish
@@ -16,6 +15,9 @@ from contrastive_concepts.dictionary.selection import REASONS, describe_concepts
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
 from contrastive_concepts.similarity.encoders import Embeddings
+
+BLOCK = 4096
+"""Vectors that are compared with as many others at a time: 64 MB of cosines."""
 
 
 def build_dictionary(
@@ -55,7 +57,8 @@ def build_dictionary(
         encoder=EncoderDescription.model_validate(encoder),
         judge={
             name: verdicts[name].unique(maintain_order=True).to_list()
-            for name in ("judge", "model", "revision", "prompt_hash")
+            for name in ("judge", "model", "revision", "prompt_hash", "weights")
+            if name in verdicts.columns
         }
         | {"remarks": _remarks(verdicts)},
         shards=[] if shards is None else shards.drop("modified").to_dicts(),
@@ -107,5 +110,23 @@ def typical_nearest_similarity(embeddings: Embeddings) -> float:
     """The cosine that three quarters of the concepts exceed to the concept nearest to them."""
     if len(embeddings) < 2:
         return 0.0
-    similarity, _ = exact_index(embeddings).search(embeddings, 2)
-    return float(np.quantile(similarity[:, 1], 0.25))
+    return float(np.quantile(nearest_similarities(embeddings), 0.25))
+
+
+def nearest_similarities(embeddings: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The cosine of each unit vector [n, d] to the nearest other one, float32 [n]; n is 2 or more.
+
+    Each pair is compared once, block by block: half of what an index does that is asked for every row.
+    """
+    nearest = np.full(len(embeddings), -np.inf, np.float32)
+    starts = range(0, len(embeddings), BLOCK)
+    for first in starts:
+        rows = embeddings[first : first + BLOCK]
+        for second in starts[first // BLOCK :]:
+            cosines = rows @ embeddings[second : second + BLOCK].T
+            if first == second:
+                np.fill_diagonal(cosines, -np.inf)
+            for start, axis in ((first, 1), (second, 0)):
+                part = nearest[start : start + BLOCK]
+                np.maximum(part, cosines.max(axis), out=part)
+    return nearest

@@ -29,7 +29,7 @@ from contrastive_concepts.visibility.yes_no import (
 )
 
 MAX_TOKENS = 8
-TOP_LOGPROBS = 5
+TOP_LOGPROBS = 10
 OPTIONAL = ("structured_outputs", "top_logprobs", "logprobs", "max_tokens", "max_completion_tokens", "temperature")
 """Fields that some servers refuse; what the verdicts need least comes first."""
 RENAMED = {"max_tokens": "max_completion_tokens"}
@@ -157,13 +157,14 @@ class EndpointJudge:
             fields["structured_outputs"] = {"choice": list(CHOICES)}
         prompt = load_prompt("visible")
         choices, left_out = self._complete([prompt.fill(word) for word in words], fields)
+        constrained = self._settings.structured and "without structured_outputs" not in left_out
         answers = []
         for word, choice in zip(words, choices, strict=True):
             found, remarks = said(choice), list(left_out)
             if found is None:
                 remarks.append(f"no text (finish_reason {choice.get('finish_reason')!r})")
             tokens = chat_tokens(choice) if chat else completion_tokens(choice)
-            answers.append(read_answer(word, found, tokens, ", ".join(remarks)))
+            answers.append(read_answer(word, found, tokens, ", ".join(remarks), constrained))
         return answers
 
     def _complete(self, texts: list[str], fields: Json) -> tuple[list[Json], list[str]]:

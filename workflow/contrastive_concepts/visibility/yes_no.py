@@ -56,30 +56,36 @@ def without_reasoning(text: str) -> str | None:
     return None if _OPEN.search(text) else text
 
 
-def read_answer(word: str, text: str | None, tokens: Sequence[Token], remark: str = "") -> Answer:
+def read_answer(
+    word: str, text: str | None, tokens: Sequence[Token], remark: str = "", constrained: bool = False
+) -> Answer:
     """The verdict in a server's answer; a text that says neither yes nor no, or none at all, is unparsed.
 
     P(yes) is the share of yes among the alternatives that say yes or no at the token that says it (`tokens`), else 1.0
-    or 0.0; `remark` is kept, and says so.
+    or 0.0; `remark` is kept, and says so. constrained: the server let the text be nothing but yes or no.
     """
     said = read_word(text) if text else None
     if said is None:
         return Answer(word, None, text or "", False, remark)
-    p = share_of_yes(tokens)
+    p = share_of_yes(tokens, constrained)
     if p is None:
         remark = ", ".join(filter(None, [remark, NO_LOGPROBS]))
     return Answer(word, float(said == "yes") if p is None else p, text or "", True, remark)
 
 
-def share_of_yes(tokens: Sequence[Token]) -> float | None:
+def share_of_yes(tokens: Sequence[Token], constrained: bool = False) -> float | None:
     """P(yes) / (P(yes) + P(no)) among the alternatives of the token that says the word, reasoning left out; if none
-    says it alone, of the first one whose alternatives hold a yes or a no. None where there is none."""
+    says it, of the first one whose alternatives hold a yes or a no. None where there is none.
+
+    constrained: a token that only begins one of the words says it too, as no other word may follow.
+    """
     tokens = _after_reasoning(tokens)
-    saying = [alternatives for token, alternatives in tokens if _alone(token)]
+    read = _begun if constrained else _alone
+    saying = [alternatives for token, alternatives in tokens if read(token)]
     for alternatives in [*saying[:1], *(alternatives for _, alternatives in tokens)]:
         mass = dict.fromkeys(CHOICES, 0.0)
         for token, logprob in alternatives:
-            said = _alone(token)
+            said = read(token)
             if said is not None and isinstance(logprob, int | float) and math.isfinite(logprob):
                 mass[said] += math.exp(min(logprob, 0.0))
         if sum(mass.values()) > 0:
@@ -138,6 +144,12 @@ def _alone(token: str) -> str | None:
         c for c in token.casefold() if not c.isspace() and unicodedata.category(c)[0] not in "PSC" and c not in "▁ġ"
     )
     return letters if letters in CHOICES else None
+
+
+def _begun(token: str) -> str | None:
+    """`yes` or `no` where a token is that word or its beginning; else None."""
+    letters = token.strip()
+    return _alone(token) or next((word for word in CHOICES if letters and word.startswith(letters)), None)
 
 
 def _after_reasoning(tokens: Sequence[Token]) -> Sequence[Token]:

@@ -2,7 +2,9 @@ VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 CALIBRATION = getattr(SETTINGS.visibility, "calibration", None)
 # A model elsewhere, or on a GPU: it is asked while the captions are counted, and takes none of the cores from that.
 ELSEWHERE = SETTINGS.visibility.judge in ("vllm", "openai")
-READY = f"{RESULTS}/visibility/judge.json" if SETTINGS.visibility.judge == "vllm" else []
+READY = (
+    f"{RESULTS}/visibility/judge.json" if SETTINGS.visibility.judge == "vllm" else []
+)
 
 
 if READY:
@@ -41,8 +43,8 @@ rule visibility:
         f"{RESULTS}/logs/visibility.log",
     benchmark:
         f"{RESULTS}/benchmarks/visibility.tsv"
-    retries: 1
     priority: 50 if ELSEWHERE else 0
+    retries: 1
     conda:
         "../../envs/judge.yaml"
     threads: 1 if ELSEWHERE else 2

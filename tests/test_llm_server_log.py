@@ -67,9 +67,9 @@ ERRORS = {
     "OSError: [Errno 28] No space left on device": "the disk is full",
     GATED: "accept it on the model's page, and set HF_TOKEN",
     "huggingface_hub.errors.HfHubHTTPError: 403 Client Error: Forbidden for url": "set HF_TOKEN",
-    f"OSError: {HUB}": "name its folder in visibility.served_model",
+    f"OSError: {HUB}": "name its folder in the configuration",
     "huggingface_hub.errors.LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder": (
-        "name its folder in visibility.served_model"
+        "name its folder in the configuration"
     ),
     "huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error.": "no such model",
     "pydantic_core._pydantic_core.ValidationError: 1 validation error for VllmConfig\n  Value error, Total number of "

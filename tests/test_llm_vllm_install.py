@@ -1,7 +1,9 @@
 """What is said of vLLM's settings before a run, with a stand-in for the Python of vLLM's environment."""
 
 import json
+import re
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from contrastive_concepts.visibility import vllm_install
 from contrastive_concepts.visibility.endpoint import question_of, weights_of
 from contrastive_concepts.visibility.vllm_install import check_arguments, check_machine
 from contrastive_concepts.visibility.vllm_server import own_arguments
+
+from .project import Project
 
 PYTHON = """#!/usr/bin/env python3
 import json, pathlib, sys
@@ -175,3 +179,16 @@ def test_a_secret_argument_is_not_in_the_cache(
 def test_the_probes_are_python() -> None:
     for code in (vllm_install.VERSION, vllm_install.ARGUMENTS, vllm_install.DEVICES):
         compile(code, "probe", "exec")
+
+
+def test_the_judge_waits_for_the_vocabulary_alone_and_what_is_missing_is_said_before_the_counting(
+    tmp_path: Path,
+) -> None:
+    project = Project(tmp_path)
+    project.config["visibility"] = {"judge": "vllm", "python": sys.executable}
+    planned = project.snakemake("--dry-run", "--until", "visibility")
+    assert set(re.findall(r"rule (\w+):", planned)) == {"vocabulary", "judge_ready", "visibility"}
+    said = project.snakemake(fails=True)
+    assert "Error: config: visibility.python: no vLLM in the environment of " in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("results/*/cooccurrence/shards/*"))

@@ -25,7 +25,6 @@ from contrastive_concepts.provenance import (
     content_sha256,
     hand_on_to_jobs,
 )
-from contrastive_concepts.visibility.vllm_install import check_arguments
 
 hand_on_to_jobs(LIBRARY)
 
@@ -48,6 +47,8 @@ try:
     check_benchmark(SETTINGS, RESOURCES / "classes")
     # Once, not in every job that reads the rules anew.
     if workflow.is_main_process and SETTINGS.visibility.judge == "vllm":
+        from contrastive_concepts.visibility.vllm_install import check_arguments
+
         check_arguments(SETTINGS.visibility)
     RESULTS = f"results/{SETTINGS.run}"
     SHARDS = {

@@ -1,7 +1,7 @@
 VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 CALIBRATION = getattr(SETTINGS.visibility, "calibration", None)
 # A model elsewhere, or on a GPU: it is asked while the captions are counted, and takes none of the cores from that.
-ELSEWHERE = SETTINGS.visibility.judge in ("vllm", "openai")
+ELSEWHERE = SETTINGS.visibility.judge == "openai" or gpus_of(SETTINGS.visibility) > 0
 READY = (
     f"{RESULTS}/visibility/judge.json" if SETTINGS.visibility.judge == "vllm" else []
 )

@@ -45,7 +45,7 @@ HINTS: dict[str, tuple[str, ...]] = {
         "Access to model .* is restricted",
     ),
     "the model is not on this machine and its hub is not reached: fetch it where there is a network, and name its "
-    "folder in visibility.served_model": (
+    "folder in the configuration": (
         "couldn't connect to",
         "LocalEntryNotFound",
         "Cannot find an appropriate cached snapshot",
@@ -57,7 +57,7 @@ HINTS: dict[str, tuple[str, ...]] = {
         r"Connect(?:Timeout|Error)",
         "ProxyError",
     ),
-    "no such model: see visibility.served_model, visibility.model and their revisions": (
+    "no such model: see visibility.model, visibility.served_model and their revisions": (
         r"(?:Repository|Revision)NotFound",
         r"\b404\b.*Client Error",
         "is not a (?:valid model identifier|local folder)",

@@ -75,6 +75,8 @@ def select(
 
 
 def _are_parts(pairs: pl.DataFrame, parts: pl.DataFrame | None) -> pl.Series:
-    listed = set() if parts is None else {(whole, part.casefold()) for whole, part in parts.iter_rows()}
+    if parts is None:
+        return pl.repeat(False, pairs.height, dtype=pl.Boolean, eager=True)
+    listed = {(whole, part.casefold()) for whole, part in parts.iter_rows()}
     names = pairs.select("concept", "contrastive_concept").iter_rows()
     return pl.Series([(concept, name.casefold()) in listed for concept, name in names], dtype=pl.Boolean)

@@ -140,6 +140,12 @@ def test_a_python_that_fails_is_a_line(installed: Installed) -> None:
         check_arguments(installed.judge())
 
 
+def test_a_python_that_says_something_else_is_a_line(installed: Installed) -> None:
+    installed.python.write_text("#!/bin/sh\necho 0.32.0\necho hello\n")
+    with pytest.raises(UserError, match=r"python' says 0.32.0 hello, expected to be asked about its vLLM"):
+        check_arguments(installed.judge())
+
+
 def test_weights_are_part_of_the_question() -> None:
     def weights(**settings: Any) -> str:
         judge = VllmJudge(judge="vllm", **settings)

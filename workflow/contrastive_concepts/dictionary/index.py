@@ -50,7 +50,7 @@ def _faiss() -> Any:
         import faiss
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"FAISS cannot be imported ({error}): install contrastive-concepts[cpu], or, with an NVIDIA GPU, "
+            f"FAISS cannot be imported ({one_line(error)}): install contrastive-concepts[cpu], or, with an NVIDIA GPU, "
             "contrastive-concepts[gpu]; not both"
         ) from None
     return faiss

@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def fetch(file: OfficialFile, path: Path) -> str:
             with urllib.request.urlopen(file.url) as source, os.fdopen(handle, "wb") as target:
                 shutil.copyfileobj(source, target)
         except (urllib.error.URLError, OSError, ValueError) as error:
-            raise UserError(f"{file.url}: cannot be fetched ({error})") from None
+            raise UserError(f"{file.url}: cannot be fetched ({one_line(error)})") from None
         found = _digest(partial, hashlib.sha256())
         _expect(file.url, "sha256", found, file.sha256)
         if file.git_blob is not None:

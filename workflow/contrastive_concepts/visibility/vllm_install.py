@@ -147,7 +147,7 @@ def gpus_seen_by(settings: VllmJudge) -> list[Gpu]:
     if not settings.gpus or python is None:
         return []
     environment = {name: reveal(value) for name, value in settings.environment.items()}
-    return [Gpu(*row) for row in json.loads(_run(python, DEVICES, environment=environment).splitlines()[-1])]
+    return [Gpu(*row) for row in _found(python, DEVICES, environment=environment)]
 
 
 def _check_capability(settings: VllmJudge, version: str, gpus: list[Gpu]) -> None:
@@ -180,7 +180,7 @@ def _asked(settings: VllmJudge) -> dict[str, Any]:
     arguments = ["--model", settings.weights, *own_arguments(settings), *map(reveal, settings.arguments)]
     given = json.dumps({"arguments": arguments, "quantization": settings.quantization})
     environment = {"CUDA_VISIBLE_DEVICES": ""} if not settings.gpus else {}
-    found: dict[str, Any] = json.loads(_run(python, ARGUMENTS, given, environment).splitlines()[-1])
+    found: dict[str, Any] = _found(python, ARGUMENTS, given, environment)
     return found
 
 
@@ -197,17 +197,35 @@ def _remember(path: Path, found: dict[str, Any]) -> None:
     path.write_text(json.dumps(found))
 
 
+def _found(python: str, code: str, given: str = "", environment: dict[str, str] | None = None) -> Any:
+    """What a program finds in vLLM's environment: the JSON in its last line, after what the libraries print."""
+    printed = _run(python, code, given, environment)
+    try:
+        return json.loads(printed.strip().rpartition("\n")[2])
+    except ValueError:
+        raise UserError(
+            f"config: visibility.python: {python!r} says {one_line(printed)}, expected to be asked about its vLLM"
+        ) from None
+
+
 def _run(python: str, code: str, given: str = "", environment: dict[str, str] | None = None) -> str:
     """What a program prints in vLLM's environment. Raises UserError where it fails."""
-    # In a folder of its own: the project's `workflow` must not be found there.
-    done = subprocess.run(
-        [python, "-P", "-c", code],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=PROBE_S,
-        env={**os.environ, "PYTHONPATH": "", **(environment or {})},
-    )
+    python = os.path.abspath(python)
+    try:
+        done = subprocess.run(
+            [python, "-c", code],
+            # Not in the user's folder, whose modules would come before vLLM's.
+            cwd=os.path.dirname(python),
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_S,
+            env={**os.environ, "PYTHONPATH": "", **(environment or {})},
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"config: visibility.python: no answer of {python!r} about its vLLM in {PROBE_S:g} s") from None
+    except OSError as error:
+        raise UserError(f"config: visibility.python: {python!r} cannot be run ({error.strerror})") from None
     if done.returncode:
         raise UserError(f"config: visibility.python: {python!r} fails ({one_line(done.stderr)})")
     return done.stdout

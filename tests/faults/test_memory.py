@@ -54,7 +54,8 @@ def test_a_job_that_runs_out_of_memory(
     done.environment = {**done.environment, "PYTHONPATH": plugins, "CONFINED_GROUPS": str(groups)}
     said = done.snakemake("--executor", "confined", "--jobs", "2", "--retries", "1")
     attempts = sorted(group for group in groups.glob("job-*") if kills(group) or group.name.endswith("-2"))
-    assert [kills(group) for group in attempts] == [1, 0]
+    # One process or several of the attempt: the kernel kills until there is room.
+    assert [kills(group) > 0 for group in attempts] == [True, False]
     assert [round(limit_of(group) / MB) for group in attempts] == [1500, 3000]
     assert "Error in rule match_shard" in said
     assert (

@@ -27,7 +27,7 @@ class ScriptedModel(ThreadingHTTPServer):
             if self.limit is not None and self.asked.total() >= self.limit:
                 return None
             for kind in ("visible", "contrastive", "parts"):
-                before, after = load_prompt(kind).text.split("{q}")
+                before, after = load_prompt(f"prompts/{kind}.txt").text.split("{q}")
                 if content.startswith(before) and content.endswith(after):
                     word = content.removeprefix(before).removesuffix(after)
                     self.asked[kind, word] += 1

@@ -19,7 +19,7 @@ from contrastive_concepts.cooccurrence.candidates import find_candidates
 from contrastive_concepts.dictionary.pruning import CAPPED, REDUNDANT, not_redundant, prune
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.mined_sets import StageTables, select_lists
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 CAPTIONS, CONCEPTS = 600, 24
 NAMES = [f"c{number}" for number in range(CONCEPTS)]

@@ -15,7 +15,7 @@ from contrastive_concepts.cli.main import app
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.context import DETAIL_IDS, convert_context, decode_mask
 from contrastive_concepts.evaluation.datasets import LAYOUTS, open_dataset
-from contrastive_concepts.resources import resource_folder
+from contrastive_concepts.resources import resource
 from contrastive_concepts.text_files import read_lines
 from tests.conftest import DATA
 
@@ -131,7 +131,7 @@ def test_annotations_that_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [kind for kind, layout in LAYOUTS.items() if layout.classes is not None])
 def test_official_class_lists(kind: str) -> None:
     layout = LAYOUTS[kind]
-    names = read_lines(resource_folder("classes") / f"{kind}.txt", "classes")
+    names = read_lines(resource(f"classes/{kind}.txt"), "classes")
     assert len(names) == layout.classes == len(set(names))
     assert ("background" in names) == layout.background == (names[0] == "background")
     published = DATA / "official_cc" / f"cls_{kind}.txt"

@@ -8,8 +8,6 @@ import tomllib
 import pytest
 import yaml
 
-from contrastive_concepts.provenance import PACKAGE, code_sha256
-
 from .conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -75,29 +73,3 @@ def test_the_rules_are_read_quickly() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.splitlines()[-1]) < 6
-
-
-def test_the_hash_of_a_stage_follows_its_own_imports() -> None:
-    import shutil
-    import tempfile
-    from pathlib import Path
-
-    from contrastive_concepts import provenance
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / PACKAGE.name
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        original = provenance.PACKAGE
-        try:
-            provenance.PACKAGE = copy
-            before = {
-                name: code_sha256(name)
-                for name in ("cooccurrence.candidates", "similarity.semantic", "matching", "vocabulary.mining")
-            }
-            assert before["matching"] == code_sha256("matching")
-            lemmas = copy / "vocabulary" / "lemmas.py"
-            lemmas.write_text(lemmas.read_text() + "\n# changed\n")
-            changed = {name for name, digest in before.items() if code_sha256(name) != digest}
-        finally:
-            provenance.PACKAGE = original
-    assert changed == {"cooccurrence.candidates", "matching", "vocabulary.mining"}

@@ -21,7 +21,7 @@ from contrastive_concepts.visibility.prompts import load_prompt
 from contrastive_concepts.visibility.yes_no import read_answer, read_word, share_of_yes
 
 WORDS = [f"word{i}" for i in range(200)]
-BEFORE, AFTER = load_prompt("visible").text.split("{q}")
+BEFORE, AFTER = load_prompt("prompts/visible.txt").text.split("{q}")
 
 
 class Server(ThreadingHTTPServer):

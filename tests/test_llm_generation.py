@@ -15,6 +15,7 @@ from contrastive_concepts.visibility.cc_text import read_cc_text, read_classes, 
 from contrastive_concepts.visibility.generation import build_writer, lists_table, read_list, write_lists
 from contrastive_concepts.visibility.prompts import load_prompt
 
+CONTRASTIVE = load_prompt("prompts/contrastive.txt")
 OFFICIAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "official_cc"
 CLASSES = {"ade20k": 150, "cityscapes": 19, "coco_object": 81, "coco_stuff": 171, "context60": 60, "voc21": 21}
 
@@ -55,21 +56,29 @@ def test_names_are_clean_whatever_the_answer(text: str, query: str) -> None:
 
 
 def test_prompts_are_the_papers_and_a_query_cannot_reach_into_them() -> None:
-    assert load_prompt("visible").fill("a {q} {0}") == (
+    assert load_prompt("prompts/visible.txt").fill("a {q} {0}") == (
         "Please specify whether a {q} {0} is something that one can see."
         " Reply with 'yes' or 'no' only. No explanation. Answer:"
     )
     assert (
         "Generate a list of objects surrounding the input object sea without any synonym nor parts, nor content of it."
-        in (load_prompt("contrastive").fill("sea"))
+        in (load_prompt("prompts/contrastive.txt").fill("sea"))
     )
     assert (
-        load_prompt("visible")
-        .within(load_prompt("mixtral_template"))
+        load_prompt("prompts/visible.txt")
+        .within(load_prompt("prompts/mixtral_template.txt"))
         .fill("sea")
         .startswith("[INST] Please specify whether sea is")
     )
-    assert len({load_prompt(name).sha256 for name in ("visible", "contrastive", "parts", "mixtral_template")}) == 4
+    assert (
+        len(
+            {
+                load_prompt(f"prompts/{name}.txt").sha256
+                for name in ("visible", "contrastive", "parts", "mixtral_template")
+            }
+        )
+        == 4
+    )
 
 
 @dataclass
@@ -94,15 +103,15 @@ class Scripted:
 def test_written_answers_are_kept_and_not_asked_for_again(tmp_path: Path) -> None:
     writer = Scripted()
     for _ in range(2):
-        lists = write_lists(["boat", "fog", "boat"], "contrastive", writer, tmp_path / "a.duckdb")
+        lists = write_lists(["boat", "fog", "boat"], CONTRASTIVE, writer, tmp_path / "a.duckdb")
         assert lists == {"boat": ["sea"], "fog": []}
         assert list(lists) == ["boat", "fog"]
     assert len(writer.asked) == 2
-    assert load_prompt("contrastive").fill("boat") in writer.asked
-    write_lists(["boat"], "parts", writer, tmp_path / "a.duckdb")
-    assert writer.asked[2:] == [load_prompt("parts").fill("boat")]
-    table = lists_table(lists, "contrastive", writer)
-    assert table.row(0) == ("boat", ["sea"], "openai", "m", "", load_prompt("contrastive").sha256)
+    assert load_prompt("prompts/contrastive.txt").fill("boat") in writer.asked
+    write_lists(["boat"], load_prompt("prompts/parts.txt"), writer, tmp_path / "a.duckdb")
+    assert writer.asked[2:] == [load_prompt("prompts/parts.txt").fill("boat")]
+    table = lists_table(lists, CONTRASTIVE, writer)
+    assert table.row(0) == ("boat", ["sea"], "openai", "m", "", load_prompt("prompts/contrastive.txt").sha256)
 
 
 def test_a_lexicon_writes_nothing() -> None:

@@ -115,7 +115,7 @@ def shares_in_process(weights: Path) -> dict[str, float]:
     ids = {word: tokenizer.convert_tokens_to_ids(pieces) for word, pieces in beginnings.items()}
     found = {}
     for word in WORDS:
-        prompt = f"<s> [INST] {load_prompt('visible').fill(word)} [/INST]"
+        prompt = f"<s> [INST] {load_prompt('prompts/visible.txt').fill(word)} [/INST]"
         inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
         with torch.no_grad():
             logits = model(inputs).logits[0, -1].float()

@@ -28,7 +28,7 @@ WORDS = ["boat", "water", "freedom", "fire hydrant", "teddy bear", "logic"]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "mixtral"
-    texts = [load_prompt("visible").text, *WORDS]
+    texts = [load_prompt("prompts/visible.txt").text, *WORDS]
     size = write_words_tokenizer(folder.with_name("words"), texts)
     write_weights(folder, vocabulary=size)
     write_words_tokenizer(folder, texts)
@@ -54,7 +54,9 @@ def shares(model: Any, tokenizer: Any) -> dict[str, float]:
     found = {}
     yes, *no = tokenizer.convert_tokens_to_ids(["yes", "no", "No"])
     for word in WORDS:
-        ids = tokenizer(f"<s> [INST] {load_prompt('visible').fill(word)} [/INST]", return_tensors="pt").input_ids
+        ids = tokenizer(
+            f"<s> [INST] {load_prompt('prompts/visible.txt').fill(word)} [/INST]", return_tensors="pt"
+        ).input_ids
         with torch.no_grad():
             found[word] = float(torch.softmax(model(ids).logits[0, -1, [yes, *no]].float(), 0)[0])
     return found

@@ -170,7 +170,7 @@ def test_learning_separates_what_can_be_separated(tmp_path: Path, monkeypatch: p
         [token("the", 0, "DET", "the"), token("zq", 1, "PROPN", "Zq")],
     ] * 200
     noun_training.save_model(tmp_path / "noun_model.npz", rows)
-    monkeypatch.setattr("contrastive_concepts.matching.noun_model.FOLDERS", (tmp_path,))
+    monkeypatch.setattr("contrastive_concepts.matching.noun_model.resource", lambda path: tmp_path / Path(path).name)
     load_model.cache_clear()
     try:
         texts = ["the zq", "to zq", "the Zq"]
@@ -190,7 +190,7 @@ def test_the_tagged_words_of_training_are_the_kernels() -> None:
 
 
 def test_no_table_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contrastive_concepts.matching.noun_model.FOLDERS", (tmp_path,))
+    monkeypatch.setattr("contrastive_concepts.matching.noun_model.resource", lambda path: tmp_path / Path(path).name)
     load_model.cache_clear()
     with pytest.raises(UserError, match=r"noun_model.npz: no such file"):
         Lexicon.build(["dog"], nouns="index")

@@ -120,8 +120,8 @@ def test_no_form_belongs_to_more_nouns_than_it_has_bytes() -> None:
 
 
 def test_each_list_says_a_word_once() -> None:
-    listed = [word for line in word_list("plural_only.txt") for word in line]
-    listed += [line[0] for line in word_list("plurals.txt")]
+    listed = [word for line in word_list("nouns/plural_only.txt") for word in line]
+    listed += [line[0] for line in word_list("nouns/plurals.txt")]
     assert sorted(listed) == sorted(set(listed))
 
 

@@ -1,23 +1,164 @@
 """What a change of the code makes Snakemake do again: what depends on it, and nothing else."""
 
+import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from contrastive_concepts.provenance import PACKAGE, code_files
+from contrastive_concepts.resources import RESOURCES
 from tests.project import ROOT, Project
+
+SCRIPTS = PACKAGE.parent / "scripts"
 
 REPORT = {"funnel", "thresholds", "audit", "all"}
 MATCHED = {"match_shard", "cooccurrence", "candidates", "similarity", "dictionary"}
 
-pytestmark = pytest.mark.slow
+OBSERVER = """
+import atexit, json, os, sys
+opened = set()
+sys.addaudithook(lambda event, given: opened.add(str(given[0])) if event == "open" else None)
+def tell():
+    files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
+    script = os.path.basename(sys.argv[0]).split(".", 1)[-1]
+    with open(os.path.join(os.environ["OBSERVED"], f"{script}.{os.getpid()}"), "w") as file:
+        json.dump(sorted(files | opened), file)
+atexit.register(tell)
+"""
+"""What each process imported and opened, told as it ends."""
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("observed")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, observed: Path) -> Project:
     project = Project(tmp_path_factory.mktemp("project"))
+    hook = tmp_path_factory.mktemp("hook")
+    (hook / "sitecustomize.py").write_text(OBSERVER)
+    paths = os.pathsep.join(filter(None, [str(hook), os.environ.get("PYTHONPATH", "")]))
+    project.environment = {**project.environment, "PYTHONPATH": paths, "OBSERVED": str(observed)}
     project.snakemake()
     return project
+
+
+def imported(path: Path) -> Iterator[Path]:
+    """The files of this package that a source names in its imports, found by their text."""
+    text = re.sub(r"if TYPE_CHECKING:\n(?:(?:    .*)?\n)+", "", path.read_text())
+    for module, names in re.findall(r"from contrastive_concepts(\S*) import (\([^)]*\)|[^\n]*)", text):
+        folder = PACKAGE.joinpath(*module.strip(".").split("."))
+        for name in re.findall(r"\w+", names):
+            candidates = [folder / f"{name}.py", folder.with_suffix(".py") if module else folder / "__init__.py"]
+            yield next((each for each in candidates if each.is_file()), folder / "__init__.py")
+
+
+def imported_in_all(script: Path) -> set[Path]:
+    """The same, followed to the end, with the packages around each module."""
+    found: set[Path] = set()
+    pending = [script]
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += imported(path)
+            pending += [each / "__init__.py" for each in path.parents if PACKAGE in each.parents]
+    return found
+
+
+def test_each_rule_depends_on_what_its_script_imports() -> None:
+    """Every module is touched in turn; the scripts whose hash changes are those that import it, by the text of it all."""
+    scripts = sorted(SCRIPTS.glob("*.py"))
+    modules = [path for path in sorted(PACKAGE.rglob("*.py")) if "_resources" not in path.parts]
+    needed = {script: imported_in_all(script) for script in scripts}
+    hashed = {script: set(code_files(script)) for script in scripts}
+    for module in modules:
+        expected = {script.stem for script in scripts if module in needed[script]}
+        assert {script.stem for script in scripts if module in hashed[script]} == expected, module
+
+
+def test_each_rule_hashes_the_script_that_it_runs() -> None:
+    rules = 0
+    for file in sorted((PACKAGE.parent / "rules").glob("*.smk")):
+        for rule in re.split(r"(?m)^\s*(?:use )?rule (?=\w+)", file.read_text())[1:]:
+            script = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', rule)
+            hashed = re.findall(r'code=code_of\("(\w+)"\)', rule)
+            inherits = {"contrastive_set as sweep_set": "contrastive_set", "cell as sweep_cell": "cell"}
+            name = re.match(r"\w+(?: as \w+)?", rule)
+            assert name
+            assert hashed == ([script[1]] if script else [inherits[name[0]]]), name[0]
+            rules += 1
+    assert rules > 30
+
+
+def test_a_hash_follows_what_is_in_the_files(tmp_path: Path) -> None:
+    """In a copy, as a hash of the real files must not be seen to change."""
+    for name in ("workflow", "resources"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "import json\n"
+        "from pathlib import Path\n"
+        "from contrastive_concepts.provenance import code_sha256\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "def hashes():\n"
+        "    return {path.stem: code_sha256(path) for path in (root / 'workflow/scripts').glob('*.py')}\n"
+        "before, changed = hashes(), {}\n"
+        "package = 'workflow/contrastive_concepts/'\n"
+        "for name in ('dictionary/publish.py', 'vocabulary/lemmas.py', 'toyworld/shapes.py', 'logs.py'):\n"
+        "    file = root / package / name\n"
+        "    file.write_text(file.read_text() + '# changed\\n')\n"
+        "    after = hashes()\n"
+        "    changed[name] = sorted(stem for stem in before if after[stem] != before[stem])\n"
+        "    before = after\n"
+        "print(json.dumps(changed))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "workflow")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    changed = json.loads(done.stdout)
+    assert changed["dictionary/publish.py"] == ["cc_l_dictionary", "dictionary"]
+    assert changed["toyworld/shapes.py"] == ["toy_captions", "toy_images", "train_toy_clip"]
+    assert {"lexicon", "match_shard", "vocabulary"} <= set(changed["vocabulary/lemmas.py"])
+    assert len(changed["logs.py"]) == len(list(SCRIPTS.glob("*.py")))
+
+
+@pytest.mark.parametrize(
+    ("script", "resources"),
+    [
+        ("visibility", {"visible.txt", "likelihood.txt", "mixtral_template.txt", "smollm2-135m-instruct.json"}),
+        (
+            "write_parts",
+            {"visible.txt", "likelihood.txt", "mixtral_template.txt", "smollm2-135m-instruct.json", "parts.txt"},
+        ),
+        ("vocabulary", {"plurals.txt", "plural_only.txt", "not_concepts.txt"}),
+        ("lexicon", {"plurals.txt", "plural_only.txt", "noun_model.npz"}),
+        ("cooccurrence", set()),
+        ("results", set()),
+    ],
+)
+def test_the_resources_that_a_stage_opens_count(script: str, resources: set[str]) -> None:
+    files = code_files(SCRIPTS / f"{script}.py")
+    assert {path.name for path in files if RESOURCES in path.parents} == resources
+
+
+@pytest.mark.slow
+def test_nothing_that_a_job_ran_or_opened_is_left_out(project: Project, observed: Path) -> None:
+    seen = set()
+    for file in observed.iterdir():
+        script = SCRIPTS / file.with_suffix("").name
+        if script.is_file():
+            seen.add(script.stem)
+            used = {Path(name) for name in json.loads(file.read_text())}
+            ours = {path for path in used if {PACKAGE, RESOURCES} & set(path.parents) and path.suffix != ".pyc"}
+            ours -= {path for path in ours if path.is_dir()}
+            assert ours <= {*code_files(script), PACKAGE / "__init__.py"}, script
+    assert {"vocabulary", "match_shard", "visibility", "embeddings", "dictionary"} <= seen
 
 
 @pytest.fixture
@@ -33,16 +174,19 @@ def planned(project: Project, code: Path) -> set[str]:
     return set(project.planned(str(code / "Snakefile")))
 
 
+@pytest.mark.slow
 def test_a_new_plural_is_mined_and_matched_again(project: Project, code: Path) -> None:
     with (code / "resources/nouns/plurals.txt").open("a") as file:
         file.write("foci focus\n")
     assert {"vocabulary", "lexicon"} | MATCHED <= planned(project, code)
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_code_changes_nothing(project: Project, code: Path) -> None:
     assert planned(project, code) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
@@ -63,6 +207,7 @@ def test_what_a_change_redoes(project: Project, code: Path, changed: str, expect
     assert bool(found) == bool(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "key", "value", "expected"),
     [

@@ -12,6 +12,7 @@ from open_clip import OPENAI_IMAGENET_TEMPLATES, create_model, get_tokenizer
 
 from contrastive_concepts.config.toyworld import ToyTraining
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.similarity.clip import load_clip
 from contrastive_concepts.toyworld import train as training
 from contrastive_concepts.toyworld.clip import (
     CLIP_FOLDER,
@@ -19,7 +20,6 @@ from contrastive_concepts.toyworld.clip import (
     NAME,
     UNKNOWN,
     WEIGHTS_FILE,
-    load_toy_clip,
     register,
     vocabulary,
     write_architecture,
@@ -42,7 +42,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory):
 def frozen():
     if not (CLIP_FOLDER / WEIGHTS_FILE).is_file():
         pytest.skip("the frozen toy CLIP (resources/toyworld/clip) is not there")
-    return load_toy_clip()
+    return load_clip("test", "toyworld-clip", None, "cpu")
 
 
 def held_out(tokenizer, seed: int = 424242, count: int = 256):
@@ -87,7 +87,7 @@ def test_words_and_case(untrained) -> None:
 
 def test_training_writes_what_open_clip_loads(tmp_path: Path) -> None:
     training.train(TINY, tmp_path)
-    model, tokenizer = load_toy_clip(tmp_path)
+    model, tokenizer = load_clip("test", f"local-dir:{tmp_path}", None, "cpu")
     assert not model.training
     again = create_model(f"local-dir:{tmp_path}")
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
@@ -127,8 +127,8 @@ def test_learning_rate_warms_up_and_ends_near_zero() -> None:
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"open_clip_config\.json: not found"):
-        load_toy_clip(tmp_path)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_clip("test", f"local-dir:{tmp_path}", None, "cpu")
 
 
 def test_the_frozen_checkpoint_has_learnt(frozen, untrained) -> None:
@@ -147,6 +147,6 @@ def test_the_frozen_checkpoint_was_trained_to_the_end(frozen) -> None:
 @pytest.mark.slow
 def test_a_short_training_beats_none(tmp_path: Path, untrained) -> None:
     training.train(ToyTraining(seed=77, images=4000, captions=2, steps=400, warmup_steps=50, log_every=200), tmp_path)
-    model, tokenizer = load_toy_clip(tmp_path)
+    model, tokenizer = load_clip("test", f"local-dir:{tmp_path}", None, "cpu")
     images, tokens = held_out(tokenizer)
     assert training.retrieval(model, images, tokens) > 3 * max(training.retrieval(untrained[0], images, tokens), 0.02)

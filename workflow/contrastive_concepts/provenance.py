@@ -4,11 +4,11 @@ import ast
 import hashlib
 import os
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from contrastive_concepts.resources import resource_folder
+from contrastive_concepts.resources import RESOURCES
 
 PACKAGE = Path(__file__).resolve().parent
 LIBRARIES = (
@@ -29,20 +29,30 @@ LIBRARIES = (
 )
 
 
-def code_sha256(*names: str) -> str:
-    """Hash of the named modules or packages (relative to this one) and of every module of ours that they import.
+def code_sha256(file: Path) -> str:
+    """Hash of a Python file, of the modules of this package that it imports, and of the resources that they name.
 
-    The lists of words that `vocabulary.lemmas` reads belong to it.
+    Imports are followed through every module, those inside functions included. A resource is named by a string that is
+    its path below `resources/`: a file, a folder, or a pattern such as `prompts/calibrations/*.json`.
     """
-    pending = [path for name in names for path in _files(name.split("."))]
-    seen: set[Path] = set()
+    return content_sha256(code_files(file))
+
+
+def code_files(file: Path) -> list[Path]:
+    """What `code_sha256` hashes, sorted."""
+    modules: set[Path] = set()
+    resources: set[Path] = set()
+    pending = [file]
     while pending:
         path = pending.pop()
-        if path not in seen:
-            seen.add(path)
-            pending += _imported(path)
-    lists = sorted(resource_folder("nouns").glob("*.txt")) if PACKAGE / "vocabulary" / "lemmas.py" in seen else []
-    return content_sha256([*sorted(seen), *lists])
+        if path in modules:
+            continue
+        modules.add(path)
+        imports, strings = _imports_and_strings(path.read_bytes())
+        pending += [module for name in imports for module in _modules(name)]
+        for pattern in strings & _resource_names():
+            resources.update(found for found in _below(pattern) if found.is_file())
+    return sorted(modules) + sorted(resources)
 
 
 def content_sha256(paths: Iterable[Path]) -> str:
@@ -70,19 +80,55 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _files(parts: list[str]) -> list[Path]:
-    path = PACKAGE.joinpath(*parts)
-    if path.is_dir():
-        return sorted(path.glob("*.py"))
-    return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else []
-
-
 @cache
-def _imported(path: Path) -> list[Path]:
-    files = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
-            parts = node.module.split(".")[1:]
-            below = [file for alias in node.names for file in _files([*parts, alias.name])]
-            files += below or (_files(parts) if parts else [])
-    return files
+def _resource_names() -> frozenset[str]:
+    """The files and folders within those of `resources/`, and the patterns of all files of a folder with one ending."""
+    paths = [path.relative_to(RESOURCES) for path in RESOURCES.rglob("*")]
+    patterns = {path.with_name(f"*{path.suffix}").as_posix() for path in paths if path.suffix}
+    return frozenset(name for name in patterns | {path.as_posix() for path in paths} if "/" in name)
+
+
+def _below(pattern: str) -> list[Path]:
+    path = RESOURCES / pattern
+    return sorted(path.rglob("*")) if path.is_dir() else sorted(RESOURCES.glob(pattern))
+
+
+@lru_cache(maxsize=1000)
+def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """The dotted names that a source imports from this package, and its strings; imports for type checkers left out."""
+    imports: set[str] = set()
+    strings: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(source)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            pending += node.orelse
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imports |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            imports |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.add(node.value)
+        pending += ast.iter_child_nodes(node)
+    return frozenset(name for name in imports if name.split(".")[0] == PACKAGE.name), frozenset(strings)
+
+
+def _modules(name: str) -> list[Path]:
+    """The files that importing a dotted name runs: the module and the packages around it.
+
+    The name may end in something that its module defines. This package's own `__init__` counts for the names that it
+    defines alone, as it looks them up on first use.
+    """
+    parts = name.split(".")[1:]
+    path = PACKAGE
+    files: list[Path] = []
+    for part in parts:
+        path = path / part
+        if path.is_dir():
+            files.append(path / "__init__.py")
+        elif path.with_suffix(".py").is_file():
+            return [*files, path.with_suffix(".py")]
+        else:
+            break
+    return files or [PACKAGE / "__init__.py"]

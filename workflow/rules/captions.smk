@@ -13,7 +13,7 @@ if CORPUS.source == "toyworld":
         params:
             captions=CORPUS.captions,
             seed=CORPUS.seed,
-            code=code_sha256("toyworld.corpus"),
+            code=code_of("toy_captions"),
         script:
             "../scripts/toy_captions.py"
 
@@ -35,7 +35,7 @@ if CORPUS.source == "release":
             mem_mb=growing(4000),
             runtime=20,
         params:
-            code=code_sha256("captions.release"),
+            code=code_of("release"),
         script:
             "../scripts/release.py"
 
@@ -58,7 +58,7 @@ elif CORPUS.source == "concept_index":
             runtime=240,
         params:
             index=lambda wildcards: data_path(SETTINGS, CORPUS.index),
-            code=code_sha256("captions.concept_index", "captions.unigram_index"),
+            code=code_of("concept_index"),
         script:
             "../scripts/concept_index.py"
 
@@ -84,7 +84,7 @@ else:
             column=getattr(CORPUS, "column", None),
             on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
             checksum=getattr(CORPUS, "checksum", "auto"),
-            code=code_sha256("captions.manifest"),
+            code=code_of("inspect_shard"),
         script:
             "../scripts/inspect_shard.py"
 
@@ -100,7 +100,7 @@ else:
             "../../envs/mining.yaml"
         params:
             least=SETTINGS.checks.readable_shards,
-            code=code_sha256("captions.manifest"),
+            code=code_of("manifest"),
         script:
             "../scripts/manifest.py"
 
@@ -120,6 +120,6 @@ else:
             mem_mb=growing(4000),
             runtime=240,
         params:
-            code=code_sha256("captions.duplicates"),
+            code=code_of("duplicates"),
         script:
             "../scripts/duplicates.py"

@@ -20,18 +20,14 @@ from contrastive_concepts.config.visibility import gpus_of
 from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.inputs import check_benchmark, class_list
-from contrastive_concepts.provenance import (
-    code_sha256,
-    content_sha256,
-    hand_on_to_jobs,
-)
+from contrastive_concepts.provenance import code_sha256, hand_on_to_jobs
+from contrastive_concepts.resources import RESOURCES
 
 hand_on_to_jobs(LIBRARY)
 
-RESOURCES = Path(LIBRARY).parent / "resources"
+SCRIPTS = Path(LIBRARY) / "scripts"
 # With a default storage the files of a run lie in a bucket, not here.
 STORED = workflow.storage_settings.default_storage_provider is not None
-PROMPTS = RESOURCES / "prompts"
 
 # The files that the Snakefiles name stand behind those of the command line, but are merged first.
 ASKED = list(workflow.overwrite_configfiles)
@@ -122,6 +118,11 @@ def growing(megabytes):
 def gpus(number):
     """GPUs to ask for; none is named where none is needed, as the executor for Kubernetes acts on a mere name."""
     return {"gpu": number} if number else {}
+
+
+def code_of(script):
+    """Hash of a rule's script and of all that it imports: with it in the parameters, a change runs the rule again."""
+    return lambda wildcards: code_sha256(SCRIPTS / f"{script}.py")
 
 
 def in_place(files):

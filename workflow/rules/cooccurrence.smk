@@ -18,9 +18,7 @@ if CORPUS.source == "release":
             runtime=20,
         params:
             mode=SETTINGS.matching.mode,
-            code=code_sha256(
-                "captions.release", "cooccurrence.released", "cooccurrence.matrix"
-            ),
+            code=code_of("cooccurrence_release"),
         script:
             "../scripts/cooccurrence_release.py"
 
@@ -46,7 +44,7 @@ elif CORPUS.source == "concept_index":
         params:
             mode=SETTINGS.matching.mode,
             block_captions=CORPUS.block_captions,
-            code=code_sha256("cooccurrence.incidence", "cooccurrence.matrix"),
+            code=code_of("cooccurrence_index"),
         script:
             "../scripts/cooccurrence_index.py"
 
@@ -76,7 +74,7 @@ else:
             runtime=60,
         params:
             least=SETTINGS.checks.matched_captions,
-            code=code_sha256("cooccurrence.matrix"),
+            code=code_of("cooccurrence"),
         script:
             "../scripts/cooccurrence.py"
 
@@ -100,6 +98,6 @@ rule candidates:
         stoplist=lambda wildcards: SETTINGS.selection.stoplist,
         stoplist_by=SETTINGS.selection.stoplist_by,
         association=SETTINGS.selection.model_dump()["association"],
-        code=code_sha256("cooccurrence.candidates", "cooccurrence.association"),
+        code=code_of("candidates"),
     script:
         "../scripts/candidates.py"

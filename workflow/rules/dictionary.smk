@@ -22,6 +22,6 @@ rule dictionary:
         runtime=20,
     params:
         settings=SETTINGS.model_dump(exclude={"benchmark", "toy_clip"}),
-        code=code_sha256("dictionary"),
+        code=code_of("dictionary"),
     script:
         "../scripts/dictionary.py"

@@ -14,7 +14,7 @@ rule query_concepts:
         mem_mb=growing(4000),
         runtime=30,
     params:
-        code=code_sha256("dictionary.contrastive"),
+        code=code_of("query_concepts"),
     script:
         "../scripts/query_concepts.py"
 
@@ -38,7 +38,7 @@ rule contrastive_set:
         name="{set}",
         settings=lambda wildcards: BENCHMARK.sets[wildcards.set].model_dump(),
         selection=selection_of,
-        code=code_sha256("evaluation.resolve", "evaluation.mined_sets"),
+        code=code_of("contrastive_set"),
     script:
         "../scripts/contrastive_set.py"
 
@@ -75,7 +75,7 @@ rule cell:
         device=BENCHMARK.device,
         metrics=lambda wildcards: BENCHMARK.metrics(wildcards.set, wildcards.segmenter),
         beta=SETTINGS.selection.beta,
-        code=code_sha256("evaluation.cell", "evaluation.texts", "segmenters"),
+        code=code_of("cell"),
     script:
         "../scripts/cell.py"
 
@@ -100,7 +100,7 @@ if SWEEP:
                 wildcards.threshold: float(wildcards.value),
             },
             selection=selection_of,
-            code=code_sha256("evaluation.resolve", "evaluation.mined_sets"),
+            code=code_of("contrastive_set"),
 
     use rule cell as sweep_cell with:
         input:
@@ -133,7 +133,7 @@ if SWEEP:
                 if wildcards.threshold == "beta"
                 else SETTINGS.selection.beta
             ),
-            code=code_sha256("evaluation.cell", "evaluation.texts", "segmenters"),
+            code=code_of("cell"),
 
 
 rule results:
@@ -164,7 +164,7 @@ rule results:
         runtime=60,
     params:
         settings=BENCHMARK.model_dump(),
-        code=code_sha256("evaluation.results"),
+        code=code_of("results"),
     script:
         "../scripts/results.py"
 
@@ -197,6 +197,6 @@ rule tables:
     conda:
         "../../envs/segmenters.yaml"
     params:
-        code=code_sha256("evaluation.summary", "evaluation.table_files"),
+        code=code_of("tables"),
     script:
         "../scripts/tables.py"

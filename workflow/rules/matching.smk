@@ -16,8 +16,7 @@ rule lexicon:
         mode=SETTINGS.matching.mode,
         nouns=SETTINGS.matching.nouns,
         tagger=SETTINGS.matching.tagger,
-        table=content_sha256([RESOURCES / "nouns" / "noun_model.npz"]),
-        code=code_sha256("matching.lexicon"),
+        code=code_of("lexicon"),
     script:
         "../scripts/lexicon.py"
 
@@ -48,6 +47,6 @@ rule match_shard:
         max_caption_bytes=getattr(CORPUS, "max_caption_bytes", 100_000),
         on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
         least_usable=SETTINGS.checks.usable_captions,
-        code=code_sha256("cooccurrence.shard", "matching"),
+        code=code_of("match_shard"),
     script:
         "../scripts/match_shard.py"

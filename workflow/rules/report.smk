@@ -17,7 +17,7 @@ rule frequencies:
         mem_mb=growing(1000),
         runtime=10,
     params:
-        code=code_sha256("report.frequencies"),
+        code=code_of("frequencies"),
     script:
         "../scripts/frequencies.py"
 
@@ -56,12 +56,7 @@ rule picture:
         titles=lambda wildcards: BENCHMARK.shown_sets(
             wildcards.figure, wildcards.segmenter, wildcards.dataset
         ),
-        code=code_sha256(
-            "report.examples",
-            "report.segmented",
-            "evaluation.open_dataset",
-            "segmenters",
-        ),
+        code=code_of("picture"),
     script:
         "../scripts/picture.py"
 
@@ -85,6 +80,6 @@ rule listing:
         "../../envs/segmenters.yaml"
     params:
         set=lambda wildcards: BENCHMARK.listings[wildcards.dataset],
-        code=code_sha256("report.listing", "evaluation.set_files"),
+        code=code_of("listing"),
     script:
         "../scripts/listing.py"

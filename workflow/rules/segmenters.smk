@@ -11,7 +11,7 @@ rule toy_images:
     params:
         images=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].images,
         seed=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].seed,
-        code=code_sha256("toyworld.corpus"),
+        code=code_of("toy_images"),
     script:
         "../scripts/toy_images.py"
 
@@ -32,7 +32,7 @@ rule dataset:
         runtime=20,
     params:
         settings=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
-        code=code_sha256("evaluation.open_dataset"),
+        code=code_of("dataset"),
     script:
         "../scripts/dataset.py"
 
@@ -66,7 +66,7 @@ rule features:
         protocol=BENCHMARK.protocol.model_dump(),
         precision=BENCHMARK.precision,
         device=BENCHMARK.device,
-        code=code_sha256("evaluation.open_dataset", "evaluation.features", "segmenters"),
+        code=code_of("features"),
     script:
         "../scripts/features.py"
 
@@ -102,8 +102,6 @@ rule text_embeddings:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
         device=BENCHMARK.device,
-        code=code_sha256(
-            "evaluation.texts", "similarity.ensemble", "segmenters.configured"
-        ),
+        code=code_of("text_embeddings"),
     script:
         "../scripts/text_embeddings.py"

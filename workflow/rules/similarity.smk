@@ -16,7 +16,7 @@ rule embeddings:
         runtime=240,
     params:
         encoder=SETTINGS.similarity.model_dump(),
-        code=code_sha256("similarity.ensemble", "similarity.store"),
+        code=code_of("embeddings"),
     script:
         "../scripts/embeddings.py"
 
@@ -38,6 +38,6 @@ rule similarity:
         runtime=20,
     params:
         delta=SETTINGS.selection.delta,
-        code=code_sha256("similarity.semantic"),
+        code=code_of("similarity"),
     script:
         "../scripts/similarity.py"

@@ -24,7 +24,7 @@ rule funnel:
         mem_mb=growing(1000),
         runtime=10,
     params:
-        code=code_sha256("report.funnel", "report.lengths"),
+        code=code_of("funnel"),
     script:
         "../scripts/funnel.py"
 
@@ -54,7 +54,7 @@ rule thresholds:
         selection=SETTINGS.selection.model_dump(),
         gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
         unparsed=SETTINGS.visibility.unparsed,
-        code=code_sha256("report.thresholds"),
+        code=code_of("thresholds"),
     script:
         "../scripts/thresholds.py"
 
@@ -87,6 +87,6 @@ rule set_sizes:
         runtime=10,
     params:
         places=SET_PLACES,
-        code=code_sha256("report.set_sizes"),
+        code=code_of("set_sizes"),
     script:
         "../scripts/set_sizes.py"

@@ -20,6 +20,6 @@ rule train_toy_clip:
         runtime=120,
     params:
         settings=SETTINGS.toy_clip.model_dump(),
-        code=code_sha256("toyworld.train"),
+        code=code_of("train_toy_clip"),
     script:
         "../scripts/train_toy_clip.py"

@@ -24,7 +24,7 @@ if READY:
             runtime=15,
         params:
             judge=SETTINGS.visibility.model_dump(),
-            code=code_sha256("visibility.vllm_install"),
+            code=code_of("judge_ready"),
         script:
             "../scripts/judge_ready.py"
 
@@ -56,14 +56,7 @@ rule visibility:
         answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
         least=SETTINGS.checks.parsed_verdicts,
-        prompts=content_sha256(
-            [
-                *(PROMPTS / f"{name}.txt" for name in ("visible", "likelihood")),
-                PROMPTS / "mixtral_template.txt",
-                *sorted(PROMPTS.glob("calibrations/*.json")),
-            ]
-        ),
-        code=code_sha256("visibility.judging"),
+        code=code_of("visibility"),
     script:
         "../scripts/visibility.py"
 
@@ -91,6 +84,6 @@ rule audit:
     params:
         threshold=SETTINGS.visibility.threshold,
         settings=SETTINGS.audit.model_dump(),
-        code=code_sha256("visibility.audit"),
+        code=code_of("audit"),
     script:
         "../scripts/audit.py"

@@ -16,8 +16,6 @@ rule vocabulary:
     params:
         mode=SETTINGS.matching.mode,
         mined=SETTINGS.vocabulary.model_dump(exclude={"source"}) if MINED else None,
-        code=code_sha256(
-            "vocabulary.concepts", *(["vocabulary.mining"] if MINED else [])
-        ),
+        code=code_of("vocabulary"),
     script:
         "../scripts/vocabulary.py"

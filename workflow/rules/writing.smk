@@ -26,10 +26,7 @@ rule write_cc_l:
     params:
         answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
-        prompts=content_sha256(
-            [PROMPTS / "contrastive.txt", PROMPTS / "mixtral_template.txt"]
-        ),
-        code=code_sha256("visibility.generation", "visibility.cc_text"),
+        code=code_of("write_cc_l"),
     script:
         "../scripts/write_cc_l.py"
 
@@ -50,7 +47,7 @@ rule cc_l_dictionary:
         runtime=30,
     params:
         settings=SETTINGS.model_dump(exclude={"benchmark", "toy_clip"}),
-        code=code_sha256("dictionary", "similarity.ensemble", "similarity.store"),
+        code=code_of("cc_l_dictionary"),
     script:
         "../scripts/cc_l_dictionary.py"
 
@@ -75,9 +72,6 @@ rule write_parts:
     params:
         answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
-        prompts=content_sha256(
-            [PROMPTS / "parts.txt", PROMPTS / "mixtral_template.txt"]
-        ),
-        code=code_sha256("visibility.generation"),
+        code=code_of("write_parts"),
     script:
         "../scripts/write_parts.py"

@@ -22,12 +22,12 @@ def check(
     from contrastive_concepts.config.visibility import VllmJudge
     from contrastive_concepts.evaluation.inputs import check_benchmark
     from contrastive_concepts.probe import probe as probe_of
-    from contrastive_concepts.resources import resource_folder
+    from contrastive_concepts.resources import resource
     from contrastive_concepts.visibility.vllm_install import check_arguments
 
     settings = read_config(file)
     check_inputs(settings)
-    check_benchmark(settings, resource_folder("classes"))
+    check_benchmark(settings, resource("classes"))
     shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
     print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
     if isinstance(settings.visibility, VllmJudge):

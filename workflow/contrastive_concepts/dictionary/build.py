@@ -14,7 +14,7 @@ from contrastive_concepts.dictionary.publish import publish
 from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 BLOCK = 4096
 """Vectors that are compared with as many others at a time: 64 MB of cosines."""
@@ -75,7 +75,7 @@ def build_dictionary(
         },
         typical_nearest_similarity=typical_nearest_similarity(embeddings),
         versions=versions(),
-        code_sha256=code_sha256("dictionary"),
+        code_sha256=code_sha256(Path(__file__)),
         files={},
     )
     publish(folder, table, kept, rejected, embeddings, manifest)

@@ -17,7 +17,8 @@ from contrastive_concepts.errors import UserError
 if TYPE_CHECKING:
     import faiss
 
-    from contrastive_concepts.similarity.encoders import Embeddings, TextEncoder
+    from contrastive_concepts.similarity.encoders import TextEncoder
+    from contrastive_concepts.similarity.store import Embeddings
 
 BACKGROUND = "background"
 MAX_QUERY_CHARACTERS = 300

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 if TYPE_CHECKING:
     import faiss

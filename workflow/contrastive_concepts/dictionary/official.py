@@ -94,7 +94,7 @@ def import_release(
         },
         typical_nearest_similarity=typical_nearest_similarity(release.embeddings),
         versions=versions(),
-        code_sha256=code_sha256("dictionary"),
+        code_sha256=code_sha256(Path(__file__)),
         files={},
     )
     publish(folder, table, kept, rejected, release.embeddings, manifest)

@@ -11,7 +11,7 @@ from contrastive_concepts.dictionary.build import typical_nearest_similarity
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.publish import publish
 from contrastive_concepts.provenance import code_sha256, versions
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 CORPUS = "written by a language model"
 PAIRS = {
@@ -70,7 +70,7 @@ def build_written_dictionary(
         },
         typical_nearest_similarity=typical_nearest_similarity(embeddings),
         versions=versions(),
-        code_sha256=code_sha256("dictionary"),
+        code_sha256=code_sha256(Path(__file__)),
         files={},
     )
     publish(folder, concepts, kept, pl.DataFrame(schema=PAIRS | {"reason": pl.String}), embeddings, manifest)

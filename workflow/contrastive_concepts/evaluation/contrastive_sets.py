@@ -8,7 +8,7 @@ import numpy as np
 
 from contrastive_concepts.dictionary.union import far_from_queries
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 BACKGROUND = "background"
 

@@ -11,7 +11,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Labels, reduce_zero_label
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
 from contrastive_concepts.evaluation.reading import read_pair
-from contrastive_concepts.resources import resource_folder
+from contrastive_concepts.resources import resource
 from contrastive_concepts.segmenters.segmenter import Pixels
 from contrastive_concepts.text_files import read_lines
 
@@ -186,5 +186,5 @@ def open_dataset(kind: str, root: Path, class_list: Path | None = None, split: s
     if class_list is None:
         if kind not in LAYOUTS or LAYOUTS[kind].classes is None:
             raise UserError(f"data set {kind}: class list is missing, expected a file of names, one a line")
-        class_list = resource_folder("classes") / f"{kind}.txt"
+        class_list = resource(f"classes/{kind}.txt")
     return Dataset(kind, root, read_lines(class_list, CLASSES), split)

@@ -14,9 +14,8 @@ from contrastive_concepts.cooccurrence.candidates import find_candidates
 from contrastive_concepts.cooccurrence.matrix import load_matrix
 from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.selection import describe_concepts, select
-from contrastive_concepts.similarity.encoders import Embeddings
 from contrastive_concepts.similarity.semantic import measure_candidates
-from contrastive_concepts.similarity.store import load_embeddings
+from contrastive_concepts.similarity.store import Embeddings, load_embeddings
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from contrastive_concepts.evaluation.contrastive_sets import (
 from contrastive_concepts.evaluation.datasets import CLASSES, Sample, open_dataset
 from contrastive_concepts.evaluation.single import evaluate_single
 from contrastive_concepts.evaluation.timing import Timing, compare
-from contrastive_concepts.resources import resource_folder
+from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 from contrastive_concepts.text_files import read_lines
 
 SIZE = (512, 683)
@@ -44,7 +44,7 @@ def peak_memory_mb(segmenter: Segmenter, samples: Iterable[Sample], protocol: Pr
 
 
 def class_names() -> list[str]:
-    return read_lines(resource_folder("classes") / "ade20k.txt", CLASSES)
+    return read_lines(RESOURCES / "classes" / "ade20k.txt", CLASSES)
 
 
 def ade_photos(folder: Path, images: int, classes: int = 8) -> Iterator[Sample]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 Embed = Callable[[Sequence[str]], Embeddings]
 """Texts -> unit vectors float32 [n, D]."""

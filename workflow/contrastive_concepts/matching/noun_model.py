@@ -13,17 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-import contrastive_concepts
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import content_sha256
+from contrastive_concepts.resources import resource
 
 Nouns = Literal["all", "filtered", "index"]
 """all: every form counts. filtered: what is tagged NOUN or PROPN, in any letter case. index: as in the paper's index,
 where a proper noun keeps its capital and its plural, so that "Orange County" is no orange and "Flowers" no flower."""
 Tagger = Literal["table", "spacy"]
-PACKAGE = Path(contrastive_concepts.__file__).parent
-FOLDERS = (PACKAGE / "_resources" / "nouns", PACKAGE.parents[1] / "resources" / "nouns")
-FILE = "noun_model.npz"
+FILE = "nouns/noun_model.npz"
 WEIGHTS = ("row_weights", "triple_weights", "case_weights")
 
 
@@ -50,9 +48,9 @@ def empty_model() -> dict[str, npt.NDArray[Any]]:
 
 def model_path() -> Path:
     """Where the table lies. Raises UserError where it does not."""
-    path = next((folder / FILE for folder in FOLDERS if (folder / FILE).exists()), None)
-    if path is None:
-        raise UserError(f"{FOLDERS[0] / FILE}: no such file, expected the table of the noun model (matching.nouns)")
+    path = resource(FILE)
+    if not path.exists():
+        raise UserError(f"{path}: no such file, expected the table of the noun model (matching.nouns)")
     return path
 
 

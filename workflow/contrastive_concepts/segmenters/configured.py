@@ -10,7 +10,8 @@ from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.segmenter import Segmenter
 from contrastive_concepts.segmenters.texts import text_embeddings
 from contrastive_concepts.similarity.clip import load_clip
-from contrastive_concepts.similarity.encoders import Embeddings, OpenClipText
+from contrastive_concepts.similarity.encoders import OpenClipText
+from contrastive_concepts.similarity.store import Embeddings
 
 
 def configured_segmenter(

@@ -5,8 +5,9 @@ from typing import Literal
 
 from contrastive_concepts.config.similarity import Templates
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.similarity.encoders import Embeddings, TextEncoder
+from contrastive_concepts.similarity.encoders import TextEncoder
 from contrastive_concepts.similarity.ensemble import Mean, embed
+from contrastive_concepts.similarity.store import Embeddings
 
 Prompts = Literal["paper", "original"]
 

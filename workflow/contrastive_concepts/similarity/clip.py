@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.resources import resource
 
 if TYPE_CHECKING:
     import torch
 
-TOY = "toyworld-clip"
+CARRIED = {"toyworld-clip": "toyworld/clip"}
+"""Models that come with the project: their folders below `resources/`."""
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
 AS_OPEN_CLIP = (".safetensors", ".npz", ".npy")
@@ -26,7 +28,7 @@ def load_clip(
     """The model (fp32, eval mode) and its tokenizer.
 
     model: a name that open_clip lists, `local-dir:FOLDER`, `hf-hub:OWNER/NAME` (from the hub's cache where it is
-    there), or `toyworld-clip`; pretrained: open_clip's tag or a local file, in any wrapper (`tensor_files`), OpenAI's
+    there), or one of CARRIED; pretrained: open_clip's tag or a local file, in any wrapper (`tensor_files`), OpenAI's
     TorchScript archives too; config_file: JSON of an architecture that open_clip does not list. Raises UserError, with
     `key` of the config in it, for an unknown model, unreadable or missing weights, or weights of another activation
     (QuickGELU)."""
@@ -34,11 +36,8 @@ def load_clip(
 
     if config_file:
         open_clip.add_model_config(Path(config_file))
-    if model == TOY and pretrained is None:
-        from contrastive_concepts.toyworld.clip import load_toy_clip
-
-        toy, tokenizer = load_toy_clip()
-        return toy.to(device), tokenizer
+    if model in CARRIED and pretrained is None:
+        model = f"{LOCAL}{resource(CARRIED[model])}"
     if not model.startswith((LOCAL, HUB)) and model not in open_clip.list_models():
         raise UserError(
             f"config: {key}.model: found {model!r}, expected a model that open_clip lists, local-dir:FOLDER or "

@@ -11,11 +11,10 @@ import numpy as np
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, SimilaritySettings
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.similarity.clip import HUB, LOCAL, load_clip
+from contrastive_concepts.similarity.store import Embeddings
 
 if TYPE_CHECKING:
     import torch
-
-Embeddings = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 class TextEncoder(Protocol):

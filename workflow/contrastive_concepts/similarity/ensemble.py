@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from contrastive_concepts.config.similarity import Templates
-from contrastive_concepts.similarity.encoders import Embeddings, TextEncoder
+from contrastive_concepts.similarity.encoders import TextEncoder
+from contrastive_concepts.similarity.store import Embeddings
 
 TEXTS_AT_A_TIME = 64
 TCL_PROMPTS = (

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from contrastive_concepts.similarity.encoders import Embeddings
+from contrastive_concepts.similarity.store import Embeddings
 
 PAIRS_AT_A_TIME = 100_000
 

@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from contrastive_concepts.config.similarity import Templates
-from contrastive_concepts.similarity.encoders import Embeddings, TextEncoder
+
+if TYPE_CHECKING:
+    from contrastive_concepts.similarity.encoders import TextEncoder
+
+Embeddings = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+"""Vectors of texts, a row a text."""
 
 
-def describe_encoder(encoder: TextEncoder, templates: Templates, settings: dict[str, Any]) -> dict[str, Any]:
+def describe_encoder(encoder: "TextEncoder", templates: Templates, settings: dict[str, Any]) -> dict[str, Any]:
     """What a reader needs to embed further texts in the same space, and to notice when it is another."""
     return {
         "name": encoder.name,

@@ -1,29 +1,23 @@
-"""The toy CLIP in open_clip's own architecture: its configuration, its tokenizer, its loading."""
+"""The toy CLIP in open_clip's own architecture: its configuration and its tokenizer."""
 
 import json
 import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.resources import resource
 from contrastive_concepts.toyworld.captions import FUNCTION_WORDS
 from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, SCENES, UNINFORMATIVE, WORDS
-
-if TYPE_CHECKING:
-    from open_clip.model import CLIP
-    from open_clip.tokenizer import HFTokenizer
 
 NAME = "toyworld-clip"
 CONTEXT = 16
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[START]", "[END]"
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
-PACKAGE = Path(__file__).resolve().parents[1]
-FOLDERS = (PACKAGE / "_resources" / "toyworld" / "clip", PACKAGE.parents[1] / "resources" / "toyworld" / "clip")
-CLIP_FOLDER = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
-"""The frozen checkpoint, where an installed wheel or where the repository carries it."""
+CLIP_FOLDER = resource("toyworld/clip")
+"""The frozen checkpoint."""
 
 
 def vocabulary() -> list[str]:
@@ -84,22 +78,6 @@ def write_architecture(folder: Path) -> None:
     PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, bos_token=START, eos_token=END
     ).save_pretrained(folder)
-
-
-def load_toy_clip(folder: Path = CLIP_FOLDER) -> tuple["CLIP", "HFTokenizer"]:
-    """Register the architecture with open_clip as NAME and load the weights through open_clip's own loader.
-
-    Returns the model (fp32, eval mode) and its tokenizer (texts -> int64 [n, 16]). Raises UserError where a file is
-    missing.
-    """
-    import open_clip
-
-    for file in (CONFIG_FILE, WEIGHTS_FILE, "tokenizer.json"):
-        if not (folder / file).is_file():
-            raise UserError(f"{folder / file}: not found, expected a toy CLIP folder")
-    register(folder)
-    model = open_clip.create_model(NAME, pretrained=str(folder / WEIGHTS_FILE))
-    return model.eval(), open_clip.get_tokenizer(NAME)
 
 
 def register(folder: Path = CLIP_FOLDER) -> None:

@@ -155,7 +155,7 @@ class EndpointJudge:
         fields |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if chat else {"logprobs": TOP_LOGPROBS}
         if self._settings.structured:
             fields["structured_outputs"] = {"choice": list(CHOICES)}
-        prompt = load_prompt("visible")
+        prompt = load_prompt("prompts/visible.txt")
         choices, left_out = self._complete([prompt.fill(word) for word in words], fields)
         constrained = self._settings.structured and "without structured_outputs" not in left_out
         answers = []
@@ -196,7 +196,7 @@ class EndpointJudge:
     def _request(self, texts: list[str]) -> tuple[str, Json]:
         """Path and payload that ask about texts; vLLM alone has a path for several conversations."""
         if self._settings.api == "completion":
-            prompts = [load_prompt("mixtral_template").fill(text) for text in texts]
+            prompts = [load_prompt("prompts/mixtral_template.txt").fill(text) for text in texts]
             return "completions", {"model": self._served_model, "prompt": prompts if len(texts) > 1 else prompts[0]}
         conversations = [[{"role": "user", "content": text}] for text in texts]
         if len(texts) > 1:
@@ -250,8 +250,8 @@ class EndpointJudge:
 
 def yes_no_prompt(settings: Endpoint) -> Prompt:
     """The paper's prompt, inside Mixtral's raw template where the server applies none."""
-    prompt = load_prompt("visible")
-    return prompt if settings.api == "chat" else prompt.within(load_prompt("mixtral_template"))
+    prompt = load_prompt("prompts/visible.txt")
+    return prompt if settings.api == "chat" else prompt.within(load_prompt("prompts/mixtral_template.txt"))
 
 
 def question_of(settings: Endpoint, name: str) -> Question:

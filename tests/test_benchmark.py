@@ -34,13 +34,13 @@ from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.description import DatasetDescription
 from contrastive_concepts.evaluation.features import encode_samples, read_features, write_features
 from contrastive_concepts.evaluation.grid_bound import grid_of
-from contrastive_concepts.evaluation.mined_sets import StageTables, lists_of_queries, select_lists
-from contrastive_concepts.evaluation.resolve import resolve
+from contrastive_concepts.evaluation.resolve import lists_of_queries, resolve
 from contrastive_concepts.evaluation.results import collect
 from contrastive_concepts.evaluation.set_files import load_set, save_set
 from contrastive_concepts.evaluation.single import evaluate_single
 from contrastive_concepts.evaluation.texts import embed_once, load_texts, update_texts
 from contrastive_concepts.segmenters import build
+from contrastive_concepts.selection.select import Tables, Thresholds, select
 from tests.synthetic_clip import clip_model, draw, masker
 
 SMALL = Protocol(short_side=64, long_side=256, window=64, stride=32, batch=4)
@@ -172,7 +172,7 @@ def test_texts_are_embedded_once(tmp_path: Path) -> None:
         load_texts(tmp_path / "none.parquet")
 
 
-def stage_tables() -> StageTables:
+def stage_tables() -> Tables:
     names = ["boat", "ship", "water", "freedom", "photo", "sky"]
     matrix = np.array(
         [
@@ -193,7 +193,7 @@ def stage_tables() -> StageTables:
         {"concept": names, "p_visible": [float(v) for v in visible], "visible": visible, "parsed": [True] * 6}
     )
     embeddings = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
-    return StageTables(concepts, sparse.csr_array(matrix), verdicts, embeddings)
+    return Tables(concepts, sparse.csr_array(matrix), verdicts, embeddings)
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def stage_tables() -> StageTables:
 )
 def test_selection_under_other_settings(change: dict[str, Any], boat: list[str]) -> None:
     settings = DictionarySet(kind="dictionary", **change)
-    lists = select_lists(stage_tables(), SelectionSettings(), 0.01, "drop", settings)
-    assert lists["boat"] == boat
+    thresholds = Thresholds.of(SelectionSettings(), "corpus", "drop")
+    assert select(stage_tables(), thresholds.changed_by(settings)).lists["boat"] == boat
 
 
 def test_a_query_takes_the_list_of_its_nearest_concept() -> None:

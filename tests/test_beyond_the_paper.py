@@ -14,11 +14,12 @@ from scipy import sparse, stats
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.selection import AssociationSettings, SelectionSettings
-from contrastive_concepts.cooccurrence.association import associate, count_captions, lift, log_p_value, npmi
-from contrastive_concepts.cooccurrence.candidates import find_candidates
-from contrastive_concepts.dictionary.pruning import CAPPED, REDUNDANT, not_redundant, prune
+from contrastive_concepts.cooccurrence.matrix import count_captions
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.mined_sets import StageTables, select_lists
+from contrastive_concepts.selection.association import associate, lift, log_p_value, npmi
+from contrastive_concepts.selection.candidates import find_candidates
+from contrastive_concepts.selection.pruning import CAPPED, REDUNDANT, not_redundant, prune
+from contrastive_concepts.selection.select import Tables, Thresholds, select
 from contrastive_concepts.similarity.store import Embeddings
 
 CAPTIONS, CONCEPTS = 600, 24
@@ -49,7 +50,7 @@ def unit_vectors(seed: int, number: int = CONCEPTS, dimension: int = 4) -> Embed
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def tables(seed: int) -> StageTables:
+def tables(seed: int) -> Tables:
     matrix = count(mentions(seed))
     visible = [number % 5 != 3 for number in range(CONCEPTS)]
     concepts = pl.DataFrame(
@@ -57,11 +58,12 @@ def tables(seed: int) -> StageTables:
         schema_overrides={"concept_id": pl.Int32},
     )
     verdicts = pl.DataFrame({"concept": NAMES, "p_visible": 0.5, "visible": visible, "parsed": True})
-    return StageTables(concepts, matrix, verdicts, unit_vectors(seed), captions=CAPTIONS)
+    return Tables(concepts, matrix, verdicts, unit_vectors(seed), captions=CAPTIONS)
 
 
-def lists(source: StageTables, selection: SelectionSettings, **change: Any) -> dict[str, list[str]]:
-    return select_lists(source, selection, 0.01, "drop", DictionarySet(kind="dictionary", **change))
+def lists(source: Tables, selection: SelectionSettings, **change: Any) -> dict[str, list[str]]:
+    thresholds = Thresholds.of(selection, "corpus", "drop")
+    return select(source, thresholds.changed_by(DictionarySet(kind="dictionary", **change))).lists
 
 
 @pytest.mark.parametrize("seed", range(5))

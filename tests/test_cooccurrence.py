@@ -13,11 +13,11 @@ from scipy import sparse
 
 from contrastive_concepts.captions.manifest import ShardRecord, inspect_shard
 from contrastive_concepts.captions.shards import find_shards
-from contrastive_concepts.cooccurrence.candidates import find_candidates
 from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, merge_shards, save_matrix
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.selection.candidates import find_candidates
 from contrastive_concepts.vocabulary.concepts import merge_names, read_names
 from contrastive_concepts.vocabulary.words import words
 

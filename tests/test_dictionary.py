@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.dictionary import build as building
 from contrastive_concepts.dictionary.build import build_dictionary
-from contrastive_concepts.dictionary.selection import describe_concepts, select
 from contrastive_concepts.dictionary.written import build_written_dictionary
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.selection.candidates import measure_candidates
+from contrastive_concepts.selection.select import Tables, Thresholds, describe_concepts, select
 from contrastive_concepts.similarity.ensemble import embed
-from contrastive_concepts.similarity.semantic import measure_candidates
 from contrastive_concepts.similarity.store import describe_encoder
 
 ANGLES = {"boat": 0.0, "ship": 10.0, "water": 60.0, "freedom": 80.0, "photo": 100.0, "dog": 120.0, "background": 170.0}
@@ -61,30 +62,26 @@ def verdicts_table(**changes: Any) -> pl.DataFrame:
     return table.with_columns(**changes)
 
 
-def candidates_table() -> pl.DataFrame:
-    rows = [
-        ("boat", "water", 40, False),
-        ("boat", "photo", 30, True),
-        ("boat", "ship", 20, False),
-        ("boat", "freedom", 10, False),
-        ("boat", "dog", 5, False),
-        ("dog", "boat", 5, False),
-        ("dog", "background", 4, False),
-        ("dog", "ship", 3, False),
-    ]
-    ids = {name: number for number, name in enumerate(NAMES)}
-    counts = dict(concepts_table().select("concept", "count").iter_rows())
-    return pl.DataFrame(
-        [(ids[a], ids[b], n, n / counts[a], stopped) for a, b, n, stopped in rows],
-        schema={
-            "concept_id": pl.Int32,
-            "candidate_id": pl.Int32,
-            "cooccurrences": pl.Int64,
-            "frequency": pl.Float64,
-            "stopped": pl.Boolean,
-        },
-        orient="row",
-    )
+MET = [
+    ("boat", "water", 40),
+    ("boat", "photo", 30),
+    ("boat", "ship", 20),
+    ("boat", "freedom", 10),
+    ("boat", "dog", 5),
+    ("dog", "boat", 5),
+    ("dog", "background", 4),
+    ("dog", "ship", 3),
+]
+THRESHOLDS = Thresholds.of(SETTINGS.selection, "corpus", "drop")
+
+
+def tables(vectors: Any, verdicts: pl.DataFrame | None = None, parts: pl.DataFrame | None = None) -> Tables:
+    """X with the pairs of MET alone, each in one direction."""
+    matrix = np.diag(concepts_table()["count"].to_numpy())
+    for concept, other, captions in MET:
+        matrix[NAMES.index(concept), NAMES.index(other)] = captions
+    verdicts = verdicts_table() if verdicts is None else verdicts
+    return Tables(concepts_table(), sparse.csr_array(matrix), verdicts, vectors, parts)
 
 
 @pytest.fixture
@@ -102,8 +99,7 @@ def build(folder: Path, encoder: Any) -> None:
     build_dictionary(
         folder,
         SETTINGS,
-        concepts=concepts_table(),
-        candidates=measure_candidates(candidates_table(), vectors, SETTINGS.selection.delta),
+        select(tables(vectors), THRESHOLDS),
         verdicts=verdicts_table(),
         embeddings=vectors,
         encoder=describe_encoder(encoder, "none", SETTINGS.similarity.model_dump()),
@@ -126,16 +122,16 @@ def test_every_candidate_is_kept_or_rejected_for_its_first_reason(built: tuple[P
         ("boat", "ship", "similar"),
         ("boat", "freedom", "not visible"),
     ]
-    assert kept.height + rejected.height == candidates_table().height
+    assert kept.height + rejected.height == len(MET)
     assert kept["similarity"].to_list()[0] == pytest.approx(np.cos(np.radians(60)), abs=1e-6)
 
 
 def test_parts_are_dropped_last_and_only_where_they_are_given() -> None:
-    table = describe_concepts(concepts_table(), verdicts_table(), "drop")
-    candidates = candidates_table().with_columns(similarity=0.0, similar=False)
+    vectors = np.eye(len(NAMES), dtype=np.float32)
     parts = pl.DataFrame({"concept": ["boat", "boat", "dog"], "part": ["Water", "freedom", "water"]})
-    everything, _ = select(candidates, table)
-    kept, rejected = select(candidates, table, parts)
+    everything = select(tables(vectors), THRESHOLDS).kept
+    found = select(tables(vectors, parts=parts), THRESHOLDS)
+    kept, rejected = found.kept, found.rejected
     removed = rejected.filter(pl.col("reason") == "part")
     assert removed.select("concept", "contrastive_concept").rows() == [("boat", "water")]
     assert rejected.filter(pl.col("contrastive_concept") == "freedom")["reason"].to_list() == ["not visible"]
@@ -168,7 +164,7 @@ def test_written_lists_are_a_dictionary_like_any_other(tmp_path: Path, plane_enc
 
 
 def test_delta_is_dropped_at_the_threshold_itself() -> None:
-    candidates = candidates_table().filter(pl.col("concept_id") == 0).head(2)
+    candidates = pl.DataFrame({"concept_id": [0, 0], "candidate_id": [2, 4]})
     vectors = np.zeros((len(NAMES), 2), np.float32)
     vectors[0] = [1, 0]
     vectors[2] = [0.8, 0.6]
@@ -338,10 +334,6 @@ def brute_force(
 
 
 def test_selection_against_the_rule_by_sets_and_loops() -> None:
-    from scipy import sparse
-
-    from contrastive_concepts.cooccurrence.candidates import find_candidates
-
     random = np.random.default_rng(7)
     names = [f"{a}{b}" for a in "bcdfghklmnprtvz" for b in ("anub", "olim")]
     incidence = random.random((len(names), 400)) < random.uniform(0.005, 0.2, (len(names), 1))
@@ -349,16 +341,14 @@ def test_selection_against_the_rule_by_sets_and_loops() -> None:
     vectors = random.normal(size=(len(names), 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     seen, stop = set(names[::2] + names[1::3]), set(names[:3])
-    concepts = pl.DataFrame(
-        {"concept_id": range(len(names)), "concept": names, "visible": [name in seen for name in names]},
-        schema={"concept_id": pl.Int32, "concept": pl.String, "visible": pl.Boolean},
-    )
+    concepts = pl.DataFrame({"concept_id": pl.Series(range(len(names)), dtype=pl.Int32), "concept": names})
+    visible = [name in seen for name in names]
+    verdicts = pl.DataFrame({"concept": names, "p_visible": 0.5, "visible": visible, "parsed": True})
     counts = sparse.csr_array(incidence.astype(np.int64))
-    candidates = find_candidates(sparse.csr_array(counts @ counts.T), names, 0.05, sorted(stop))
-    kept, rejected = select(measure_candidates(candidates, vectors, 0.6), concepts)
-    found: dict[str, list[str]] = {name: [] for name in names}
-    for concept, contrastive in kept.select("concept", "contrastive_concept").iter_rows():
-        found[concept].append(contrastive)
+    selection = select(
+        Tables(concepts, sparse.csr_array(counts @ counts.T), verdicts, vectors), Thresholds(0.05, 0.6, sorted(stop))
+    )
+    found, rejected = selection.lists, selection.rejected
     expected = brute_force(captions_of, 0.05, stop, seen, dict(zip(names, vectors, strict=True)), 0.6)
     assert {name: sorted(group) for name, group in found.items()} == {
         name: sorted(group) for name, group in expected.items()

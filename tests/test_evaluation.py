@@ -305,7 +305,7 @@ def test_grid_bound_is_the_best_of_all_choices_of_cells(seed: int, size: int) ->
 
 def test_beta_is_one_rule() -> None:
     """In the evaluation and in a dictionary: equal is kept, the answer of a pair depends on no other, 1 keeps all."""
-    from contrastive_concepts.dictionary.union import far_from_queries
+    from contrastive_concepts.selection.union import far_from_queries
 
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(300, 512)).astype(np.float32) + 3

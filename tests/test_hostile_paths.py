@@ -103,5 +103,5 @@ def test_the_workflow_runs_below_such_folders(tmp_path: Path) -> None:
         "vocabulary": {"source": "given", "path": "[c]{}.txt"},
         "selection": {"stoplist": ["photo", "{z}"]},
     }
-    project.snakemake("results/small/cooccurrence/candidates.parquet", "results/small/captions/manifest.parquet")
+    project.snakemake("results/small/cooccurrence/cooccurrence.npz", "results/small/captions/manifest.parquet")
     assert pl.read_parquet(tmp_path / "results/small/vocabulary/concepts.parquet").height == len(CONCEPTS)

@@ -125,7 +125,7 @@ def test_the_last_lines_say_what_came_of_it(project: Project) -> None:
         assert said.count("results/small: ") == 1
         (project.folder / "again").mkdir()
         assert "results/small: " in project.snakemake(
-            "dictionary", "--forcerun", "similarity", snakefile="workflow/Snakefile"
+            "dictionary", "--forcerun", "selection", snakefile="workflow/Snakefile"
         )
 
 

@@ -13,6 +13,7 @@ from contrastive_concepts.report.funnel import draw_funnel, funnel
 from contrastive_concepts.report.lengths import draw_lengths, list_lengths
 from contrastive_concepts.report.set_sizes import mean_size, set_sizes
 from contrastive_concepts.report.thresholds import GRID, draw_thresholds, mean_lengths
+from contrastive_concepts.selection.select import Thresholds
 from tests.test_beyond_the_paper import lists, tables
 
 COUNTS = {
@@ -56,7 +57,7 @@ def test_concepts_without_any_count_as_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_thresholds_shorten_the_lists_as_the_selection_does(seed: int, tmp_path: Path) -> None:
     source = tables(seed)
-    table = mean_lengths(source, SelectionSettings(), 0.01, "drop")
+    table = mean_lengths(source, Thresholds.of(SelectionSettings(), "corpus", "drop"))
     named = source.concepts.filter(pl.col("count") > 0)["concept"].to_list()
     for name, value, mean in table.iter_rows():
         selected = lists(source, SelectionSettings(), **{name: value})

@@ -18,7 +18,7 @@ from tests.project import ROOT, Project
 SCRIPTS = PACKAGE.parent / "scripts"
 
 REPORT = {"funnel", "thresholds", "audit", "all"}
-MATCHED = {"match_shard", "cooccurrence", "candidates", "similarity", "dictionary"}
+MATCHED = {"match_shard", "cooccurrence", "selection", "dictionary"}
 
 OBSERVER = """
 import atexit, json, os, sys
@@ -191,10 +191,10 @@ def test_a_copy_of_the_code_changes_nothing(project: Project, code: Path) -> Non
     ("changed", "expected"),
     [
         ("workflow/contrastive_concepts/dictionary/publish.py", {"dictionary"}),
-        ("workflow/contrastive_concepts/similarity/semantic.py", {"similarity", "dictionary"}),
+        ("workflow/contrastive_concepts/selection/candidates.py", {"selection", "dictionary"}),
         ("workflow/contrastive_concepts/matching/kernel.py", MATCHED),
         ("workflow/contrastive_concepts/segmenters/gem.py", set()),
-        ("resources/prompts/likelihood.txt", {"visibility", "dictionary"}),
+        ("resources/prompts/likelihood.txt", {"visibility", "selection", "dictionary"}),
         ("resources/prompts/contrastive.txt", set()),
         ("resources/nouns/noun_model.npz", MATCHED | {"lexicon"}),
     ],
@@ -211,8 +211,8 @@ def test_what_a_change_redoes(project: Project, code: Path, changed: str, expect
 @pytest.mark.parametrize(
     ("stage", "key", "value", "expected"),
     [
-        ("visibility", "model", "another/model", {"visibility", "dictionary"}),
-        ("similarity", "templates", "photo", {"embeddings", "similarity", "dictionary"}),
+        ("visibility", "model", "another/model", {"visibility", "selection", "dictionary"}),
+        ("similarity", "templates", "photo", {"embeddings", "selection", "dictionary"}),
     ],
 )
 def test_what_another_setting_redoes(project: Project, stage: str, key: str, value: str, expected: set[str]) -> None:

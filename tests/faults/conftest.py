@@ -12,8 +12,8 @@ from ..project import Project
 from ..scripted_model import ScriptedModel, scripted_model
 
 STAGES = [
-    "inspect_shard", "manifest", "vocabulary", "lexicon", "match_shard", "cooccurrence", "candidates", "visibility",
-    "embeddings", "similarity", "dictionary",
+    "inspect_shard", "manifest", "vocabulary", "lexicon", "match_shard", "cooccurrence", "visibility",
+    "embeddings", "selection", "dictionary",
 ]  # fmt: skip
 
 

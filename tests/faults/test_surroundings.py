@@ -83,7 +83,7 @@ def test_a_full_disk(room: int, done: Disturbed, disk: Path, undisturbed: dict[s
         while True:
             file.write(bytes(4096))
     os.truncate(filler, filler.stat().st_size - room * 1024)
-    said = done.snakemake("--forcerun", "similarity", fails=True)
+    said = done.snakemake("--forcerun", "selection", fails=True)
     assert "No space left" in said, said
     assert done.published() == undisturbed
     filler.unlink()
@@ -100,9 +100,9 @@ def test_a_results_folder_that_cannot_be_written(
     done: Disturbed, disk: Path, undisturbed: dict[str, bytes], fault: Record
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    assert "Write-protected output files" in done.snakemake("--forcerun", "similarity", fails=True)
+    assert "Write-protected output files" in done.snakemake("--forcerun", "selection", fails=True)
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    done.snakemake("--forcerun", "similarity")
+    done.snakemake("--forcerun", "selection")
     assert done.published() == undisturbed
     fault(
         "results/ on a file system that cannot be written to",

@@ -228,7 +228,7 @@ def selection_of(wildcards):
         return None
     return {
         "settings": SETTINGS.selection.model_dump(),
-        "gamma": SETTINGS.selection.gamma_for(CORPUS.corpus),
+        "corpus": CORPUS.corpus,
         "unparsed": SETTINGS.visibility.unparsed,
     }
 

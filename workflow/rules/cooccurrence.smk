@@ -77,27 +77,3 @@ else:
             code=code_of("cooccurrence"),
         script:
             "../scripts/cooccurrence.py"
-
-
-rule candidates:
-    input:
-        matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
-        concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
-        statistics=STATISTICS if SETTINGS.selection.association else [],
-    output:
-        f"{RESULTS}/cooccurrence/candidates.parquet",
-    log:
-        f"{RESULTS}/logs/candidates.log",
-    conda:
-        "../../envs/mining.yaml"
-    resources:
-        mem_mb=growing(4000),
-        runtime=20,
-    params:
-        gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
-        stoplist=lambda wildcards: SETTINGS.selection.stoplist,
-        stoplist_by=SETTINGS.selection.stoplist_by,
-        association=SETTINGS.selection.model_dump()["association"],
-        code=code_of("candidates"),
-    script:
-        "../scripts/candidates.py"

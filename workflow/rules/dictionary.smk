@@ -1,11 +1,9 @@
 rule dictionary:
     input:
-        candidates=f"{RESULTS}/similarity/candidates.parquet",
-        concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        selection=rules.selection.output,
         verdicts=VERDICTS,
         vectors=f"{RESULTS}/similarity/embeddings.npy",
         encoder=f"{RESULTS}/similarity/encoder.json",
-        parts=PARTS if SETTINGS.selection.remove_parts else [],
         manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
         statistics=STATISTICS,
     output:

@@ -52,7 +52,7 @@ rule thresholds:
         runtime=30,
     params:
         selection=SETTINGS.selection.model_dump(),
-        gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
+        corpus=CORPUS.corpus,
         unparsed=SETTINGS.visibility.unparsed,
         code=code_of("thresholds"),
     script:

@@ -25,12 +25,13 @@ with job_log(snakemake.log[0]):
         lists = dict(matches.select("query", "contrastive_concepts").iter_rows())
     elif settings.kind == "dictionary":
         from contrastive_concepts.config.selection import SelectionSettings
-        from contrastive_concepts.evaluation.mined_sets import lists_of_queries, read_tables, select_lists
+        from contrastive_concepts.evaluation.resolve import lists_of_queries
+        from contrastive_concepts.selection.select import Tables, Thresholds, select
 
-        selection = params.selection
-        thresholds = SelectionSettings(**selection["settings"])
-        every = select_lists(read_tables(files), thresholds, selection["gamma"], selection["unparsed"], settings)
-        lists = lists_of_queries(every, pl.read_parquet(files.queries))
+        run = params.selection
+        thresholds = Thresholds.of(SelectionSettings(**run["settings"]), run["corpus"], run["unparsed"])
+        selection = select(Tables.read(files), thresholds.changed_by(settings))
+        lists = lists_of_queries(selection.lists, pl.read_parquet(files.queries))
     chosen = resolve(
         params.name,
         settings,

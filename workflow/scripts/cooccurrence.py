@@ -7,8 +7,7 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
-    from contrastive_concepts.cooccurrence.association import count_captions
-    from contrastive_concepts.cooccurrence.matrix import merge_shards, require_matched, save_matrix
+    from contrastive_concepts.cooccurrence.matrix import count_captions, merge_shards, require_matched, save_matrix
 
     concepts = pl.read_parquet(snakemake.input.concepts)
     matrix = merge_shards(snakemake.input.matrices, concepts.height)

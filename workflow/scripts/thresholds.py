@@ -6,14 +6,15 @@ with job_log(snakemake.log[0]):
     import polars as pl
 
     from contrastive_concepts.config.selection import SelectionSettings
-    from contrastive_concepts.evaluation.mined_sets import read_tables
     from contrastive_concepts.report.thresholds import draw_thresholds, mean_lengths
+    from contrastive_concepts.selection.select import Tables, Thresholds
 
     params, files = snakemake.params, snakemake.input
     settings = SelectionSettings.model_validate(params.selection)
-    lengths = mean_lengths(read_tables(files), settings, params.gamma, params.unparsed)
+    thresholds = Thresholds.of(settings, params.corpus, params.unparsed)
+    lengths = mean_lengths(Tables.read(files), thresholds)
     print(lengths)
     lengths.write_csv(snakemake.output.table)
     sweeps = pl.read_parquet(files.sweeps) if files.sweeps else pl.DataFrame(schema={"threshold": pl.String})
-    chosen = {"gamma": params.gamma, "delta": settings.delta, "beta": settings.beta}
+    chosen = {"gamma": thresholds.gamma, "delta": settings.delta, "beta": settings.beta}
     draw_thresholds(lengths, sweeps, chosen, Path(snakemake.output.figure))

@@ -5,8 +5,9 @@ from contrastive_concepts.logs import job_log, progress_bar
 with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
+    from contrastive_concepts.config.selection import BACKGROUND
     from contrastive_concepts.config.visibility import VisibilitySettings
-    from contrastive_concepts.visibility.cc_text import BACKGROUND, read_classes, write_cc_text
+    from contrastive_concepts.visibility.cc_text import read_classes, write_cc_text
     from contrastive_concepts.visibility.generation import build_writer, lists_table, write_lists
     from contrastive_concepts.visibility.prompts import load_prompt
 

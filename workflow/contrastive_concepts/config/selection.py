@@ -6,6 +6,11 @@ from pydantic import Field
 
 from contrastive_concepts.config.base import Settings
 
+BACKGROUND = "background"
+"""What the paper contrasts each query with first of all (3.3)."""
+BETA = 0.9
+"""The paper's threshold for several queries (3.6)."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -83,7 +88,7 @@ class SelectionSettings(Settings):
         None, description="Beyond the paper: at most so many contrastive concepts, the highest-ranked; null: all."
     )
     beta: Fraction = Field(
-        0.9, description="With several queries, a contrastive concept more similar than beta to any query is dropped."
+        BETA, description="With several queries, a contrastive concept more similar than beta to any query is dropped."
     )
 
     def gamma_for(self, corpus: str) -> float:

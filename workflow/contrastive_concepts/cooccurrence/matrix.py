@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 
 from contrastive_concepts.checks import require
@@ -66,6 +67,12 @@ def require_matched(captions: int, matched: int, least: float = 0.0) -> None:
         "(docs/limits.md)"
     )
     require(matched, captions, least, "captions that mention a concept", "matched_captions", hint)
+
+
+def count_captions(statistics: pl.DataFrame) -> int:
+    """N: the captions that were looked into, of all shards (`cooccurrence/statistics.parquet`)."""
+    looked_into = pl.col("rows") - pl.col("null") - pl.col("empty") - pl.col("gigantic")
+    return int(statistics.select(looked_into.sum()).item())
 
 
 def merge(matrices: Iterable[sparse.csr_array], concepts: int) -> sparse.csr_array:

@@ -1,4 +1,4 @@
-"""From measured candidates to a published dictionary and its manifest."""
+"""From a selection to a published dictionary and its manifest."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,10 @@ import polars as pl
 
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
-from contrastive_concepts.dictionary.pruning import prune
 from contrastive_concepts.dictionary.publish import publish
-from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
+from contrastive_concepts.selection.select import Selection
 from contrastive_concepts.similarity.store import Embeddings
 
 BLOCK = 4096
@@ -23,36 +22,28 @@ BLOCK = 4096
 def build_dictionary(
     folder: Path,
     settings: RunSettings,
-    concepts: pl.DataFrame,
-    candidates: pl.DataFrame,
+    selection: Selection,
     verdicts: pl.DataFrame,
     embeddings: Embeddings,
     encoder: dict[str, Any],
     shards: pl.DataFrame | None = None,
     statistics: pl.DataFrame | None = None,
-    parts: pl.DataFrame | None = None,
 ) -> Manifest:
-    """Select, count what each filter took, and publish `folder`; returns the manifest without its file hashes.
+    """Publish a run's selection as the dictionary `folder`; returns the manifest without its file hashes.
 
-    `concepts` bears `count`; `candidates` are measured (`similarity`, `similar`); `shards` and `statistics` describe a
-    corpus of captions, None for a concept index; `parts` (concept, part) are removed where they are given. Raises
-    UserError where a concept was not judged, or no contrastive concept is left.
+    `verdicts` name the judge; `shards` and `statistics` describe a corpus of captions, None for a concept index. Raises
+    UserError where no contrastive concept is left.
     """
-    table = describe_concepts(concepts, verdicts, settings.visibility.unparsed)
-    kept, rejected = select(candidates, table, parts)
-    selection = settings.selection
-    names = table["concept"].to_list()
-    kept, rejected = prune(kept, rejected, names, embeddings, selection.redundancy, selection.max_concepts)
-    reasons = dict(rejected.group_by("reason").len().iter_rows())
-    require_contrastive(folder, table.height, kept.height, reasons)
+    concepts, counts = selection.concepts, selection.counts
+    require_contrastive(folder, counts, concepts.height)
     manifest = Manifest(
         run=settings.run,
         corpus=settings.captions.corpus,
         config=settings.model_dump(),
         thresholds={
-            "gamma": selection.gamma_for(settings.captions.corpus),
-            "delta": selection.delta,
-            "beta": selection.beta,
+            "gamma": settings.selection.gamma_for(settings.captions.corpus),
+            "delta": settings.selection.delta,
+            "beta": settings.selection.beta,
         },
         encoder=EncoderDescription.model_validate(encoder),
         judge={
@@ -64,28 +55,26 @@ def build_dictionary(
         shards=[] if shards is None else shards.drop("modified").to_dicts(),
         captions={} if statistics is None else _totals(statistics),
         counts={
-            "concepts": table.height,
-            "concepts met in captions": int((table["count"] > 0).sum()),
-            "visible concepts": int(table["visible"].sum()),
-            "unparsed verdicts": int((~table["parsed"]).sum()),
-            "candidates": candidates.height,
-            **{f"rejected: {reason}": reasons.get(reason, 0) for reason in REASONS},
-            "contrastive concepts": kept.height,
-            "concepts without any": table.height - kept["concept"].n_unique(),
+            "concepts": concepts.height,
+            "concepts met in captions": int((concepts["count"] > 0).sum()),
+            "visible concepts": int(concepts["visible"].sum()),
+            "unparsed verdicts": int((~concepts["parsed"]).sum()),
+            **counts,
         },
         typical_nearest_similarity=typical_nearest_similarity(embeddings),
         versions=versions(),
         code_sha256=code_sha256(Path(__file__)),
         files={},
     )
-    publish(folder, table, kept, rejected, embeddings, manifest)
+    publish(folder, concepts, selection.kept, selection.rejected, embeddings, manifest)
     return manifest
 
 
-def require_contrastive(folder: Path, concepts: int, kept: int, rejected: Mapping[str, int]) -> None:
-    """Raises UserError where no contrastive concept is left to publish; `rejected`: candidates by reason."""
-    if not kept:
-        taken = ", ".join(f"{count:,} {reason}" for reason, count in rejected.items())
+def require_contrastive(folder: Path, counts: Mapping[str, int], concepts: int) -> None:
+    """Raises UserError where no contrastive concept is left to publish; `counts`: as `Selection.counts`."""
+    if not counts["contrastive concepts"]:
+        rejected = {name: count for name, count in counts.items() if name.startswith("rejected: ") and count}
+        taken = ", ".join(f"{count:,} {name.removeprefix('rejected: ')}" for name, count in rejected.items())
         raise UserError(
             f"{folder}: found no contrastive concept for any of {concepts:,} concepts, expected at least one "
             f"({f'candidates rejected: {taken}' if taken else 'no candidates'})"

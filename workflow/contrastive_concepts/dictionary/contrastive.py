@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 
+from contrastive_concepts.config.selection import BACKGROUND, BETA
 from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
-from contrastive_concepts.dictionary.union import far_from_queries
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.selection.union import far_from_queries
 
 if TYPE_CHECKING:
     import faiss
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from contrastive_concepts.similarity.encoders import TextEncoder
     from contrastive_concepts.similarity.store import Embeddings
 
-BACKGROUND = "background"
 MAX_QUERY_CHARACTERS = 300
 
 
@@ -102,7 +102,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
             for query, (concept, similarity) in zip(queries, concepts, strict=True)
         ]
 
-    def union(self, queries: Sequence[str], beta: float = 0.9) -> list[str]:
+    def union(self, queries: Sequence[str], beta: float = BETA) -> list[str]:
         """The contrastive concepts of several queries at once (paper 3.6).
 
         The union, in the order of the queries, without those whose cosine to any of the queries is above `beta`;

@@ -11,7 +11,7 @@ import polars as pl
 from jinja2 import Environment
 
 from contrastive_concepts.dictionary.manifest import read_manifest
-from contrastive_concepts.dictionary.selection import REASONS
+from contrastive_concepts.selection.select import REASONS
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
 

@@ -10,7 +10,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrastive_concepts.dictionary.contrastive import BACKGROUND, ContrastiveConcepts, Match
+from contrastive_concepts.config.selection import BACKGROUND
+from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.cc_text import write_cc_text
 

@@ -5,15 +5,14 @@ from typing import Literal
 
 import polars as pl
 
-from contrastive_concepts.captions.release import Release, read_release
-from contrastive_concepts.cooccurrence.candidates import find_candidates
+from contrastive_concepts.captions.release import read_release
+from contrastive_concepts.config.selection import BETA
 from contrastive_concepts.dictionary.build import typical_nearest_similarity
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest, file_sha256
 from contrastive_concepts.dictionary.publish import publish
-from contrastive_concepts.dictionary.selection import REASONS, describe_concepts, select
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
-from contrastive_concepts.similarity.semantic import measure_candidates
+from contrastive_concepts.selection.select import Tables, Thresholds, first_rows, select
 from contrastive_concepts.text_files import read_json
 
 STOPLIST = ("image", "photo", "picture", "view")
@@ -40,15 +39,8 @@ def import_release(
     Raises UserError by file and key."""
     release = read_release(path)
     answers = _read_visibility(visibility, release.concepts)
-    measured = measure_candidates(
-        find_candidates(release.matrix, release.concepts, gamma, STOPLIST),
-        release.embeddings,
-        delta,
-        release.similarities,
-    )
-    measured, rows = _named_once(measured, release.concepts)
-    similarities = "clip_embeds" if release.similarities is None else "clip_sims"
-    release = Release([release.concepts[row] for row in rows], release.matrix[rows][:, rows], release.embeddings[rows])
+    rows = first_rows(release.concepts)
+    visible = [answers.get(release.concepts[row]) for row in rows]
     concepts = pl.DataFrame(
         {
             "concept_id": pl.Series(range(len(release.concepts)), dtype=pl.Int32),
@@ -57,18 +49,17 @@ def import_release(
             "count": release.matrix.diagonal(),
         }
     )
-    visible = [answers.get(name) for name in release.concepts]
     verdicts = pl.DataFrame(
         {
-            "concept": release.concepts,
+            "concept": [release.concepts[row] for row in rows],
             "p_visible": pl.Series([None if answer is None else float(answer) for answer in visible], dtype=pl.Float64),
             "visible": [answer is True for answer in visible],
             "parsed": [answer is not None for answer in visible],
         }
     )
-    table = describe_concepts(concepts, verdicts, unparsed)
-    kept, rejected = select(measured, table)
-    reasons = dict(rejected.group_by("reason").len().iter_rows())
+    tables = Tables(concepts, release.matrix, verdicts, release.embeddings, similarities=release.similarities)
+    selection = select(tables, Thresholds(gamma, delta, STOPLIST, unparsed=unparsed))
+    embeddings = release.embeddings[rows]
     manifest = Manifest(
         run=path.stem,
         corpus=path.stem,
@@ -76,53 +67,26 @@ def import_release(
             "release": path.name,
             "visibility": visibility.name,
             "unparsed": unparsed,
-            "similarities": similarities,
+            "similarities": "clip_embeds" if release.similarities is None else "clip_sims",
         },
-        thresholds={"gamma": gamma, "delta": delta, "beta": 0.9},
-        encoder=EncoderDescription.model_validate(ENCODER | {"dimension": release.embeddings.shape[1]}),
+        thresholds={"gamma": gamma, "delta": delta, "beta": BETA},
+        encoder=EncoderDescription.model_validate(ENCODER | {"dimension": embeddings.shape[1]}),
         judge={"judge": ["release"], "model": [], "revision": [], "prompt_hash": [file_sha256(visibility)]},
         shards=[],
         captions={},
         counts={
-            "concepts": table.height,
-            "visible concepts": int(table["visible"].sum()),
+            "concepts": selection.concepts.height,
+            "visible concepts": int(selection.concepts["visible"].sum()),
             "concepts without a verdict": visible.count(None),
-            "candidates": measured.height,
-            **{f"rejected: {reason}": reasons.get(reason, 0) for reason in REASONS},
-            "contrastive concepts": kept.height,
-            "concepts without any": table.height - kept["concept"].n_unique(),
+            **selection.counts,
         },
-        typical_nearest_similarity=typical_nearest_similarity(release.embeddings),
+        typical_nearest_similarity=typical_nearest_similarity(embeddings),
         versions=versions(),
         code_sha256=code_sha256(Path(__file__)),
         files={},
     )
-    publish(folder, table, kept, rejected, release.embeddings, manifest)
+    publish(folder, selection.concepts, selection.kept, selection.rejected, embeddings, manifest)
     return manifest
-
-
-def _named_once(measured: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
-    """The pairs with each name's first row for all of them, numbered anew, and those first rows.
-
-    Of several pairs of the same two names one that is not too similar counts, the most frequent first.
-    """
-    first: dict[str, int] = {}
-    for row, name in enumerate(names):
-        first.setdefault(name, row)
-    rows = list(first.values())
-    if len(rows) == len(names):
-        return measured, rows
-    place = {name: number for number, name in enumerate(first)}
-    numbers = {row: place[name] for row, name in enumerate(names)}
-    pairs = (
-        measured.filter(pl.col("concept_id").is_in(rows))
-        .with_columns(pl.col("concept_id", "candidate_id").replace_strict(numbers, return_dtype=pl.Int32))
-        .filter(pl.col("concept_id") != pl.col("candidate_id"))
-        .sort("similar", maintain_order=True)
-        .unique(["concept_id", "candidate_id"], keep="first", maintain_order=True)
-        .sort("concept_id", "cooccurrences", "candidate_id", descending=[False, True, False])
-    )
-    return pairs, rows
 
 
 def _read_visibility(path: Path, names: list[str]) -> dict[str, bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from contrastive_concepts.config.selection import BETA
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.classic import classic_texts, question
 from contrastive_concepts.evaluation.confusion import Confusion, Counts
@@ -54,7 +55,7 @@ def run_cell(
     chosen: ContrastiveSet,
     texts: TextRows,
     metrics: Sequence[str] = ("IoU-single", "mIoU"),
-    beta: float = 0.9,
+    beta: float = BETA,
     progress: Callable[[int], None] = lambda done: None,
 ) -> CellScores:
     """IoU-single and classic mIoU (paper 3.6, 4.1) in one pass; `progress` is told the images done so far.

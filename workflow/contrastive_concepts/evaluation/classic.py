@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.config.selection import BACKGROUND, BETA
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Confusion, Labels
-from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet, union
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, union
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import encode_samples
 from contrastive_concepts.evaluation.protocol import EncodedImage, label_map, similarities
@@ -45,7 +46,7 @@ def question(
     queries: Sequence[int],
     chosen: ContrastiveSet,
     rows: TextRows,
-    beta: float = 0.9,
+    beta: float = BETA,
 ) -> Question:
     """The texts of a data set. beta: negatives with a higher cosine to any query are dropped."""
     names = [classes[label] for label in queries]
@@ -71,7 +72,7 @@ def segment_classes(
     chosen: ContrastiveSet,
     embed: Embed,
     protocol: Protocol,
-    beta: float = 0.9,
+    beta: float = BETA,
 ) -> Iterator[tuple[str, Labels, Labels]]:
     """Of each sample its name, its labels and its predicted classes, int64 [H, W]."""
     rows = embed_once(classic_texts(classes, queries, chosen), embed)
@@ -88,7 +89,7 @@ def evaluate_classic(
     chosen: ContrastiveSet,
     embed: Embed,
     protocol: Protocol,
-    beta: float = 0.9,
+    beta: float = BETA,
 ) -> Confusion:
     """Confusion over the data set. beta: negatives with a higher cosine to any query are dropped. Raises UserError for
     no images."""

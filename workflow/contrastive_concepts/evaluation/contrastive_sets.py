@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from contrastive_concepts.dictionary.union import far_from_queries
+from contrastive_concepts.config.selection import BACKGROUND, BETA
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.selection.union import far_from_queries
 from contrastive_concepts.similarity.store import Embeddings
-
-BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def random_control(
 
 
 def union(
-    chosen: ContrastiveSet, queries: Sequence[str], embeddings: Mapping[str, Embeddings], beta: float = 0.9
+    chosen: ContrastiveSet, queries: Sequence[str], embeddings: Mapping[str, Embeddings], beta: float = BETA
 ) -> tuple[str, ...]:
     """CC_Q of several queries (paper 3.6): the union of their negatives, less those with a cosine above beta to any.
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.confusion import IGNORED, Labels, reduce_zero_label
-from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
 from contrastive_concepts.evaluation.reading import read_pair
 from contrastive_concepts.resources import resource
 from contrastive_concepts.segmenters.segmenter import Pixels

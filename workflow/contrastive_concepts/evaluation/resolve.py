@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
+
 from contrastive_concepts.config.contrastive_sets import (
     BackgroundSet,
     CcTextSet,
@@ -13,9 +15,9 @@ from contrastive_concepts.config.contrastive_sets import (
     NoneSet,
     OracleSet,
 )
+from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import (
-    BACKGROUND,
     ContrastiveSet,
     from_mapping,
     image_oracle,
@@ -58,6 +60,14 @@ def resolve(
     made = from_mapping(name, concepts, settings.background, settings.original)
     present_only = isinstance(settings, ImageOracleSet)
     return ContrastiveSet(name, made.concepts, made.background, present_only, made.original)
+
+
+def lists_of_queries(lists: Mapping[str, Sequence[str]], matches: pl.DataFrame) -> dict[str, list[str]]:
+    """Query -> the contrastive concepts of its nearest concept (`matches`: query, concept), that concept left out."""
+    return {
+        query: [name for name in lists[concept] if name != concept]
+        for query, concept in matches.select("query", "concept").iter_rows()
+    }
 
 
 def _lines(path: Path, classes: Sequence[str], queries: Sequence[str]) -> dict[str, list[str]]:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND, ContrastiveSet
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.similarity.store import Embeddings
 
 Embed = Callable[[Sequence[str]], Embeddings]

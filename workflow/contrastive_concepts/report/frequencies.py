@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from contrastive_concepts.evaluation.contrastive_sets import BACKGROUND
+from contrastive_concepts.config.selection import BACKGROUND
 
 Counts = Mapping[str, int]
 

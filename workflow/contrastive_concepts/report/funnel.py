@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from contrastive_concepts.dictionary.selection import REASONS
+from contrastive_concepts.selection.select import REASONS
 
 PAPER = 3
 """So many filters are the paper's; the others are told where they took any."""

@@ -1,15 +1,13 @@
 """What gamma and delta do: to |CC| over the mined tables, and to IoU-single where the benchmark sweeps them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from contrastive_concepts.config.contrastive_sets import DictionarySet
-from contrastive_concepts.config.selection import SelectionSettings
-from contrastive_concepts.evaluation.mined_sets import StageTables, select_lists
+from contrastive_concepts.selection.select import Tables, Thresholds, select
 
 GRID: Mapping[str, Sequence[float]] = {
     "gamma": (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2),
@@ -17,16 +15,13 @@ GRID: Mapping[str, Sequence[float]] = {
 }
 
 
-def mean_lengths(
-    tables: StageTables, settings: SelectionSettings, gamma: float, unparsed: Literal["keep", "drop"]
-) -> pl.DataFrame:
-    """threshold, value, mean |CC| of the concepts that captions name; the other threshold as the run has it."""
+def mean_lengths(tables: Tables, thresholds: Thresholds) -> pl.DataFrame:
+    """threshold, value, mean |CC| of the concepts that captions name; the other thresholds as given."""
     named = tables.concepts.filter(pl.col("count") > 0)["concept"].to_list()
     rows = []
     for threshold, values in GRID.items():
-        for value in sorted({*values, gamma if threshold == "gamma" else settings.delta}):
-            chosen = DictionarySet.model_validate({"kind": "dictionary", threshold: value})
-            lists = select_lists(tables, settings, gamma, unparsed, chosen)
+        for value in sorted({*values, getattr(thresholds, threshold)}):
+            lists = select(tables, replace(thresholds, **{threshold: value})).lists
             rows.append((threshold, value, float(np.mean([len(lists[name]) for name in named] or [0]))))
     return pl.DataFrame(rows, {"threshold": pl.String, "value": pl.Float64, "mean_cc": pl.Float64}, orient="row")
 

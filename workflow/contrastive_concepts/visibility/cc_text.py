@@ -10,7 +10,6 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.text_files import read_text
 
 SEPARATOR = ", "
-BACKGROUND = "background"
 
 
 def read_classes(path: str | Path) -> list[str]:

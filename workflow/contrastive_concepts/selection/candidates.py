@@ -1,14 +1,16 @@
-"""Row-normalised frequencies and the threshold gamma (paper 3.4)."""
+"""Pairs of concepts over gamma, and the cosine of each that is held against delta (paper 3.4)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
+from contrastive_concepts.similarity.store import Embeddings
 from contrastive_concepts.vocabulary.lemmas import concept_key
 
+PAIRS_AT_A_TIME = 100_000
 CANDIDATES = {
     "concept_id": pl.Int32,
     "candidate_id": pl.Int32,
@@ -47,6 +49,33 @@ def find_candidates(
         schema=CANDIDATES,
     )
     return table.sort("concept_id", "cooccurrences", "candidate_id", descending=[False, True, False])
+
+
+def measure_candidates(
+    candidates: pl.DataFrame,
+    embeddings: Embeddings,
+    delta: float | None,
+    known: "np.ndarray[tuple[int, int], np.dtype[Any]] | None" = None,
+) -> pl.DataFrame:
+    """Add `similarity` (float32, cosine of the two concepts) and `similar` (similarity >= delta) to the candidates.
+
+    A candidate too similar to its concept would compete with it. embeddings: unit vectors, a row a concept_id. known:
+    cosines [T, T] to use instead of theirs, compared in their own precision. delta None: no candidate is similar.
+    """
+    left = candidates["concept_id"].to_numpy()
+    right = candidates["candidate_id"].to_numpy()
+    if known is None:
+        measured = np.empty(len(left), np.float32)
+        for start in range(0, len(left), PAIRS_AT_A_TIME):
+            rows = slice(start, start + PAIRS_AT_A_TIME)
+            measured[rows] = np.einsum("nd,nd->n", embeddings[left[rows]], embeddings[right[rows]])
+    else:
+        measured = known[left, right]
+    # Compared as float32: 0.8 read from a config is not representable, and its neighbours must not tip the scale.
+    similar = np.zeros(len(left), bool) if delta is None else measured >= measured.dtype.type(delta)
+    return candidates.with_columns(
+        pl.Series("similarity", measured.astype(np.float32), pl.Float32), pl.Series("similar", similar, pl.Boolean)
+    )
 
 
 def _stopped(concepts: Sequence[str], stoplist: Sequence[str], by: Literal["name", "lemma"]) -> list[bool]:

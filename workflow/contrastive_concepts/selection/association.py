@@ -15,12 +15,6 @@ Counts = np.ndarray[tuple[int], np.dtype[Any]]
 Scores = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def count_captions(statistics: pl.DataFrame) -> int:
-    """N: the captions that were looked into, of all shards (`cooccurrence/statistics.parquet`)."""
-    looked_into = pl.col("rows") - pl.col("null") - pl.col("empty") - pl.col("gigantic")
-    return int(statistics.select(looked_into.sum()).item())
-
-
 def associate(
     candidates: pl.DataFrame, matrix: sparse.csr_array, captions: int | None, settings: AssociationSettings
 ) -> pl.DataFrame:

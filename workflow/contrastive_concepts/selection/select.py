@@ -1,0 +1,257 @@
+"""Which candidates become contrastive concepts, and why the others do not (paper 3.4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from contrastive_concepts.config.contrastive_sets import DictionarySet
+from contrastive_concepts.config.selection import AssociationSettings, SelectionSettings
+from contrastive_concepts.cooccurrence.matrix import count_captions, load_matrix
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.selection.association import associate
+from contrastive_concepts.selection.candidates import find_candidates, measure_candidates
+from contrastive_concepts.selection.pruning import CAPPED, REDUNDANT, prune
+from contrastive_concepts.similarity.store import Embeddings, load_embeddings
+
+REASONS = ("stop-list", "not visible", "similar", "part", "not associated", REDUNDANT, CAPPED)
+"""Why a candidate is rejected, in the order in which the filters act."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the stages before the selection left.
+
+    concepts: concept_id (its row in X and among the vectors), concept, count and what else a dictionary shows of it.
+    matrix: X [T, T]. verdicts: concept, p_visible, visible, parsed. embeddings: unit vectors float32 [T, D].
+    parts: concept, part; only where parts are to be removed (paper 6.4). captions: the number of captions X was counted
+    in, where it is known. similarities: cosines [T, T] to use instead of those of the embeddings.
+    """
+
+    concepts: pl.DataFrame
+    matrix: sparse.csr_array
+    verdicts: pl.DataFrame
+    embeddings: Embeddings
+    parts: pl.DataFrame | None = None
+    captions: int | None = None
+    similarities: "np.ndarray[tuple[int, int], np.dtype[Any]] | None" = None
+
+    @classmethod
+    def read(cls, files: Mapping[str, str]) -> Self:
+        """From the files concepts, matrix, verdicts and vectors; parts and statistics may be missing or empty."""
+        parts, statistics = files.get("parts"), files.get("statistics")
+        return cls(
+            pl.read_parquet(files["concepts"]),
+            load_matrix(files["matrix"]),
+            pl.read_parquet(files["verdicts"]),
+            load_embeddings(files["vectors"]),
+            pl.read_parquet(parts) if parts else None,
+            count_captions(pl.read_parquet(statistics)) if statistics else None,
+        )
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the filters act by: the paper's gamma, stop-list, visibility and delta, then what goes beyond the paper.
+
+    delta None: no candidate is too similar. visible_only False: the verdicts are not used.
+    """
+
+    gamma: float
+    delta: float | None
+    stoplist: Sequence[str]
+    stoplist_by: Literal["name", "lemma"] = "name"
+    visible_only: bool = True
+    unparsed: Literal["keep", "drop"] = "drop"
+    association: AssociationSettings | None = None
+    redundancy: float | None = None
+    max_concepts: int | None = None
+
+    @classmethod
+    def of(cls, settings: SelectionSettings, corpus: str, unparsed: Literal["keep", "drop"]) -> Self:
+        """Those of a run's settings."""
+        return cls(
+            settings.gamma_for(corpus),
+            settings.delta,
+            settings.stoplist,
+            settings.stoplist_by,
+            unparsed=unparsed,
+            association=settings.association,
+            redundancy=settings.redundancy,
+            max_concepts=settings.max_concepts,
+        )
+
+    def changed_by(self, chosen: DictionarySet) -> "Thresholds":
+        """Those of a contrastive set that names some of its own, or leaves filters out."""
+        delta = self.delta if chosen.delta is None else chosen.delta
+        return replace(
+            self,
+            gamma=self.gamma if chosen.gamma is None else chosen.gamma,
+            delta=delta if "similar" in chosen.filters else None,
+            stoplist=self.stoplist if "stop_list" in chosen.filters else (),
+            visible_only="visible" in chosen.filters,
+            association=chosen.association or self.association,
+            redundancy=self.redundancy if chosen.redundancy is None else chosen.redundancy,
+            max_concepts=chosen.max_concepts or self.max_concepts,
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The concepts with their verdicts, the pairs that are kept, and the rejected ones.
+
+    Both have concept, contrastive_concept, cooccurrences, frequency, similarity and, where it was asked for,
+    association; kept has rank, from 1 within a concept; rejected has reason, one of REASONS.
+    """
+
+    concepts: pl.DataFrame
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """Concept -> its contrastive concepts in order of rank; every concept is there."""
+        lists: dict[str, list[str]] = {name: [] for name in self.concepts["concept"]}
+        for concept, contrastive in self.kept.select("concept", "contrastive_concept").iter_rows():
+            lists[concept].append(contrastive)
+        return lists
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many candidates there were, how many each filter rejected, and how many are kept."""
+        reasons = dict(self.rejected.group_by("reason").len().iter_rows())
+        return {
+            "candidates": self.kept.height + self.rejected.height,
+            **{f"rejected: {reason}": reasons.get(reason, 0) for reason in REASONS},
+            "contrastive concepts": self.kept.height,
+            "concepts without any": self.concepts.height - self.kept["concept"].n_unique(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write concepts.parquet, kept.parquet and rejected.parquet."""
+        for name in ("concepts", "kept", "rejected"):
+            getattr(self, name).write_parquet(folder / f"{name}.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls(*(pl.read_parquet(folder / f"{name}.parquet") for name in ("concepts", "kept", "rejected")))
+
+
+def select(tables: Tables, thresholds: Thresholds) -> Selection:
+    """The pairs over gamma, filtered in the paper's order; a rejected pair has the first reason that holds.
+
+    Kept pairs are ranked by frequency, or by association where it is asked for. Where a name is repeated among the
+    concepts, its first row counts as the concept, and any of its rows as a contrastive concept. Raises UserError where
+    a concept was not judged.
+    """
+    names = tables.concepts["concept"].to_list()
+    concepts = describe_concepts(tables.concepts, tables.verdicts, thresholds.unparsed)
+    pairs = find_candidates(tables.matrix, names, thresholds.gamma, thresholds.stoplist, thresholds.stoplist_by)
+    if thresholds.association:
+        pairs = associate(pairs, tables.matrix, tables.captions, thresholds.association)
+    pairs = measure_candidates(pairs, tables.embeddings, thresholds.delta, tables.similarities)
+    rows = first_rows(names)
+    if len(rows) < len(names):
+        pairs = _named_once(pairs, names, rows)
+        concepts = concepts[rows].with_columns(concept_id=pl.int_range(len(rows), dtype=pl.Int32))
+    if not thresholds.visible_only:
+        concepts = concepts.with_columns(visible=pl.lit(True))
+    kept, rejected = _split(pairs, concepts, tables.parts)
+    kept, rejected = prune(
+        kept,
+        rejected,
+        concepts["concept"].to_list(),
+        tables.embeddings[rows] if len(rows) < len(names) else tables.embeddings,
+        thresholds.redundancy,
+        thresholds.max_concepts,
+    )
+    return Selection(concepts, kept, rejected)
+
+
+def describe_concepts(
+    concepts: pl.DataFrame, verdicts: pl.DataFrame, unparsed: Literal["keep", "drop"]
+) -> pl.DataFrame:
+    """The concepts with the judge's `p_visible`, `visible` and `parsed`.
+
+    Where an answer could not be read the concept is visible if `unparsed` is keep.
+    Raises UserError where a concept was not judged.
+    """
+    answers = verdicts.select("concept", "p_visible", "visible", "parsed")
+    table = concepts.join(answers, on="concept", how="left", maintain_order="left")
+    unjudged = table.filter(pl.col("visible").is_null())["concept"]
+    if len(unjudged):
+        raise UserError(f"visibility: {len(unjudged)} concepts were not judged, the first is {unjudged[0]!r}")
+    visible = pl.when(pl.col("parsed")).then(pl.col("visible")).otherwise(unparsed == "keep")
+    return table.with_columns(visible.alias("visible"))
+
+
+def first_rows(names: Sequence[str]) -> list[int]:
+    """The first row of each name, in order."""
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        first.setdefault(name, row)
+    return list(first.values())
+
+
+def _named_once(pairs: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> pl.DataFrame:
+    """The pairs with a name's first row for all of its rows, numbered anew.
+
+    Of several pairs of the same two names one that is not too similar counts, the most frequent first.
+    """
+    number = {names[row]: place for place, row in enumerate(rows)}
+    numbers = {row: number[name] for row, name in enumerate(names)}
+    return (
+        pairs.filter(pl.col("concept_id").is_in(rows))
+        .with_columns(pl.col("concept_id", "candidate_id").replace_strict(numbers, return_dtype=pl.Int32))
+        .filter(pl.col("concept_id") != pl.col("candidate_id"))
+        .sort("similar", maintain_order=True)
+        .unique(["concept_id", "candidate_id"], keep="first", maintain_order=True)
+        .sort("concept_id", "cooccurrences", "candidate_id", descending=[False, True, False])
+    )
+
+
+def _split(
+    candidates: pl.DataFrame, concepts: pl.DataFrame, parts: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The kept and the rejected pairs, with names; kept pairs keep the order of the candidates."""
+    names = concepts.select("concept_id", "concept", "visible")
+    pairs = candidates.join(names.drop("visible"), on="concept_id", maintain_order="left").join(
+        names.rename({"concept_id": "candidate_id", "concept": "contrastive_concept"}),
+        on="candidate_id",
+        maintain_order="left",
+    )
+    measured = "association" in pairs.columns
+    reason = pl.coalesce(
+        pl.when(rejected).then(pl.lit(name))
+        for name, rejected in zip(
+            REASONS,
+            (
+                pl.col("stopped"),
+                ~pl.col("visible"),
+                pl.col("similar"),
+                _are_parts(pairs, parts),
+                ~pl.col("associated") if measured else pl.lit(False),
+            ),
+            strict=False,  # the last reasons are those of pruning
+        )
+    )
+    columns = ["concept", "contrastive_concept", "cooccurrences", "frequency", "similarity"]
+    columns += ["association"] if measured else []
+    pairs = pairs.with_columns(reason=reason)
+    kept = pairs.filter(pl.col("reason").is_null())
+    kept = kept.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("concept_id").alias("rank"))
+    return kept.select(*columns, "rank"), pairs.filter(pl.col("reason").is_not_null()).select(*columns, "reason")
+
+
+def _are_parts(pairs: pl.DataFrame, parts: pl.DataFrame | None) -> pl.Series | pl.Expr:
+    """Whether the contrastive concept is a part of the concept, without regard to case (paper 6.4)."""
+    if parts is None:
+        return pl.lit(False)
+    listed = {(whole, part.casefold()) for whole, part in parts.iter_rows()}
+    names = pairs.select("concept", "contrastive_concept").iter_rows()
+    return pl.Series([(concept, name.casefold()) in listed for concept, name in names], dtype=pl.Boolean)

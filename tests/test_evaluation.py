@@ -209,7 +209,7 @@ def test_cached_scores_are_the_straightforward_ones(index: int) -> None:
             plain.union > 0, [[k > 0 and bool((s.labels == k).any()) for k in range(5)] for s in scene()]
         )
     timing = compare(*arguments, tolerance=1e-2)
-    assert timing.ratio > 1
+    assert timing.straightforward_cpu > timing.cached_cpu
 
 
 def test_a_query_alone_takes_every_pixel_without_background_handling() -> None:

@@ -28,7 +28,7 @@ def tell():
     files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
     script = os.path.basename(sys.argv[0]).split(".", 1)[-1]
     with open(os.path.join(os.environ["OBSERVED"], f"{script}.{os.getpid()}"), "w") as file:
-        json.dump(sorted(files | opened), file)
+        json.dump({"imported": sorted(files), "opened": sorted(opened)}, file)
 atexit.register(tell)
 """
 """What each process imported and opened, told as it ends."""
@@ -154,10 +154,11 @@ def test_nothing_that_a_job_ran_or_opened_is_left_out(project: Project, observed
         script = SCRIPTS / file.with_suffix("").name
         if script.is_file():
             seen.add(script.stem)
-            used = {Path(name) for name in json.loads(file.read_text())}
-            ours = {path for path in used if {PACKAGE, RESOURCES} & set(path.parents) and path.suffix != ".pyc"}
-            ours -= {path for path in ours if path.is_dir()}
-            assert ours <= {*code_files(script), PACKAGE / "__init__.py"}, script
+            used = json.loads(file.read_text())
+            modules = {Path(name) for name in used["imported"] if PACKAGE in Path(name).parents}
+            resources = {Path(name) for name in used["opened"] if RESOURCES in Path(name).parents}
+            known = {*code_files(script), PACKAGE / "__init__.py"}
+            assert modules | {path for path in resources if path.is_file()} <= known, script
     assert {"vocabulary", "match_shard", "visibility", "embeddings", "dictionary"} <= seen
 
 

@@ -80,10 +80,10 @@ else:
             runtime=20,
         params:
             path=lambda wildcards: SHARDS[wildcards.shard].path,
-            layout=getattr(CORPUS, "format", "parquet"),
-            column=getattr(CORPUS, "column", None),
-            on_bad_shard=getattr(CORPUS, "on_bad_shard", "fail"),
-            checksum=getattr(CORPUS, "checksum", "auto"),
+            layout=READING.format,
+            column=READING.column,
+            on_bad_shard=READING.on_bad_shard,
+            checksum=READING.checksum,
             code=code_of("inspect_shard"),
         script:
             "../scripts/inspect_shard.py"

@@ -56,6 +56,7 @@ except UserError as error:
 
 CORPUS = SETTINGS.captions
 INDEXED = CORPUS.source in ("concept_index", "release")
+READING = None if INDEXED else CORPUS.reading
 # How many captions there are, and of what kind; an index or a release does not tell.
 STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 MINED = SETTINGS.vocabulary.source == "mined"

@@ -41,6 +41,11 @@ class ShardCaptions(Settings):
         "auto is by content where the file is local.",
     )
 
+    @property
+    def reading(self) -> "ShardCaptions":
+        """How its shards are read."""
+        return self
+
 
 class ConceptIndexCaptions(Settings):
     """The concept metadata that the paper used: an inverted index instead of captions (paper 4.1, reference 62)."""
@@ -81,6 +86,11 @@ class ToyCaptions(Settings):
     shards: int = Field(4, ge=1, le=1000, description="Number of parquet shards they are written to.")
     seed: int = Field(0, ge=0, description="Seed; equal seeds give equal captions on every machine.")
     deduplicate: bool = Field(False, description="Count a caption text once, however often the corpus repeats it.")
+
+    @property
+    def reading(self) -> ShardCaptions:
+        """How its shards are read: parquet, and what is not told as anywhere else."""
+        return ShardCaptions(source="shards", shards=["*.parquet"], format="parquet", deduplicate=self.deduplicate)
 
 
 CaptionsSettings = Annotated[

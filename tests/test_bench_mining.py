@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from contrastive_concepts.bench.corpora import Draw, read_pool, vocabularies, write_shards
-from contrastive_concepts.bench.others import aho_corasick, duckdb_join, forms_of, polars_join
+from benchmarks.corpora import Draw, read_pool, vocabularies, write_shards
+from benchmarks.others import aho_corasick, duckdb_join, forms_of, polars_join
 from contrastive_concepts.cli.main import app
 
 NAMES = ["boat", "dog", "water", "man", "tree", "ship", "sky", "grass"]

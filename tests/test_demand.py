@@ -7,8 +7,8 @@ import yaml
 from typer.testing import CliRunner
 
 from contrastive_concepts.cli.main import app
-from contrastive_concepts.demand import Demand, demands, profile
 from contrastive_concepts.errors import UserError
+from tools.demand import Demand, demands, profile
 
 from .project import Project
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.segmentation import compare, evaluate_straightforward
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
@@ -22,7 +23,6 @@ from contrastive_concepts.evaluation.grid_bound import GridBound, grid_bound
 from contrastive_concepts.evaluation.intervals import bootstrap, class_mean, paired_bootstrap
 from contrastive_concepts.evaluation.protocol import resize_shape, slide, sliding_window
 from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
-from contrastive_concepts.evaluation.timing import compare, evaluate_straightforward
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
 from tests.synthetic_clip import clip_model, draw, masker

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from contrastive_concepts.bench.page import markdown_table, write_section
+from benchmarks.page import markdown_table, write_section
 from contrastive_concepts.cli import audit as command
 from contrastive_concepts.config.visibility import AuditSettings
 from contrastive_concepts.errors import UserError

@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from contrastive_concepts.bench.judging import cpu_server
+from benchmarks.judging import cpu_server
 from contrastive_concepts.config.visibility import TransformersJudge, VllmJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import vllm_server

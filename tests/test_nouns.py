@@ -147,7 +147,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
     ],
 )
 def test_agreement_with_spacy_on_captions_that_nothing_was_fitted_to(name: str, rows: int, least: float) -> None:
-    from contrastive_concepts.bench.agreement import agreement
+    from benchmarks.agreement import agreement
 
     captions = pa.array(real_captions(name)[:rows], pa.string())
     concepts = (Path(__file__).resolve().parents[2] / "shared/data/lists/ram_tag_list.txt").read_text().split("\n")[:-1]

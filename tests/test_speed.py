@@ -10,11 +10,11 @@ import open_clip
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import segmentation
+from benchmarks.segmentation import ade_photos, class_names, compare_ways, four_sets, generated
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation import timing
-from contrastive_concepts.evaluation.speed import ade_photos, class_names, compare_ways, four_sets, generated
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
 from tests.synthetic_clip import clip_model
@@ -35,14 +35,14 @@ def test_an_image_goes_through_the_encoder_once_not_once_a_query(method: str) ->
 
 
 def test_different_numbers_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = timing.evaluate_straightforward
+    plain = segmentation.evaluate_straightforward
 
     def wrong(*arguments: Any) -> Any:
         results = plain(*arguments)
         results[2]._intersection[0][:] //= 2
         return results
 
-    monkeypatch.setattr(timing, "evaluate_straightforward", wrong)
+    monkeypatch.setattr(segmentation, "evaluate_straightforward", wrong)
     with pytest.raises(UserError, match="set 'the list': cached and straightforward scores differ"):
         compare_ways(build("maskclip", clip_model(layers=2, patch=8, size=64)), list(generated(1)), SMALL)
 

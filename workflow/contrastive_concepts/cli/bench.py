@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contrastive_concepts.cli.repository import import_from_repository
+
 if TYPE_CHECKING:
     from contrastive_concepts.segmenters.segmenter import Segmenter
 
@@ -24,6 +26,7 @@ app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_h
 @app.callback()
 def bench() -> None:
     """Measure speed and memory on this machine."""
+    import_from_repository("bench")
 
 
 @app.command()
@@ -44,7 +47,7 @@ def segmentation(
     """IoU-single with every image encoded once, against one full forward for each image, class and set.
 
     Eight classes an image, four contrastive sets, the same images in one run; both ways must give the same numbers."""
-    from contrastive_concepts.evaluation.speed import ade_photos, compare_ways, generated, peak_memory_mb
+    from benchmarks.segmentation import ade_photos, compare_ways, generated, peak_memory_mb
 
     if peak_of:
         print(json.dumps(round(peak_memory_mb(_segmenter(method, model), generated(peak_of)))))
@@ -73,8 +76,8 @@ def judge(
     """Words a second, through a vLLM server and in process, one at a time and many at once."""
     import tempfile
 
-    from contrastive_concepts.bench.judging import WARM_UP, cpu_server, measure_judges
-    from contrastive_concepts.bench.page import machine, markdown_table, write_section
+    from benchmarks.judging import WARM_UP, cpu_server, measure_judges
+    from benchmarks.page import machine, markdown_table, write_section
     from contrastive_concepts.config.visibility import TransformersJudge
     from contrastive_concepts.visibility.in_process import InProcessJudge
     from contrastive_concepts.vocabulary.concepts import read_names
@@ -117,9 +120,9 @@ def mining(
     """Speed, memory and agreement of the matching, against other tools; lookups; text embeddings."""
     import tempfile
 
-    from contrastive_concepts.bench.mining import PARTS
-    from contrastive_concepts.bench.page import machine, write_section
-    from contrastive_concepts.bench.setting import QUICK, Bench, Sizes
+    from benchmarks.mining import PARTS
+    from benchmarks.page import machine, write_section
+    from benchmarks.setting import QUICK, Bench, Sizes
     from contrastive_concepts.errors import UserError
     from contrastive_concepts.vocabulary.concepts import read_names
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from contrastive_concepts.cli.repository import import_from_repository
+
 
 def resources(
     results: Annotated[Path, typer.Argument(help="Folder of a run's results.")],
@@ -17,7 +19,8 @@ def resources(
     from rich.console import Console
     from rich.table import Table
 
-    from contrastive_concepts.demand import demands, profile
+    import_from_repository("resources")
+    from tools.demand import demands, profile
 
     found = demands(results)
     table = Table(box=None)

@@ -5,11 +5,11 @@ from importlib.util import find_spec
 
 import pyarrow as pa
 
-from contrastive_concepts.bench.agreement import agreement
-from contrastive_concepts.bench.corpora import read_pool, vocabularies
-from contrastive_concepts.bench.counting import Run, best_of, count_apart
-from contrastive_concepts.bench.page import markdown_table
-from contrastive_concepts.bench.setting import Bench
+from benchmarks.agreement import agreement
+from benchmarks.corpora import read_pool, vocabularies
+from benchmarks.counting import Run, best_of, count_apart
+from benchmarks.page import markdown_table
+from benchmarks.setting import Bench
 from contrastive_concepts.matching.noun_model import Nouns
 
 NOUNS: tuple[Nouns, ...] = ("all", "filtered", "index")
@@ -44,7 +44,7 @@ def speed(bench: Bench) -> str:
 
 def others(bench: Bench) -> str:
     """The same count by other tools, in the same run: each beside the kernel on as many cores, doing the same work."""
-    from contrastive_concepts.bench.others import OTHERS, forms_of, single_words
+    from benchmarks.others import OTHERS, forms_of, single_words
 
     concepts = single_words(bench.concepts)
     shard = bench.shards(1, bench.sizes.others_rows)[0]
@@ -159,7 +159,7 @@ def corpus(bench: Bench) -> str:
 
 def lookup(bench: Bench) -> str:
     """A dictionary's answers."""
-    from contrastive_concepts.bench.lookup import measure_lookup
+    from benchmarks.lookup import measure_lookup
 
     found = measure_lookup(bench.folder, bench.sizes.dictionary, bench.sizes.queries)
     rows = [
@@ -173,7 +173,7 @@ def lookup(bench: Bench) -> str:
 
 def embedding(bench: Bench) -> str:
     """The 80-prompt ensemble."""
-    from contrastive_concepts.bench.embedding import measure_embedding
+    from benchmarks.embedding import measure_embedding
 
     try:
         found = measure_embedding(bench.concepts[: bench.sizes.embedded], bench.sizes.tower)

@@ -1,6 +1,6 @@
 """Counting a corpus from its files to X in a process of its own, so that its peak memory is its own too.
 
-python -m contrastive_concepts.bench.counting LEXICON.npz THREADS SHARD...
+python -m benchmarks.counting LEXICON.npz THREADS SHARD...
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from contrastive_concepts.cooccurrence.matrix import merge
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.resources import PACKAGE
 
 MAX_CAPTION_BYTES = 100_000
 
@@ -54,7 +55,11 @@ class Run:
 def count_apart(shards: Sequence[Path], lexicon: Path, threads: int) -> Run:
     """Count in a fresh process, which has compiled, or loaded, the kernel before the clock starts."""
     command = [sys.executable, "-m", __name__, str(lexicon), str(threads), *map(str, shards)]
-    paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [
+        str(Path(__file__).resolve().parents[1]),
+        str(PACKAGE.parent),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return Run(**json.loads(done.stdout))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from contrastive_concepts.bench.corpora import Draw, read_pool, vocabularies, write_shards
+from benchmarks.corpora import Draw, read_pool, vocabularies, write_shards
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.noun_model import Nouns
 

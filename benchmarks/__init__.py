@@ -1,0 +1,1 @@
+"""What the costly stages cost: `contrastive-concepts bench`."""

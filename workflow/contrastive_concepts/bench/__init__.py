@@ -1,1 +1,0 @@
-"""Speed of the parts, measured on the machine at hand."""

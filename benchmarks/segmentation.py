@@ -11,9 +11,9 @@ import numpy as np
 
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.confusion import IGNORED, Labels
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, background_only, from_mapping, image_oracle
 from contrastive_concepts.evaluation.datasets import CLASSES, Sample, open_dataset
+from contrastive_concepts.evaluation.metrics import IGNORED, Labels
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
 from contrastive_concepts.evaluation.single import (
     SingleScores,

@@ -30,13 +30,10 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.cell import cell_texts, dense_counts, run_cell
 from contrastive_concepts.evaluation.classic import evaluate_classic
-from contrastive_concepts.evaluation.datasets import Sample
-from contrastive_concepts.evaluation.description import DatasetDescription
-from contrastive_concepts.evaluation.features import encode_samples, read_features, write_features
-from contrastive_concepts.evaluation.grid_bound import grid_of
-from contrastive_concepts.evaluation.resolve import lists_of_queries, resolve
+from contrastive_concepts.evaluation.contrastive_sets import lists_of_queries, load_set, resolve, save_set
+from contrastive_concepts.evaluation.datasets import DatasetDescription, Sample
+from contrastive_concepts.evaluation.features import encode_samples, grid_of, read_features, write_features
 from contrastive_concepts.evaluation.results import collect
-from contrastive_concepts.evaluation.set_files import load_set, save_set
 from contrastive_concepts.evaluation.single import evaluate_single
 from contrastive_concepts.evaluation.texts import embed_once, load_texts, update_texts
 from contrastive_concepts.segmenters import build
@@ -284,13 +281,13 @@ def test_results_of_a_folder(small_clip: Any, tmp_path: Path) -> None:
         run_cell(segmenter, encoded, CLASSES, QUERIES, chosen[name], texts, metrics, beta).save(tmp_path / place)
     names = [sample.name for sample in samples]
     description = DatasetDescription(kind="voc", classes=list(CLASSES), queries=QUERIES, images=names)
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "datasets" / "toy.json").write_text(description.model_dump_json())
     (tmp_path / "bounds" / "maskclip" / "b").mkdir(parents=True)
     bounds = pl.DataFrame({"class": CLASSES, "bound": [float("nan"), 0.5, 0.7, 0.9, 0.9]})
     bounds.write_parquet(tmp_path / "bounds" / "maskclip" / "b" / "toy.parquet")
 
-    results = collect(settings, tmp_path)
+    folders = [tmp_path / each.folder for each in (*settings.cells(), *settings.sweep_points())]
+    bound = {("maskclip", "b", "toy"): tmp_path / "bounds" / "maskclip" / "b" / "toy.parquet"}
+    results = collect(settings, folders, {"toy": description}, bound)
     [plain] = evaluate_single(segmenter, samples, CLASSES, QUERIES, [chosen["ccd"]], vectors, SMALL)
     row = results.scores.filter((pl.col("set") == "ccd") & (pl.col("metric") == "IoU-single")).row(0, named=True)
     assert row["value"] == pytest.approx(100 * plain.iou_single())

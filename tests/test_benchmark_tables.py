@@ -8,11 +8,10 @@ import polars as pl
 import pytest
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.published import Published, PublishedValue
 from contrastive_concepts.evaluation.results import SCORES
-from contrastive_concepts.evaluation.summary import summary
-from contrastive_concepts.evaluation.table_files import latex, long_form, markdown, write_table
-from contrastive_concepts.evaluation.tables import Table, build_tables
+from contrastive_concepts.report.published import Published, PublishedValue
+from contrastive_concepts.report.summary import latex, long_form, markdown, summary, write_table
+from contrastive_concepts.report.tables import Table, build_tables
 
 from .conftest import ROOT
 

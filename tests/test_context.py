@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.context import DETAIL_IDS, convert_context, decode_mask
 from contrastive_concepts.evaluation.datasets import LAYOUTS, open_dataset
+from contrastive_concepts.evaluation.pascal_context import DETAIL_IDS, convert_context, decode_mask
 from contrastive_concepts.resources import resource
 from contrastive_concepts.text_files import read_lines
 from tests.conftest import DATA

@@ -17,10 +17,15 @@ from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.classic import evaluate_classic, segment_classes
-from contrastive_concepts.evaluation.confusion import Confusion, reduce_zero_label
 from contrastive_concepts.evaluation.datasets import Dataset, Sample
-from contrastive_concepts.evaluation.grid_bound import GridBound, grid_bound
-from contrastive_concepts.evaluation.intervals import bootstrap, class_mean, paired_bootstrap
+from contrastive_concepts.evaluation.features import GridBound, grid_bound
+from contrastive_concepts.evaluation.metrics import (
+    Confusion,
+    bootstrap,
+    class_mean,
+    paired_bootstrap,
+    reduce_zero_label,
+)
 from contrastive_concepts.evaluation.protocol import resize_shape, slide, sliding_window
 from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
 from contrastive_concepts.segmenters import build
@@ -51,8 +56,8 @@ def test_resize_rule() -> None:
 
 @needs_parity
 def test_pixels_of_the_pipeline() -> None:
+    from contrastive_concepts.evaluation.datasets import read_image
     from contrastive_concepts.evaluation.protocol import resize_image
-    from contrastive_concepts.evaluation.reading import read_image
     from contrastive_concepts.segmenters.tcl import IMAGENET_MEAN, IMAGENET_STD
     from contrastive_concepts.segmenters.tower import normalise_pixels
 

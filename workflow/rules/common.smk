@@ -272,14 +272,6 @@ def picture_inputs(wildcards):
     }
 
 
-def bound_files():
-    """The grid bounds that the scores stand beside."""
-    parts = dict.fromkeys(
-        [*(cell[:3] for cell in CELLS), *(point.cell[:3] for point in SWEEP)]
-    )
-    return [f"{RESULTS}/benchmark/bounds/{'/'.join(part)}.parquet" for part in parts]
-
-
 CLASS_LISTS = SETTINGS.writing.class_lists
 CC_L = f"{RESULTS}/cc_l/{{classes}}"
 

@@ -142,7 +142,10 @@ rule results:
             f"{RESULTS}/benchmark/{cell.folder}/counts.parquet"
             for cell in [*CELLS, *SWEEP]
         ],
-        bounds=bound_files(),
+        bounds=[
+            f"{RESULTS}/benchmark/bounds/{'/'.join(encoding)}.parquet"
+            for encoding in BENCHMARK.encodings()
+        ],
         datasets=expand(
             f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
             dataset=BENCHMARK.datasets,

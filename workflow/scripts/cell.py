@@ -5,9 +5,9 @@ from contrastive_concepts.logs import job_log, progress_bar
 with job_log(snakemake.log[0]):
     from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSettings
     from contrastive_concepts.evaluation.cell import run_cell
-    from contrastive_concepts.evaluation.description import DatasetDescription
+    from contrastive_concepts.evaluation.contrastive_sets import load_set
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
     from contrastive_concepts.evaluation.features import read_features
-    from contrastive_concepts.evaluation.set_files import load_set
     from contrastive_concepts.evaluation.texts import load_texts
     from contrastive_concepts.segmenters.configured import scoring_segmenter
 

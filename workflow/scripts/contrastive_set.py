@@ -7,9 +7,8 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.contrastive_sets import ContrastiveSetSettings
-    from contrastive_concepts.evaluation.description import DatasetDescription
-    from contrastive_concepts.evaluation.resolve import resolve
-    from contrastive_concepts.evaluation.set_files import load_set, save_set
+    from contrastive_concepts.evaluation.contrastive_sets import load_set, resolve, save_set
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
 
     params, files = snakemake.params, snakemake.input
     settings = TypeAdapter(ContrastiveSetSettings).validate_python(params.settings)
@@ -25,7 +24,7 @@ with job_log(snakemake.log[0]):
         lists = dict(matches.select("query", "contrastive_concepts").iter_rows())
     elif settings.kind == "dictionary":
         from contrastive_concepts.config.selection import SelectionSettings
-        from contrastive_concepts.evaluation.resolve import lists_of_queries
+        from contrastive_concepts.evaluation.contrastive_sets import lists_of_queries
         from contrastive_concepts.selection.select import Tables, Thresholds, select
 
         run = params.selection

@@ -6,7 +6,7 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.evaluation import DatasetSettings
-    from contrastive_concepts.evaluation.open_dataset import describe, open_configured
+    from contrastive_concepts.evaluation.datasets import describe, open_configured
 
     settings = TypeAdapter(DatasetSettings).validate_python(snakemake.params.settings)
     dataset = open_configured(settings, Path(snakemake.input.root), Path(snakemake.input.get("classes", "")))

@@ -7,9 +7,8 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.evaluation import BackboneSettings, DatasetSettings, Protocol, SegmenterSettings
-    from contrastive_concepts.evaluation.features import encode_samples, write_features
-    from contrastive_concepts.evaluation.grid_bound import GridBound, grid_of
-    from contrastive_concepts.evaluation.open_dataset import open_configured
+    from contrastive_concepts.evaluation.datasets import open_configured
+    from contrastive_concepts.evaluation.features import GridBound, encode_samples, grid_of, write_features
     from contrastive_concepts.segmenters.configured import configured_segmenter
 
     params, files = snakemake.params, snakemake.input

@@ -5,7 +5,7 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
-    from contrastive_concepts.evaluation.description import DatasetDescription
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
     from contrastive_concepts.report.frequencies import draw_frequencies
 
     description = DatasetDescription.model_validate_json(Path(snakemake.input.dataset).read_bytes())

@@ -3,8 +3,8 @@ from pathlib import Path
 from contrastive_concepts.logs import job_log
 
 with job_log(snakemake.log[0]):
-    from contrastive_concepts.evaluation.description import DatasetDescription
-    from contrastive_concepts.evaluation.set_files import load_set
+    from contrastive_concepts.evaluation.contrastive_sets import load_set
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
     from contrastive_concepts.report.listing import latex, markdown
 
     description = DatasetDescription.model_validate_json(Path(snakemake.input.dataset).read_bytes())

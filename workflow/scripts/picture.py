@@ -7,9 +7,8 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.evaluation import BackboneSettings, DatasetSettings, Protocol, SegmenterSettings
-    from contrastive_concepts.evaluation.description import DatasetDescription
-    from contrastive_concepts.evaluation.open_dataset import open_configured
-    from contrastive_concepts.evaluation.set_files import load_set
+    from contrastive_concepts.evaluation.contrastive_sets import load_set
+    from contrastive_concepts.evaluation.datasets import DatasetDescription, open_configured
     from contrastive_concepts.evaluation.texts import load_texts
     from contrastive_concepts.report.examples import examples, named_examples
     from contrastive_concepts.report.panels import draw_rows

@@ -6,7 +6,7 @@ with job_log(snakemake.log[0]):
     import polars as pl
 
     from contrastive_concepts import ContrastiveConcepts
-    from contrastive_concepts.evaluation.description import DatasetDescription
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
 
     description = DatasetDescription.model_validate_json(Path(snakemake.input.dataset).read_bytes())
     dictionary = ContrastiveConcepts.load(Path(snakemake.input.dictionary[0]).parent, background=False)

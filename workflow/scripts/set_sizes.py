@@ -5,8 +5,8 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
-    from contrastive_concepts.evaluation.description import DatasetDescription
-    from contrastive_concepts.evaluation.set_files import load_set
+    from contrastive_concepts.evaluation.contrastive_sets import load_set
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
     from contrastive_concepts.report.set_sizes import mean_size, set_sizes
 
     sizes = {}

@@ -5,10 +5,9 @@ from contrastive_concepts.logs import job_log
 with job_log(snakemake.log[0]):
     import polars as pl
 
-    from contrastive_concepts.evaluation.published import Published
-    from contrastive_concepts.evaluation.summary import summary
-    from contrastive_concepts.evaluation.table_files import write_table
-    from contrastive_concepts.evaluation.tables import build_tables
+    from contrastive_concepts.report.published import Published
+    from contrastive_concepts.report.summary import summary, write_table
+    from contrastive_concepts.report.tables import build_tables
 
     files = snakemake.input
     read = {name: pl.read_parquet(files[name]) for name in ("scores", "sweeps", "differences", "classes", "taken")}

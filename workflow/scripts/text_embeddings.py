@@ -4,8 +4,8 @@ from contrastive_concepts.logs import job_log
 
 with job_log(snakemake.log[0]):
     from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSettings
-    from contrastive_concepts.evaluation.description import DatasetDescription
-    from contrastive_concepts.evaluation.set_files import load_set
+    from contrastive_concepts.evaluation.contrastive_sets import load_set
+    from contrastive_concepts.evaluation.datasets import DatasetDescription
     from contrastive_concepts.evaluation.texts import benchmark_texts, update_texts
     from contrastive_concepts.segmenters.configured import text_side
 

@@ -19,7 +19,7 @@ def context(
     root: Annotated[Path, typer.Argument(help="VOC2010's folder, the one with JPEGImages.")],
 ) -> None:
     """Write Pascal Context's label maps and lists of images from the Detail annotations."""
-    from contrastive_concepts.evaluation.context import convert_context
+    from contrastive_concepts.evaluation.pascal_context import convert_context
 
     counts = convert_context(annotations, root)
     print(", ".join(f"{split}: {count} label maps" for split, count in counts.items()))

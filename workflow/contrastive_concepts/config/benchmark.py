@@ -165,6 +165,11 @@ class BenchmarkSettings(Settings):
                         if self.exists(segmenter, dataset, name):
                             yield Cell(segmenter, backbone, dataset, name)
 
+    def encodings(self) -> list[tuple[str, str, str]]:
+        """Segmenter, backbone and data set of everything that is encoded for the cells and the sweeps, each once."""
+        parts = [*(cell[:3] for cell in self.cells()), *(point.cell[:3] for point in self.sweep_points())]
+        return list(dict.fromkeys(parts))
+
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
         """A set may be meant for some data sets; own background handling needs a segmenter that has it."""
         chosen = self.sets[name]

@@ -10,9 +10,9 @@ import polars as pl
 from contrastive_concepts.config.selection import BETA
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.classic import classic_texts, question
-from contrastive_concepts.evaluation.confusion import Confusion, Counts
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.features import EncodedSample
+from contrastive_concepts.evaluation.metrics import Confusion, Counts
 from contrastive_concepts.evaluation.single import SingleScores, score_image, single_texts
 from contrastive_concepts.evaluation.texts import TextRows
 from contrastive_concepts.segmenters.segmenter import Segmenter

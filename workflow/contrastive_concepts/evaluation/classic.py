@@ -8,10 +8,10 @@ import numpy as np
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.config.selection import BACKGROUND, BETA
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.confusion import IGNORED, Confusion, Labels
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, union
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import encode_samples
+from contrastive_concepts.evaluation.metrics import IGNORED, Confusion, Labels
 from contrastive_concepts.evaluation.protocol import EncodedImage, label_map, similarities
 from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter

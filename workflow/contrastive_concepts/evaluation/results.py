@@ -1,6 +1,6 @@
 """All cells together: scores with intervals, paired differences, classes, what took the pixels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +10,17 @@ import polars as pl
 
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
 from contrastive_concepts.evaluation.cell import dense_counts
-from contrastive_concepts.evaluation.confusion import Counts, class_image_mean, mean, ratio
-from contrastive_concepts.evaluation.description import DatasetDescription
-from contrastive_concepts.evaluation.intervals import Interval, bootstrap, paired_bootstrap
+from contrastive_concepts.evaluation.datasets import DatasetDescription
+from contrastive_concepts.evaluation.metrics import (
+    Counts,
+    Interval,
+    Ratios,
+    bootstrap,
+    class_image_mean,
+    mean,
+    paired_bootstrap,
+    ratio,
+)
 
 PERCENT = 100
 
@@ -48,45 +56,55 @@ class CellFiles:
         return dense_counts(table, self.images, len(self.description.classes))
 
 
-def collect(settings: BenchmarkSettings, folder: Path) -> Results:
-    """Everything that the cells of a benchmark's folder say."""
-    cells = [_open(cell, folder / cell.folder, folder) for cell in settings.cells()]
+Encoding = tuple[str, str, str]
+"""Segmenter, backbone, data set."""
+
+
+def collect(
+    settings: BenchmarkSettings,
+    folders: Sequence[Path],
+    descriptions: Mapping[str, DatasetDescription],
+    bounds: Mapping[Encoding, Path],
+) -> Results:
+    """Everything that the cells of a benchmark say.
+
+    folders: of each cell, then of each point of a sweep, in the order of the settings. descriptions: by data set.
+    bounds: the file of grid bounds of each encoding."""
+    cells, points = list(settings.cells()), list(settings.sweep_points())
+    files = [
+        CellFiles(cell, folder, descriptions[cell.dataset])
+        for cell, folder in zip([*cells, *(point.cell for point in points)], folders, strict=True)
+    ]
+    bound = {encoding: pl.read_parquet(path)["bound"].to_numpy() for encoding, path in bounds.items()}
+    scored, swept = files[: len(cells)], files[len(cells) :]
     scores = [
-        _score(settings, folder, cell, metric)
-        for cell in cells
+        _score(settings, cell, metric, bound)
+        for cell in scored
         for metric in settings.metrics(cell.cell.set, cell.cell.segmenter)
     ]
     sweeps = [
-        {
-            "threshold": point.threshold,
-            "step": point.value,
-            **_score(settings, folder, _open(point.cell, folder / point.folder, folder), point.metric),
-        }
-        for point in settings.sweep_points()
+        {"threshold": point.threshold, "step": point.value, **_score(settings, cell, point.metric, bound)}
+        for point, cell in zip(points, swept, strict=True)
     ]
-    classes = [row for cell in cells for row in _classes(settings, cell)]
+    classes = [row for cell in scored for row in _classes(settings, cell)]
     taken = [
         pl.read_parquet(cell.folder / "taken.parquet").with_columns(
             **{name: pl.lit(value) for name, value in cell.cell._asdict().items()}
         )
-        for cell in cells
+        for cell in scored
     ]
     return Results(
         pl.DataFrame(scores, SCORES),
         pl.DataFrame(sweeps, {"threshold": pl.String, "step": pl.Float64, **SCORES}),
-        pl.DataFrame(list(_differences(settings, cells)), DIFFERENCES, orient="row"),
+        pl.DataFrame(list(_differences(settings, scored)), DIFFERENCES, orient="row"),
         pl.DataFrame(classes, infer_schema_length=None),
         _largest(pl.concat(taken)),
     )
 
 
-def _open(cell: Cell, place: Path, folder: Path) -> CellFiles:
-    description = (folder / "datasets" / f"{cell.dataset}.json").read_bytes()
-    return CellFiles(cell, place, DatasetDescription.model_validate_json(description))
-
-
-def _score(settings: BenchmarkSettings, folder: Path, files: CellFiles, metric: str) -> dict[str, Any]:
-    bounds = pl.read_parquet(folder.joinpath("bounds", *files.cell[:3]).with_suffix(".parquet"))["bound"].to_numpy()
+def _score(
+    settings: BenchmarkSettings, files: CellFiles, metric: str, bounds: Mapping[Encoding, Ratios]
+) -> dict[str, Any]:
     intersection, union = files.counts(metric)
     by_image = ratio(intersection, union)
     single = metric == "IoU-single"
@@ -96,7 +114,7 @@ def _score(settings: BenchmarkSettings, folder: Path, files: CellFiles, metric: 
         **_percent(bootstrap(intersection, union, settings.draws)),
         "pair_mean": PERCENT * mean(by_image.ravel()) if single else None,
         "image_mean": PERCENT * class_image_mean(by_image) if single else None,
-        "grid_bound": PERCENT * mean(bounds) if single else None,
+        "grid_bound": PERCENT * mean(bounds[files.cell[:3]]) if single else None,
         "images": len(files.images),
     }
 

@@ -9,10 +9,10 @@ import numpy as np
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.confusion import IGNORED, Counts, Labels, Ratios, class_image_mean, mean, ratio
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import EncodedSample, encode_samples
+from contrastive_concepts.evaluation.metrics import IGNORED, Counts, Labels, Ratios, class_image_mean, mean, ratio
 from contrastive_concepts.evaluation.protocol import label_map, similarities
 from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter

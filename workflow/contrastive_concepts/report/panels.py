@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.confusion import IGNORED, Labels
+from contrastive_concepts.evaluation.metrics import IGNORED, Labels
 
 if TYPE_CHECKING:
     from contrastive_concepts.segmenters.segmenter import Pixels

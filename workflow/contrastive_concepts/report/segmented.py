@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from contrastive_concepts.config.evaluation import Protocol
-from contrastive_concepts.evaluation.confusion import IGNORED
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
+from contrastive_concepts.evaluation.metrics import IGNORED
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
 from contrastive_concepts.evaluation.single import added_channels, query_texts, shown_classes
 from contrastive_concepts.evaluation.texts import TextRows

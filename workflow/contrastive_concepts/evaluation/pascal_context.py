@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.evaluation.confusion import Labels
+from contrastive_concepts.evaluation.metrics import Labels
 from contrastive_concepts.text_files import utf8_stream
 
 DETAIL_IDS = (

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from contrastive_concepts.evaluation.published import DATASETS, METHODS, Published, PublishedValue
+from contrastive_concepts.report.published import DATASETS, METHODS, Published, PublishedValue
 
 OWN_COLUMNS = ("original", "none", "BG", "random", "CC_L", "CC_D", "image oracle", "oracle", "grid bound")
 """What is printed of a data set that the paper does not have."""

@@ -1,6 +1,6 @@
-"""Pin every dependency: write `envs/requirements.txt`, `envs/docs_requirements.txt` (hashed) and `pyproject.toml`'s `pins`.
+"""Pin every dependency: write the hashed requirements beside this file and the group `pins` of `pyproject.toml`.
 
-Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; these files are committed, `uv.lock` is not.
+Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; all are committed, `uv.lock` is not.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Pin every dependency: write `envs/requirements.txt` (hashed) and the group `pins` of `pyproject.toml`.
+"""Pin every dependency: write the hashed requirements beside this file and the group `pins` of `pyproject.toml`.
 
-Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; both files are committed, `uv.lock` is not.
+Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; all are committed, `uv.lock` is not.
 """
 
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "envs" / "requirements.txt"
+DOCS_REQUIREMENTS = ROOT / "envs" / "docs_requirements.txt"
 PYPROJECT = ROOT / "pyproject.toml"
 BLOCK = re.compile(r"(# pins: begin\n).*?(# pins: end\n)", re.DOTALL)
 # Newer builds exist; these are the ones that vLLM is released against.
@@ -38,10 +39,19 @@ def lock() -> None:
     subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
 
 
+def compile_docs(*options: str) -> str:
+    """Not of the lock, whose other groups would hold its versions."""
+    shape = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+    command = ["uv", "pip", "compile", "--quiet", "--group=docs", "--no-emit-index-url", *shape, *options]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
 def check() -> None:
     """Say what is out of step; silent when nothing is."""
     if exported() != REQUIREMENTS.read_text():
         print(f"{REQUIREMENTS.relative_to(ROOT)} is not what pyproject.toml asks for: run envs/pin.py")
+    if compile_docs(f"--constraints={DOCS_REQUIREMENTS}") != DOCS_REQUIREMENTS.read_text():
+        print(f"{DOCS_REQUIREMENTS.relative_to(ROOT)} is not what pyproject.toml asks for: run envs/pin.py")
 
 
 def main() -> None:
@@ -52,6 +62,7 @@ def main() -> None:
     write_pins(pins())
     lock()
     REQUIREMENTS.write_text(exported())
+    DOCS_REQUIREMENTS.write_text(compile_docs())
     return check()
 
 

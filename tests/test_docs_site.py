@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from contrastive_concepts.resources import PACKAGE
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -55,3 +56,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         # The site has what lies in docs/ alone.
         assert page.parent != DOCS or file.resolve().is_relative_to(DOCS), f"{page.relative_to(ROOT)}: {target}"
         assert not anchor or anchor in anchors(file), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_what_the_api_page_names_exists() -> None:
+    named = re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(named) > 10
+    for dotted in named:
+        module, _, name = dotted.rpartition(".")
+        source = PACKAGE.joinpath(*module.split(".")[1:])
+        if (source / f"{name}.py").is_file():
+            continue
+        file = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
+        assert re.search(rf"^(class|def) {name}\b|^__all__ = .*\"{name}\"", file.read_text(), re.MULTILINE), dotted

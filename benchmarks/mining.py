@@ -8,8 +8,8 @@ import pyarrow as pa
 from benchmarks.agreement import agreement
 from benchmarks.corpora import read_pool, vocabularies
 from benchmarks.counting import Run, best_of, count_apart
-from benchmarks.page import markdown_table
 from benchmarks.setting import Bench
+from contrastive_concepts.markup import markdown_table
 from contrastive_concepts.matching.noun_model import Nouns
 
 NOUNS: tuple[Nouns, ...] = ("all", "filtered", "index")

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 TITLE = "# Performance\n\nMeasured by `contrastive-concepts bench`, on the machine that each section names.\n"
@@ -19,11 +18,6 @@ def write_section(page: Path, title: str, text: str) -> None:
     else:
         new = f"{old[: found.start()]}{section}\n{old[found.end() :]}".rstrip() + "\n"
     page.write_text(new, encoding="utf-8")
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def machine() -> str:

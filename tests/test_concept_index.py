@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.captions.concept_index import read_index, stream_index, write_index
 from contrastive_concepts.captions.shards import unigram_shards
-from contrastive_concepts.captions.unigram_index import stream_unigrams
 from contrastive_concepts.cooccurrence.incidence import count_index
+from contrastive_concepts.cooccurrence.unigram_index import stream_unigrams
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon

@@ -33,7 +33,7 @@ def results(tmp_path: Path) -> Path:
         "vocabulary.tsv": [HEADER, row(10, "1000")],
     }
     for name, lines in files.items():
-        path = tmp_path / "benchmarks" / name
+        path = tmp_path / "usage" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n")
     return tmp_path
@@ -57,10 +57,10 @@ def test_the_proposal_has_head_room_and_still_grows(results: Path) -> None:
     assert yaml.safe_load(profile(demands(results), 3))["set-resources"]["match_shard"]["runtime"] == 20
 
 
-def test_a_folder_without_benchmarks_and_a_broken_file_are_named(tmp_path: Path, results: Path) -> None:
-    with pytest.raises(UserError, match=r"found no benchmarks/\*\.tsv"):
+def test_a_folder_without_usage_and_a_broken_file_are_named(tmp_path: Path, results: Path) -> None:
+    with pytest.raises(UserError, match=r"found no usage/\*\.tsv"):
         demands(tmp_path / "nothing")
-    (results / "benchmarks" / "cut.tsv").write_text("s\th:m:s\n1\n")
+    (results / "usage" / "cut.tsv").write_text("s\th:m:s\n1\n")
     with pytest.raises(UserError, match=r"cut\.tsv: line 2: not a row"):
         demands(results)
 

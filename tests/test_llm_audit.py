@@ -5,10 +5,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.page import markdown_table, write_section
+from benchmarks.page import write_section
 from contrastive_concepts.cli import audit as command
 from contrastive_concepts.config.visibility import AuditSettings
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.markup import markdown_table
 from contrastive_concepts.visibility.audit import audit, write_audit
 
 ROWS = [

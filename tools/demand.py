@@ -60,7 +60,7 @@ def demands(results: Path) -> list[Demand]:
     for job in read_jobs(results):
         by_rule.setdefault(job.rule, []).append(job)
     if not by_rule:
-        raise UserError(f"{results}: found no benchmarks/*.tsv, expected the folder of a run's results")
+        raise UserError(f"{results}: found no usage/*.tsv, expected the folder of a run's results")
     found = [
         Demand(
             rule,
@@ -92,7 +92,7 @@ def profile(found: Iterable[Demand], headroom: float = HEADROOM) -> str:
 
 def read_jobs(results: Path) -> Iterator[Job]:
     """The rows of all benchmark files below a run's folder. Raises UserError for a file that is none."""
-    folder = results / "benchmarks"
+    folder = results / "usage"
     for path in sorted(folder.rglob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
             # Parameters are written as Python shows them, quotes and all.

@@ -28,7 +28,7 @@ if CORPUS.source == "release":
         log:
             f"{RESULTS}/logs/release.log",
         benchmark:
-            f"{RESULTS}/benchmarks/release.tsv"
+            f"{RESULTS}/usage/release.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -50,7 +50,7 @@ elif CORPUS.source == "concept_index":
         log:
             f"{RESULTS}/logs/concept_index.log",
         benchmark:
-            f"{RESULTS}/benchmarks/concept_index.tsv"
+            f"{RESULTS}/usage/concept_index.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -72,7 +72,7 @@ else:
         log:
             f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/inspect_shard/{{shard}}.tsv"
+            f"{RESULTS}/usage/inspect_shard/{{shard}}.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -113,7 +113,7 @@ else:
         log:
             f"{RESULTS}/logs/duplicates.log",
         benchmark:
-            f"{RESULTS}/benchmarks/duplicates.tsv"
+            f"{RESULTS}/usage/duplicates.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:

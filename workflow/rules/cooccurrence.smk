@@ -10,7 +10,7 @@ if CORPUS.source == "release":
         log:
             f"{RESULTS}/logs/cooccurrence.log",
         benchmark:
-            f"{RESULTS}/benchmarks/cooccurrence.tsv"
+            f"{RESULTS}/usage/cooccurrence.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -35,7 +35,7 @@ elif CORPUS.source == "concept_index":
         log:
             f"{RESULTS}/logs/cooccurrence.log",
         benchmark:
-            f"{RESULTS}/benchmarks/cooccurrence.tsv"
+            f"{RESULTS}/usage/cooccurrence.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -66,7 +66,7 @@ else:
         log:
             f"{RESULTS}/logs/cooccurrence.log",
         benchmark:
-            f"{RESULTS}/benchmarks/cooccurrence.tsv"
+            f"{RESULTS}/usage/cooccurrence.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:

@@ -12,7 +12,7 @@ rule dictionary:
     log:
         f"{RESULTS}/logs/dictionary.log",
     benchmark:
-        f"{RESULTS}/benchmarks/dictionary.tsv"
+        f"{RESULTS}/usage/dictionary.tsv"
     conda:
         "../../envs/encoders.yaml"
     resources:

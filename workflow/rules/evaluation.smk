@@ -7,7 +7,7 @@ rule query_concepts:
     log:
         f"{RESULTS}/logs/query_concepts/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/query_concepts/{{dataset}}.tsv"
+        f"{RESULTS}/usage/query_concepts/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -28,7 +28,7 @@ rule contrastive_set:
     log:
         f"{RESULTS}/logs/contrastive_set/{{dataset}}/{{set}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/contrastive_set/{{dataset}}/{{set}}.tsv"
+        f"{RESULTS}/usage/contrastive_set/{{dataset}}/{{set}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -61,7 +61,7 @@ rule cell:
     log:
         f"{RESULTS}/logs/cell/{{segmenter}}/{{backbone}}/{{dataset}}/{{set}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/cell/{{segmenter}}/{{backbone}}/{{dataset}}/{{set}}.tsv"
+        f"{RESULTS}/usage/cell/{{segmenter}}/{{backbone}}/{{dataset}}/{{set}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -92,7 +92,7 @@ if SWEEP:
         log:
             f"{RESULTS}/logs/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.tsv"
+            f"{RESULTS}/usage/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.tsv"
         params:
             name="{set}",
             settings=lambda wildcards: {
@@ -121,7 +121,7 @@ if SWEEP:
         log:
             f"{RESULTS}/logs/sweeps/{SWEEPS.wildcard_pattern}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/sweeps/{SWEEPS.wildcard_pattern}.tsv"
+            f"{RESULTS}/usage/sweeps/{SWEEPS.wildcard_pattern}.tsv"
         params:
             segmenter=segmenter_settings,
             backbone=backbone_settings,
@@ -159,7 +159,7 @@ rule results:
     log:
         f"{RESULTS}/logs/results.log",
     benchmark:
-        f"{RESULTS}/benchmarks/results.tsv"
+        f"{RESULTS}/usage/results.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:

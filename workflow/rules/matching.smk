@@ -8,7 +8,7 @@ if not INDEXED:
         log:
             f"{RESULTS}/logs/lexicon.log",
         benchmark:
-            f"{RESULTS}/benchmarks/lexicon.tsv"
+            f"{RESULTS}/usage/lexicon.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:
@@ -36,7 +36,7 @@ if not INDEXED:
         log:
             f"{RESULTS}/logs/match_shard/{{shard}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/match_shard/{{shard}}.tsv"
+            f"{RESULTS}/usage/match_shard/{{shard}}.tsv"
         conda:
             "../../envs/mining.yaml"
         resources:

@@ -38,7 +38,7 @@ rule picture:
     log:
         f"{RESULTS}/logs/picture/{{figure}}/{{segmenter}}/{{backbone}}/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/picture/{{figure}}/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
+        f"{RESULTS}/usage/picture/{{figure}}/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:

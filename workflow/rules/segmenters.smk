@@ -24,7 +24,7 @@ rule dataset:
     log:
         f"{RESULTS}/logs/dataset/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/dataset/{{dataset}}.tsv"
+        f"{RESULTS}/usage/dataset/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -51,7 +51,7 @@ rule features:
     log:
         f"{RESULTS}/logs/features/{{segmenter}}/{{backbone}}/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/features/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
+        f"{RESULTS}/usage/features/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -91,7 +91,7 @@ rule text_embeddings:
     log:
         f"{RESULTS}/logs/text_embeddings/{{segmenter}}/{{backbone}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/text_embeddings/{{segmenter}}/{{backbone}}.tsv"
+        f"{RESULTS}/usage/text_embeddings/{{segmenter}}/{{backbone}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:

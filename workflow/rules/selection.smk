@@ -9,7 +9,7 @@ rule selection:
     log:
         f"{RESULTS}/logs/selection.log",
     benchmark:
-        f"{RESULTS}/benchmarks/selection.tsv"
+        f"{RESULTS}/usage/selection.tsv"
     conda:
         "../../envs/mining.yaml"
     resources:

@@ -7,7 +7,7 @@ rule embeddings:
     log:
         f"{RESULTS}/logs/embeddings.log",
     benchmark:
-        f"{RESULTS}/benchmarks/embeddings.tsv"
+        f"{RESULTS}/usage/embeddings.tsv"
     conda:
         "../../envs/encoders.yaml"
     threads: 2

@@ -17,7 +17,7 @@ rule funnel:
     log:
         f"{RESULTS}/logs/funnel.log",
     benchmark:
-        f"{RESULTS}/benchmarks/funnel.tsv"
+        f"{RESULTS}/usage/funnel.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -44,7 +44,7 @@ rule thresholds:
     log:
         f"{RESULTS}/logs/thresholds.log",
     benchmark:
-        f"{RESULTS}/benchmarks/thresholds.tsv"
+        f"{RESULTS}/usage/thresholds.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -79,7 +79,7 @@ rule set_sizes:
     log:
         f"{RESULTS}/logs/set_sizes.log",
     benchmark:
-        f"{RESULTS}/benchmarks/set_sizes.tsv"
+        f"{RESULTS}/usage/set_sizes.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:

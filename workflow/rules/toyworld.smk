@@ -11,7 +11,7 @@ rule train_toy_clip:
     log:
         f"{RESULTS}/logs/train_toy_clip.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train_toy_clip.tsv"
+        f"{RESULTS}/usage/train_toy_clip.tsv"
     conda:
         "../../envs/encoders.yaml"
     threads: SETTINGS.toy_clip.threads

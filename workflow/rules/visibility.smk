@@ -42,7 +42,7 @@ rule visibility:
     log:
         f"{RESULTS}/logs/visibility.log",
     benchmark:
-        f"{RESULTS}/benchmarks/visibility.tsv"
+        f"{RESULTS}/usage/visibility.tsv"
     priority: 50 if ELSEWHERE else 0
     retries: 1
     conda:

@@ -7,7 +7,7 @@ rule vocabulary:
     log:
         f"{RESULTS}/logs/vocabulary.log",
     benchmark:
-        f"{RESULTS}/benchmarks/vocabulary.tsv"
+        f"{RESULTS}/usage/vocabulary.tsv"
     conda:
         "../../envs/mining.yaml"
     resources:

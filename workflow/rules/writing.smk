@@ -14,7 +14,7 @@ rule write_cc_l:
     log:
         f"{RESULTS}/logs/write_cc_l/{{classes}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/write_cc_l/{{classes}}.tsv"
+        f"{RESULTS}/usage/write_cc_l/{{classes}}.tsv"
     retries: 1
     conda:
         "../../envs/judge.yaml"
@@ -39,7 +39,7 @@ rule cc_l_dictionary:
     log:
         f"{RESULTS}/logs/cc_l_dictionary/{{classes}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/cc_l_dictionary/{{classes}}.tsv"
+        f"{RESULTS}/usage/cc_l_dictionary/{{classes}}.tsv"
     conda:
         "../../envs/encoders.yaml"
     resources:
@@ -60,7 +60,7 @@ rule write_parts:
     log:
         f"{RESULTS}/logs/write_parts.log",
     benchmark:
-        f"{RESULTS}/benchmarks/write_parts.tsv"
+        f"{RESULTS}/usage/write_parts.tsv"
     retries: 1
     conda:
         "../../envs/judge.yaml"

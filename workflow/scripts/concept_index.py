@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
 
     path = snakemake.params.index
     if snakemake.input.get("names"):
-        from contrastive_concepts.captions.unigram_index import stream_unigrams
+        from contrastive_concepts.cooccurrence.unigram_index import stream_unigrams
         from contrastive_concepts.vocabulary.concepts import read_names
 
         lists = stream_unigrams(path, list(dict.fromkeys(read_names(snakemake.input.names))))

@@ -77,8 +77,9 @@ def judge(
     import tempfile
 
     from benchmarks.judging import WARM_UP, cpu_server, measure_judges
-    from benchmarks.page import machine, markdown_table, write_section
+    from benchmarks.page import machine, write_section
     from contrastive_concepts.config.visibility import TransformersJudge
+    from contrastive_concepts.markup import markdown_table
     from contrastive_concepts.visibility.in_process import InProcessJudge
     from contrastive_concepts.vocabulary.concepts import read_names
 

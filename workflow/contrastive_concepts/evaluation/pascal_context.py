@@ -75,7 +75,8 @@ def decode_mask(mask: Mapping[str, Any]) -> Labels:
     """COCO's compressed run lengths, {"size": [H, W], "counts": text} -> bool [H, W].
 
     Runs go down the columns and alternate from 0. Each is written in base 32 from character 48 on, low digits first,
-    32 marking that more follow and 16 the sign; from the fourth on it is a difference to the run before the last."""
+    32 marking that more follow and 16 the sign; from the fourth on it is a difference to the run before the last.
+    Raises UserError where the runs do not fill the mask: pycocotools 2.0.11 returns uninitialised memory there."""
     runs: list[int] = []
     value = shift = 0
     for character in mask["counts"]:

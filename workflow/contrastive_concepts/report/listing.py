@@ -2,30 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from contrastive_concepts.markdown import cell
+from contrastive_concepts.markup import latex_table, latex_text, markdown_table, markdown_text
 
-ESCAPES = str.maketrans(
-    {
-        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " ", "\r": " ",
-    }
-)  # fmt: skip
+HEADS = ("Class", "Contrastive concepts")
 
 
 def markdown(concepts: Mapping[str, Sequence[str]], title: str) -> str:
     """A table of GitHub's, a row a class, under its title."""
-    rows = "".join(f"| {cell(query)} | {cell(', '.join(texts))} |\n" for query, texts in concepts.items())
-    return f"**{title}**\n\n| Class | Contrastive concepts |\n| --- | --- |\n{rows}"
+    rows = ((query, ", ".join(texts)) for query, texts in concepts.items())
+    return f"**{markdown_text(title)}**\n\n{markdown_table(HEADS, rows)}"
 
 
 def latex(concepts: Mapping[str, Sequence[str]], title: str) -> str:
     """A floating table with booktabs; long rows are broken."""
-    rows = "".join(
-        f"{query.translate(ESCAPES)} & {', '.join(texts).translate(ESCAPES)} \\\\\n"
-        for query, texts in concepts.items()
-    )
-    return (
-        "\\begin{table}\n\\centering\n\\begin{tabular}{lp{0.75\\linewidth}}\n\\toprule\n"
-        f"Class & Contrastive concepts \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
-        f"\\caption{{{title.translate(ESCAPES)}}}\n\\end{{table}}\n"
-    )
+    rows = ((query, ", ".join(texts)) for query, texts in concepts.items())
+    table = latex_table(r"lp{0.75\linewidth}", HEADS, rows)
+    return f"\\begin{{table}}\n\\centering\n{table}\\caption{{{latex_text(title)}}}\n\\end{{table}}\n"

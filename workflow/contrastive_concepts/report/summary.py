@@ -1,10 +1,14 @@
 """The benchmark on one page, and each table as parquet, CSV, Markdown and LaTeX."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+from markupsafe import Markup
 
+from contrastive_concepts.markup import latex_table, markdown_table
 from contrastive_concepts.report.tables import Table, TableCell
 
 LEGEND = (
@@ -47,31 +51,23 @@ def long_form(table: Table) -> pl.DataFrame:
 
 def markdown(table: Table) -> str:
     """GitHub's table under its caption."""
-    heads = [*table.labels, *(f"{group} {column}" for group, column in table.columns)]
-    lines = [heads, ["---"] * len(heads)]
-    lines += [[*labels, *(_text(cell) for cell in cells)] for labels, cells in table.rows]
-    body = "".join(f"| {' | '.join(_escaped(text) for text in line)} |\n" for line in lines)
-    return f"**Table {table.number}.** {table.caption}\n\n{body}\n{LEGEND}\n"
+    heads = [_ours(head) for head in (*table.labels, *(f"{group} {column}" for group, column in table.columns))]
+    rows = ([*map(_ours, labels), *(_ours(_text(cell)) for cell in cells)] for labels, cells in table.rows)
+    return f"**Table {table.number}.** {table.caption}\n\n{markdown_table(heads, rows)}\n{LEGEND}\n"
 
 
 def latex(table: Table) -> str:
     """A tabular of booktabs, data sets over their columns."""
-    groups = list(dict.fromkeys(group for group, _ in table.columns))
-    spans = [sum(group == name for name, _ in table.columns) for group in groups]
-    tops = [rf"\multicolumn{{{span}}}{{c}}{{{_tex(group)}}}" for group, span in zip(groups, spans, strict=True)]
+    spans = Counter(group for group, _ in table.columns)
     heads = [*table.labels, *(column for _, column in table.columns)]
-    lines = [[_tex(label) for label in labels] + [_tex(_text(cell)) for cell in cells] for labels, cells in table.rows]
-    return "".join(
-        [
-            f"% {table.caption}. {LEGEND}\n",
-            f"\\begin{{tabular}}{{{'l' * len(table.labels)}{'c' * len(table.columns)}}}\n\\toprule\n",
-            _row([*[""] * len(table.labels), *tops]),
-            _row([_tex(head) for head in heads]),
-            "\\midrule\n",
-            *(_row(line) for line in lines),
-            "\\bottomrule\n\\end{tabular}\n",
-        ]
-    )
+    rows = ([*labels, *map(_text, cells)] for labels, cells in table.rows)
+    columns = "l" * len(table.labels) + "c" * len(table.columns)
+    return f"% {table.caption}. {LEGEND}\n" + latex_table(columns, heads, rows, list(spans.items()))
+
+
+def _ours(text: str) -> Markup:
+    """Numbers, and names that the configuration gives: they may have asterisks and bars, and need no other escape."""
+    return Markup(re.sub(r"([*|])", r"\\\1", text))
 
 
 def _text(cell: TableCell) -> str:
@@ -85,19 +81,6 @@ def _text(cell: TableCell) -> str:
 def _published(cell: TableCell) -> str:
     assert cell.published is not None
     return f"{cell.published.value:.1f}{'*' * cell.published.original}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + " \\\\\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
-
-
-def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(letter, rf"\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
 
 
 LARGEST = 5
@@ -133,13 +116,13 @@ def _differences(differences: pl.DataFrame) -> str:
         (
             row["metric"],
             *(row[name] for name in ("segmenter", "backbone", "dataset")),
-            f"{row['first']} - {row['second']}{' *' if row['original'] else ''}",
-            f"{row['value']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]",
+            _ours(f"{row['first']} - {row['second']}{' *' if row['original'] else ''}"),
+            _ours(f"{row['value']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"),
         )
         for row in differences.iter_rows(named=True)
     ]
     heads = ("metric", "segmenter", "backbone", "data set", "difference", "points [95 %]")
-    return "## Paired differences\n\n" + _table(heads, lines)
+    return "## Paired differences\n\n" + markdown_table(heads, lines)
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
@@ -158,9 +141,4 @@ def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
         )
         for row in wide.iter_rows(named=True)
     ]
-    return _table(("class", "images", *sets, "most pixels under CC_D"), lines)
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+    return markdown_table(("class", "images", *sets, _ours("most pixels under CC_D")), lines)

@@ -8,7 +8,7 @@ import polars as pl
 from jinja2 import Environment
 
 from contrastive_concepts.config.visibility import AuditSettings
-from contrastive_concepts.markdown import cell
+from contrastive_concepts.markup import markdown_table
 from contrastive_concepts.visibility.agreement import MIDDLE, agreement, read_ratings
 
 SHOWN = ["concept", "p_visible", "visible", "answer"]
@@ -22,12 +22,7 @@ MARKDOWN = """\
 {{ section.text }}
 {% if section.table.height %}
 
-| {{ section.table.columns | join(" | ") }} |
-|{{ " --- |" * section.table.width }}
-{% for row in section.table.iter_rows() %}
-| {% for value in row %}{{ value | cell | markdown }} |{{ " " if not loop.last }}{% endfor %}
-
-{% endfor %}
+{{ section.table | markdown }}
 {% endif %}
 
 {% endfor %}"""
@@ -100,7 +95,7 @@ def write_audit(table: pl.DataFrame, sections: list[Section], markdown: Path, ht
     """The sections as Markdown and as HTML, and the whole table as parquet."""
     for path, template, escape in ((markdown, MARKDOWN, False), (html, HTML, True)):
         environment = Environment(autoescape=escape, trim_blocks=True, lstrip_blocks=True)
-        environment.filters |= {"cell": _cell, "markdown": cell}
+        environment.filters |= {"cell": _cell, "markdown": _markdown}
         path.write_text(environment.from_string(template).render(sections=sections).rstrip() + "\n", encoding="utf-8")
     table.write_parquet(parquet)
 
@@ -136,6 +131,10 @@ def _disagreements(parsed: pl.DataFrame, rating: str, nearest: int) -> Section:
     wrong = wrong.sort((pl.col("p_visible") - seen.cast(pl.Float64)).abs(), descending=True, maintain_order=True)
     text = f"The judge and {rating} disagree on {wrong.height} words; those it was surest of:"
     return Section("Worst disagreements", text, wrong.head(nearest).select(*SHOWN, rating))
+
+
+def _markdown(table: pl.DataFrame) -> str:
+    return markdown_table(table.columns, (map(_cell, row) for row in table.iter_rows()))
 
 
 def _cell(value: object) -> str:

@@ -132,3 +132,28 @@ def test_a_file_that_is_no_config(tmp_path: Path) -> None:
 def test_dumped_settings_are_a_config_again() -> None:
     settings = parse_config(VALID)
     assert parse_config(yaml.safe_load(yaml.safe_dump(settings.model_dump()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        (
+            {"vocabulary": {"source": "mind"}},
+            "config: vocabulary: found source 'mind', expected one of given, mined, index",
+        ),
+        (
+            {"visibility": {"juge": "transformers"}},
+            "config: visibility: missing 'judge', found 'juge', did you mean judge?",
+        ),
+        ({"visibility": {}}, "config: visibility: missing 'judge'"),
+        (
+            {"benchmark": {"sets": {"a": {"kind": "lst"}}}},
+            "config: benchmark.sets.a: found kind 'lst', expected one of none, background, dictionary, cc_text, list, "
+            "oracle, image_oracle, random",
+        ),
+    ],
+)
+def test_the_kind_of_a_section_is_told_by_its_own_key(section: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_config(VALID | section)
+    assert line in str(caught.value).splitlines()

@@ -57,8 +57,14 @@ def _line(details: ErrorDetails, values: Mapping[str, Any]) -> str:
     if kind == "extra_forbidden":
         return f"config: {key}: unknown key{_suggestion(details['loc'])}"
     if kind == "union_tag_not_found":
-        return f"config: {key}: {details['msg'].replace('Unable to extract tag using discriminator', 'missing')}"
-    expected = details["msg"].removeprefix("Input should be ").removeprefix("Input tag ")
+        tag = details["ctx"]["discriminator"].strip("'")
+        given = [str(name) for name in found] if isinstance(found, Mapping) else []
+        close = difflib.get_close_matches(tag, given, n=1)
+        return f"config: {key}: missing {tag!r}" + (f", found {close[0]!r}, did you mean {tag}?" if close else "")
+    if kind == "union_tag_invalid":
+        tag, tags = (details["ctx"][name].replace("'", "") for name in ("discriminator", "expected_tags"))
+        return f"config: {key}: found {tag} {details['ctx']['tag']!r}, expected one of {tags}"
+    expected = details["msg"].removeprefix("Input should be ")
     return f"config: {key}: found {_short(found)}, expected {expected}"
 
 

@@ -8,6 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from contrastive_concepts.credentials import keep_secret, reveal
 from contrastive_concepts.errors import UserError, one_line
@@ -29,6 +37,14 @@ class Refused(UserError):
     def __init__(self, message: str, status: int, body: str) -> None:
         super().__init__(message)
         self.status, self.body = status, body
+
+
+class _Again(Exception):
+    """The request is to be sent again; `asked_wait` is the number of seconds that the server asks for, if it does."""
+
+    def __init__(self, trouble: str, asked_wait: float | None = None) -> None:
+        super().__init__(trouble)
+        self.asked_wait = asked_wait
 
 
 class Client:
@@ -70,37 +86,50 @@ class Client:
         server asks in Retry-After, else twice as long each time. Raises Refused when the server refuses the request,
         UserError when the tries are used up; whatever `check` raises (a server of ours that has died) comes first.
         """
-        address = self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
-        trouble = ""
-        for attempt in range(self._attempts):
-            if self._stopped.is_set():
-                raise Stopped
+        retrying = Retrying(
+            stop=stop_after_attempt(self._attempts),
+            retry=retry_if_exception_type(_Again),
+            wait=_wait,
+            sleep=self._sleep,
+        )
+        try:
+            return retrying(self._send, path, payload, whole)
+        except RetryError as error:
             self._check()
-            wait = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)
-            try:
-                response = self._http.post(address, json=payload)
-            except (httpx.TransportError, httpx.DecodingError) as error:
-                trouble = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
-            else:
-                if response.status_code in RETRIED or response.status_code >= 500:
-                    trouble = f"status {response.status_code}: {one_line(response.text)}"
-                    wait = _asked_wait(response.headers.get("Retry-After"), wait)
-                elif not response.is_success:
-                    raise self._refused(path, response)
-                else:
-                    answer = _json(response)
-                    if answer is not None and _accepts(whole, answer):
-                        return answer
-                    trouble = f"an answer cut short: {one_line(response.text)}"
-            if attempt + 1 < self._attempts and self._stopped.wait(wait):
-                raise Stopped
+            last = error.last_attempt.exception()
+            raise UserError(
+                f"{self.url}/{path}: no answer after {self._attempts} tries, the last one: {last}"
+            ) from None
+
+    def _send(self, path: str, payload: Mapping[str, Any], whole: Callable[[Json], bool]) -> Json:
+        if self._stopped.is_set():
+            raise Stopped
         self._check()
-        raise UserError(f"{self.url}/{path}: no answer after {self._attempts} tries, the last one: {trouble}")
+        try:
+            response = self._http.post(self._address(path), json=payload)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            name = type(error).__name__
+            raise _Again(f"{name}: {one_line(error)}" if str(error) else name) from None
+        if response.status_code in RETRIED or response.status_code >= 500:
+            trouble = f"status {response.status_code}: {one_line(response.text)}"
+            raise _Again(trouble, _asked_wait(response.headers.get("Retry-After")))
+        if not response.is_success:
+            raise self._refused(path, response)
+        answer = _json(response)
+        if answer is None or not _accepts(whole, answer):
+            raise _Again(f"an answer cut short: {one_line(response.text)}")
+        return answer
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise Stopped
+
+    def _address(self, path: str) -> httpx.URL:
+        return self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
 
     def get(self, path: str) -> Json:
         """One GET, not tried again. Raises httpx.HTTPError or ValueError."""
-        address = self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
-        answer: Json = self._http.get(address).raise_for_status().json()
+        answer: Json = self._http.get(self._address(path)).raise_for_status().json()
         return answer
 
     def stop(self) -> None:
@@ -180,15 +209,23 @@ def _json(response: httpx.Response) -> Json | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _asked_wait(header: str | None, otherwise: float) -> float:
-    """Seconds of a Retry-After header: a number, or an HTTP date."""
+def _wait(state: RetryCallState) -> float:
+    """Seconds before the next try: as the server asks, else twice as long each time."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, _Again) and error.asked_wait is not None:
+        return error.asked_wait
+    return wait_exponential(FIRST_WAIT_S, LONGEST_WAIT_S)(state)
+
+
+def _asked_wait(header: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number, or an HTTP date. None where there is none that can be read."""
     if not header:
-        return otherwise
+        return None
     try:
         seconds = float(header)
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, TypeError):
-            return otherwise
+            return None
     return min(max(seconds, 0.0), LONGEST_ASKED_WAIT_S)

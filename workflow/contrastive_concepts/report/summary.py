@@ -122,7 +122,7 @@ def _differences(differences: pl.DataFrame) -> str:
         for row in differences.iter_rows(named=True)
     ]
     heads = ("metric", "segmenter", "backbone", "data set", "difference", "points [95 %]")
-    return "## Paired differences\n\n" + markdown_table(heads, lines)
+    return "## Paired differences\n\n" + markdown_table([*map(_ours, heads)], lines)
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
@@ -141,4 +141,4 @@ def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
         )
         for row in wide.iter_rows(named=True)
     ]
-    return markdown_table(("class", "images", *sets, _ours("most pixels under CC_D")), lines)
+    return markdown_table([_ours(head) for head in ("class", "images", *sets, "most pixels under CC_D")], lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jinja2 import Environment
+from markupsafe import Markup
 
 from contrastive_concepts.config.visibility import AuditSettings
 from contrastive_concepts.markup import markdown_table
@@ -22,7 +23,7 @@ MARKDOWN = """\
 {{ section.text }}
 {% if section.table.height %}
 
-{{ section.table | markdown }}
+{{ section.table | markdown | trim }}
 {% endif %}
 
 {% endfor %}"""
@@ -134,7 +135,8 @@ def _disagreements(parsed: pl.DataFrame, rating: str, nearest: int) -> Section:
 
 
 def _markdown(table: pl.DataFrame) -> str:
-    return markdown_table(table.columns, (map(_cell, row) for row in table.iter_rows()))
+    heads = [Markup(name) if name in SHOWN else name for name in table.columns]
+    return markdown_table(heads, (map(_cell, row) for row in table.iter_rows()))
 
 
 def _cell(value: object) -> str:

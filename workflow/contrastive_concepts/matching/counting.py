@@ -68,6 +68,8 @@ class CooccurrenceCounter:
     in any order, to the same result.
     """
 
+    _size: int
+
     def __init__(self, lexicon: Lexicon, max_caption_bytes: int) -> None:
         self.lexicon = lexicon
         self.max_caption_bytes = max_caption_bytes
@@ -126,7 +128,7 @@ class CooccurrenceCounter:
         self._captions = np.zeros(len(self.lexicon.concepts), np.int64)
         self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._pairs = np.empty(PAIRS_AT_ONCE, np.int64)
-        self._size: int = 0
+        self._size = 0
 
     def _settle(self, wanted: int = 0) -> None:
         """Move the listed pairs into the sorted counts; afterwards there is room for `wanted` of them."""

@@ -2,8 +2,8 @@
 
 A form of at most eight bytes is its own key; a longer one has a code of all its chunks for a key, and is compared to
 the end. A key's bucket has a displacement, chosen when the table is made so that no two keys share a place ("hash and
-displace"): the table can be nearly full, and a word that is no form costs no second look. Linear probing takes 11 to
-14 % more of the stage.
+displace"): the table can be nearly full, and a word that is no form costs no second look. With linear probing
+the stage takes 11 to 14 % longer.
 """
 
 from collections.abc import Sequence

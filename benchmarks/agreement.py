@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from contrastive_concepts.matching.counting import mentions
 from contrastive_concepts.matching.lexicon import Lexicon
-from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.matching.nouns import Nouns
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from benchmarks.corpora import read_pool, vocabularies
 from benchmarks.counting import Run, best_of, count_apart
 from benchmarks.setting import Bench
 from contrastive_concepts.markup import markdown_table
-from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.matching.nouns import Nouns
 
 NOUNS: tuple[Nouns, ...] = ("all", "filtered", "index")
 LAION_400M, LAION_5B = 413_871_335, 5_850_000_000

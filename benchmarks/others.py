@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.matching.nouns import Nouns
 from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 
 

@@ -7,7 +7,7 @@ from shutil import rmtree
 
 from benchmarks.corpora import Draw, read_pool, vocabularies, write_shards
 from contrastive_concepts.matching.lexicon import Lexicon
-from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.matching.nouns import Nouns
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from contrastive_concepts.matching.noun_model import load_model
+from contrastive_concepts.matching.nouns import load_model
 from contrastive_concepts.vocabulary.lemmas import lemmas, spacy_lemma
 from contrastive_concepts.vocabulary.words import placed_runs, runs, words
 

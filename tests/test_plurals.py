@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon, Mode
-from contrastive_concepts.matching.noun_model import Nouns
+from contrastive_concepts.matching.nouns import Nouns
 from contrastive_concepts.vocabulary.concepts import merge_names, merged_into
 from contrastive_concepts.vocabulary.lemmas import (
     concept_key,

@@ -1,5 +1,6 @@
 """Counting co-occurrences over batches of captions (paper 3.4)."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
@@ -8,25 +9,29 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
-from contrastive_concepts.matching import kernel, pairs
-from contrastive_concepts.matching.buffers import caption_places
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching import kernel
 from contrastive_concepts.matching.lexicon import Lexicon
-from contrastive_concepts.matching.spacy_tagger import noun_lemmas
-from contrastive_concepts.matching.tables import I32, I64, U8, Scratch, Tables
-from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE, LONGEST_KIND, SPARE
+from contrastive_concepts.matching.nouns import LONGEST_KIND, noun_lemmas
+from contrastive_concepts.matching.tables import I32, I64, Captions, Found, Rules, Scratch, Tokens, jit
+from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE
 
-SAMPLE_ROWS = 1 << 14
-CELLS = 1 << 25
-CELLS_AT_ONCE = 1 << 11
-BLOCK = 256
-"""Captions that go through the steps of the matching together."""
 LISTED_AT_ONCE = 1 << 16
 PAIRS_AT_ONCE = 1 << 20
+BYTES_AT_ONCE = 1 << 15
+"""Of captions that go through the steps of the matching together, but for one that is longer."""
 MOST_BYTES = 1_000_000
 """Of a caption that spaCy takes."""
 MOST_ROWS = (1 << 31) - 1
 """What a stamp of 32 bits holds."""
 ANY_BYTES = (1 << 63) - 1
+_WITH_OFFSETS: dict[pa.DataType, type[np.int32 | np.int64]] = {
+    pa.string(): np.int32,
+    pa.binary(): np.int32,
+    pa.large_string(): np.int64,
+    pa.large_binary(): np.int64,
+}
+_VIEWS = (pa.string_view(), pa.binary_view())
 
 
 @dataclass(frozen=True)
@@ -56,26 +61,22 @@ class CaptionStatistics:
 class CooccurrenceCounter:
     """Counts the captions that mention each concept and each pair of concepts; memory does not grow with the rows.
 
-    Once `SAMPLE_ROWS` captions have shown which concepts are frequent, their pairs have a counter each. The others are
-    listed as they come; a full list is sorted and merged into the sorted counts, so that memory is read in order,
-    whatever the size of the vocabulary.
+    Pairs are listed as they come; a full list is sorted and merged into the sorted counts, so that memory is read in
+    order, whatever the size of the vocabulary.
 
     `add` runs without the interpreter lock. One counter belongs to one thread; several are brought together by `merge`,
     in any order, to the same result.
     """
 
+    _size: int
+
     def __init__(self, lexicon: Lexicon, max_caption_bytes: int) -> None:
         self.lexicon = lexicon
         self.max_caption_bytes = max_caption_bytes
-        self._statistics = np.zeros(7, np.int64)
         self._folded: sparse.csr_array | None = None
-        self._limit = SAMPLE_ROWS
         # spaCy's lemmas are counted in place of captions; what is odd about these, another counter sees.
         self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
-        self._captions = np.zeros(len(lexicon.concepts), np.int64)
-        self._cells = pairs.allot_cells(self._captions, 0)
-        self._listed = np.empty(LISTED_AT_ONCE + len(lexicon.concepts) + 1, np.int32)
-        self._waiting = np.empty(max(CELLS_AT_ONCE, len(lexicon.concepts)), np.int32)
+        self._lists = _Lists(lexicon, max_caption_bytes)
         self._start()
 
     def add(self, captions: pa.Array | pa.ChunkedArray) -> None:
@@ -83,30 +84,31 @@ class CooccurrenceCounter:
         if self._odd is not None:
             self._odd.add(captions)
             captions = noun_lemmas(captions, self.lexicon.nouns, self.max_caption_bytes)
-        for data, starts, stops in caption_places(captions):
-            for first in range(0, len(starts), SAMPLE_ROWS):
-                rows = slice(first, first + SAMPLE_ROWS)
-                self._add(data, starts[rows], stops[rows])
+        for ends, concepts in self._lists.of(captions):
+            row = 0
+            while row < len(ends):
+                row, self._size, wanted = list_pairs(ends, row, concepts, self._captions, self._pairs, self._size)
+                if row < len(ends):
+                    self._settle(wanted)
 
     def merge(self, other: "CooccurrenceCounter") -> None:
         """Add the counts of another counter over the same concepts."""
         if other.lexicon.settings != self.lexicon.settings:
             raise ValueError("counters of different lexicons cannot be merged")
         self._folded = self.matrix() + other.matrix()
-        self._start(CELLS if self._limit == MOST_ROWS else 0)
-        self._statistics += other._statistics
+        self._start()
+        self._lists.statistics += other._lists.statistics
         if self._odd is not None and other._odd is not None:
             self._odd.merge(other._odd)
 
     def matrix(self) -> sparse.csr_array:
         """X (T, T) int64, symmetric, canonical: X[i, j] captions mention both i and j, X[i, i] mention i."""
         self._settle()
-        i, j, counts = pairs.counted_pairs(self._cells, self._keys, self._counts)
-        frequencies = self._frequencies()
-        mentioned = np.flatnonzero(frequencies).astype(np.int32)
-        entries = np.concatenate([counts, counts, frequencies[mentioned]])
-        places = np.concatenate([i, j, mentioned]), np.concatenate([j, i, mentioned])
-        unordered = sparse.coo_array((entries, places), shape=2 * (len(frequencies),))
+        i, j = np.divmod(self._keys, max(len(self._captions), 1))
+        mentioned = np.flatnonzero(self._captions)
+        entries = np.concatenate([self._counts, self._counts, self._captions[mentioned]])
+        places = tuple(np.concatenate(ids).astype(np.int32) for ids in ((i, j, mentioned), (j, i, mentioned)))
+        unordered = sparse.coo_array((entries, places), shape=2 * (len(self._captions),))
         unordered.has_canonical_format = True  # no entry is there twice
         # Transposing brings each row into order, and X is symmetric.
         matrix = unordered.tocsr().tocsc().T
@@ -116,72 +118,26 @@ class CooccurrenceCounter:
     @property
     def statistics(self) -> CaptionStatistics:
         """What was met so far."""
-        statistics = CaptionStatistics(*map(int, self._statistics))
+        statistics = CaptionStatistics(*map(int, self._lists.statistics))
         if self._odd is None:
             return statistics
         return replace(self._odd.statistics, matched=statistics.matched, mentions=statistics.mentions)
 
-    def _start(self, cells: int = 0) -> None:
-        """Count from nothing, with cells for the concepts that were frequent so far; the kernel knows them by rank."""
-        self._cells = pairs.allot_cells(self._frequencies(), cells)
-        self._tables = _ranked(self.lexicon.tables, self._cells.ranked)
+    def _start(self) -> None:
+        """Count from nothing."""
         self._captions = np.zeros(len(self.lexicon.concepts), np.int64)
-        self._scratch, self._rows = _scratch(self.lexicon), 0
         self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._pairs, self._size = np.empty(PAIRS_AT_ONCE, np.int64), 0
-
-    def _frequencies(self) -> I64:
-        """Captions that mention each concept since the start."""
-        frequencies = np.empty_like(self._captions)
-        frequencies[self._cells.ranked] = self._captions
-        return frequencies
-
-    def _add(self, data: U8, starts: I64, stops: I64) -> None:
-        if self._rows + len(starts) > self._limit:
-            self._folded = self.matrix()
-            self._start(CELLS)
-            self._limit = MOST_ROWS
-        longest = min(int((stops - starts).max(initial=0)), self.max_caption_bytes)
-        self._scratch = _with_room(self._scratch, longest)
-        ends, row = np.empty(len(starts), np.int64), 0
-        # Lists first, then their pairs: two loops whose branches are foreseen, and tables cached, better than one's.
-        while row < len(starts):
-            first = row
-            row = kernel.list_concepts(
-                data,
-                starts,
-                stops,
-                first,
-                self.max_caption_bytes,
-                self.lexicon.mode == "phrase",
-                self.lexicon.tagged,
-                self._tables,
-                self._scratch,
-                ends,
-                self._listed,
-                self._statistics,
-            )
-            self._count(ends[first:row])
-        self._rows += len(starts)
-
-    def _count(self, ends: I64) -> None:
-        """Count what is listed of so many captions."""
-        row = 0
-        while row < len(ends):
-            row, self._size, wanted = pairs.count_lists(
-                ends, row, self._listed, self._captions, self._cells, self._waiting, self._pairs, self._size
-            )
-            if row < len(ends):
-                self._settle(wanted)
+        self._pairs = np.empty(PAIRS_AT_ONCE, np.int64)
+        self._size = 0
 
     def _settle(self, wanted: int = 0) -> None:
-        """Move the pairs without a cell into the sorted counts; afterwards there is room for `wanted` of them."""
-        ordered = pairs.sort_keys(self._pairs[: self._size], len(self._captions) ** 2)
+        """Move the listed pairs into the sorted counts; afterwards there is room for `wanted` of them."""
+        ordered = np.sort(self._pairs[: self._size])
         counts = np.empty(len(ordered), np.int64)
-        distinct = pairs.run_lengths(ordered, ordered, counts)
+        distinct = run_lengths(ordered, ordered, counts)
         room = len(self._keys) + distinct
         keys, sums = np.empty(room, np.int64), np.empty(room, np.int64)
-        size = pairs.merge_counts(self._keys, self._counts, ordered[:distinct], counts[:distinct], keys, sums)
+        size = merge_counts(self._keys, self._counts, ordered[:distinct], counts[:distinct], keys, sums)
         self._keys, self._counts, self._size = keys[:size].copy(), sums[:size].copy(), 0
         room = max(2 * size, wanted)  # longer than the counts, or merging would take more than sorting
         if room > len(self._pairs):
@@ -194,72 +150,168 @@ def mentions(
     """Which concepts each caption mentions, as in a CSR matrix: indptr (rows + 1,) and ascending concept ids."""
     if lexicon.tagger == "spacy":
         captions = noun_lemmas(captions, lexicon.nouns, MOST_BYTES)
-    scratch, nothing = _scratch(lexicon), np.zeros(7, np.int64)
-    listed = np.empty(LISTED_AT_ONCE + len(lexicon.concepts) + 1, np.int32)
     lengths, found = [np.zeros(1, np.int64)], [np.empty(0, np.int32)]
-    for data, starts, stops in caption_places(captions):
-        scratch = _with_room(scratch, int((stops - starts).max(initial=0)))
-        ends, row = np.empty(len(starts), np.int64), 0
-        while row < len(starts):
-            first = row
-            row = kernel.list_concepts(
-                data,
-                starts,
-                stops,
-                first,
-                ANY_BYTES,
-                lexicon.mode == "phrase",
-                lexicon.tagged,
-                lexicon.tables,
-                scratch,
-                ends,
-                listed,
-                nothing,
-            )
-            lengths.append(np.diff(ends[first:row], prepend=0))
-            rows = np.repeat(np.arange(row - first), lengths[-1])
-            concepts = listed[: len(rows)]
-            found.append(concepts[np.lexsort((concepts, rows))])
+    for ends, concepts in _Lists(lexicon, ANY_BYTES).of(captions):
+        lengths.append(np.diff(ends, prepend=0))
+        rows = np.repeat(np.arange(len(ends)), lengths[-1])
+        found.append(concepts[: len(rows)][np.lexsort((concepts[: len(rows)], rows))])
     return np.cumsum(np.concatenate(lengths)), np.concatenate(found)
 
 
-def _ranked(tables: Tables, ranked: I32) -> Tables:
-    """The tables with the ranks of concepts in the concepts' place; `ranked` (T,): the concept of each rank."""
-    ranks = np.full(len(ranked) + 1, -1, np.int32)
-    ranks[ranked] = np.arange(len(ranked), dtype=np.int32)
-    words, anchored = tables.words.copy(), tables.anchored.copy()
-    for concepts in (words[::4], anchored[::4]):
-        concepts[:] = ranks[concepts]  # -1, no concept, is the last of the ranks: -1
-    return tables._replace(words=words, anchored=anchored)
+class _Lists:
+    """The concepts of captions, list after list; with the room for them, which is used again."""
+
+    def __init__(self, lexicon: Lexicon, max_bytes: int) -> None:
+        self.lexicon = lexicon
+        self.rules = Rules(max_bytes, lexicon.mode == "phrase", lexicon.tagged)
+        self.statistics = np.zeros(7, np.int64)
+        self._concepts = np.empty(LISTED_AT_ONCE + len(lexicon.concepts) + 1, np.int32)
+        self._scratch = new_scratch(lexicon, BYTES_AT_ONCE)
+
+    def of(self, array: pa.Array | pa.ChunkedArray) -> Iterator[tuple[I64, I32]]:
+        """Of some captions at a time, where each one's list ends (rows,), and the lists, valid until the next ones."""
+        for captions in caption_places(array):
+            rows = len(captions.starts)
+            longest = min(int((captions.stops - captions.starts).max(initial=0)), self.rules.max_bytes)
+            if int(self._scratch.clock[0]) + rows > MOST_ROWS:
+                self._scratch = new_scratch(self.lexicon, BYTES_AT_ONCE)
+            if longest > self._scratch.tokens.keys.shape[0] - kernel.SPARE - 1:
+                self._scratch = new_scratch(self.lexicon, 2 * longest)
+            found = Found(np.empty(rows, np.int64), self._concepts, self.statistics)
+            row = 0
+            while row < rows:
+                first = row
+                row = kernel.list_concepts(captions, first, self.rules, self.lexicon.tables, self._scratch, found)
+                yield found.ends[first:row], self._concepts
 
 
-def _scratch(lexicon: Lexicon) -> Scratch:
-    return Scratch(
+def new_scratch(lexicon: Lexicon, caption_bytes: int) -> Scratch:
+    """Room for a caption of at most so many bytes, or for several."""
+    words = caption_bytes + 1 + kernel.SPARE
+    tokens = Tokens(
+        keys=np.zeros(words, np.uint64),
+        lengths=np.zeros(words, np.int32),
+        cases=np.zeros(words, np.uint8),
+        rows=np.zeros(words, np.int32),
+        broken=np.zeros(words, np.uint8),
+        places=np.zeros(words, np.int32),
+        entered=np.zeros(words, np.int32),
+        chunks=np.zeros(CHUNKS_A_BYTE * words, np.uint64),
         word=np.empty(max(lexicon.longest_form, LONGEST_KIND // 8), np.uint64),
-        **_room(1 << 15),
-        begins=np.empty(BLOCK, np.int64),
-        stops=np.empty(BLOCK, np.int64),
-        valid=np.empty(BLOCK, np.uint8),
-        firsts=np.empty(BLOCK, np.int64),
-        ends=np.empty(BLOCK, np.int64),
+    )
+    return Scratch(
+        tokens,
+        sequence=np.zeros(words, np.int32),
+        owners=np.zeros(words, np.int32),
+        begins=np.empty(kernel.BLOCK, np.int32),
+        stops=np.empty(kernel.BLOCK, np.int32),
+        valid=np.empty(kernel.BLOCK, np.uint8),
         word_stamps=np.zeros(lexicon.words, np.int32),
         concept_stamps=np.zeros(len(lexicon.concepts), np.int32),
         clock=np.zeros(1, np.int32),
     )
 
 
-def _with_room(scratch: Scratch, caption_bytes: int) -> Scratch:
-    """Room for a caption of at most so many words."""
-    if caption_bytes + 1 + SPARE <= len(scratch.keys):
-        return scratch
-    return scratch._replace(**_room(2 * caption_bytes))
+@jit
+def list_pairs(ends: I64, row: int, concepts: I32, captions: I64, pairs: I64, size: int) -> tuple[int, int, int]:
+    """Count the concepts of each caption from `row` on in `captions` (T,), and list their pairs from `size` on.
+
+    `ends` (rows,) and `concepts` as in `Found`. A pair of concepts a < b is a T + b. Returns the row before which
+    `pairs` might have run full, how many it holds then, and how many the next caption has.
+    """
+    first = ends[row - 1] if row else np.int64(0)
+    total = captions.shape[0]
+    for now in range(row, ends.shape[0]):
+        found = ends[now] - first
+        most = found * (found - 1) // 2
+        if size + most > pairs.shape[0]:
+            return now, size, most
+        for a in range(first, ends[now]):
+            own = np.int64(concepts[a])
+            captions[own] += 1
+            for b in range(a + 1, ends[now]):
+                other = np.int64(concepts[b])
+                pairs[size] = min(own, other) * total + max(own, other)
+                size += 1
+        first = ends[now]
+    return ends.shape[0], size, 0
 
 
-def _room(words: int) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of `Scratch` with an entry a word, and chunks for captions of as many bytes."""
-    types = {
-        "keys": np.uint64, "sizes": np.int32, "places": np.int32, "broken": np.uint8, "heads": np.uint64,
-        "entered": np.int32, "sequence": np.int32, "tokens": np.int32,
-    }  # fmt: skip
-    rooms = {name: np.zeros(words + 1 + SPARE, kind) for name, kind in types.items()}
-    return rooms | {"chunks": np.zeros(CHUNKS_A_BYTE * (words + 1 + SPARE), np.uint64)}
+@jit
+def run_lengths(ordered: I64, keys: I64, counts: I64) -> int:
+    """The distinct values (ascending, like the input) and how often each occurs; returns how many they are.
+
+    `keys` may be `ordered` itself.
+    """
+    size = 0
+    for at in range(ordered.shape[0]):
+        if size and keys[size - 1] == ordered[at]:
+            counts[size - 1] += 1
+        else:
+            keys[size] = ordered[at]
+            counts[size] = 1
+            size += 1
+    return size
+
+
+@jit
+def merge_counts(keys_a: I64, counts_a: I64, keys_b: I64, counts_b: I64, keys: I64, counts: I64) -> int:
+    """Merge two ascending lists of keys, adding the counts of equal ones; returns the length of the result."""
+    a, b, size = 0, 0, 0
+    while a < keys_a.shape[0] or b < keys_b.shape[0]:
+        take_a = b == keys_b.shape[0] or (a < keys_a.shape[0] and keys_a[a] <= keys_b[b])
+        take_b = a == keys_a.shape[0] or (b < keys_b.shape[0] and keys_b[b] <= keys_a[a])
+        keys[size] = keys_a[a] if take_a else keys_b[b]
+        counts[size] = (counts_a[a] if take_a else 0) + (counts_b[b] if take_b else 0)
+        a += take_a
+        b += take_b
+        size += 1
+    return size
+
+
+def caption_places(captions: pa.Array | pa.ChunkedArray) -> Iterator[Captions]:
+    """The captions of each chunk; the bytes are not copied.
+
+    Takes string, large_string, string_view, their binary kin, dictionaries of these, sliced or not; only a view's bytes
+    are gathered into one buffer first. Raises UserError for any other type.
+    """
+    chunks = captions.chunks if isinstance(captions, pa.ChunkedArray) else [captions]
+    for chunk in chunks:
+        yield _places(chunk)
+
+
+def _places(array: pa.Array) -> Captions:
+    if isinstance(array, pa.DictionaryArray):
+        data, starts, stops = _places(array.dictionary)
+        valid = _valid(array)
+        rows = np.where(valid, array.indices.fill_null(0).to_numpy(zero_copy_only=False), 0).astype(np.int64)
+        if not len(starts):
+            return Captions(data, np.full(len(array), -1, np.int64), np.full(len(array), -1, np.int64))
+        return Captions(data, np.where(valid, starts[rows], -1), np.where(valid, stops[rows], -1))
+    if array.type in _VIEWS:
+        array = array.cast(pa.large_binary())
+    if pa.types.is_null(array.type):
+        return Captions(_frozen(None, np.uint8), np.full(len(array), -1, np.int64), np.full(len(array), -1, np.int64))
+    if array.type not in _WITH_OFFSETS:
+        raise UserError(f"captions: found a column of type {array.type}, expected text (string or binary)")
+    _, offsets_buffer, data_buffer = array.buffers()
+    data = _frozen(data_buffer, np.uint8)
+    if not len(array):
+        return Captions(data, np.empty(0, np.int64), np.empty(0, np.int64))
+    offsets = _frozen(offsets_buffer, _WITH_OFFSETS[array.type])[array.offset : array.offset + len(array) + 1]
+    starts, stops = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
+    if array.null_count:
+        starts[~_valid(array)] = stops[~_valid(array)] = -1
+    return Captions(data, starts, stops)
+
+
+def _valid(array: pa.Array) -> npt.NDArray[np.bool_]:
+    valid: npt.NDArray[np.bool_] = array.is_valid().to_numpy(zero_copy_only=False)
+    return valid
+
+
+def _frozen(buffer: pa.Buffer | None, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """A view that is read-only in any case, so that the kernel is compiled for one type."""
+    view = np.frombuffer(buffer, dtype) if buffer is not None and buffer.size else np.empty(0, dtype)
+    view.flags.writeable = False
+    return view

@@ -2,7 +2,8 @@
 
 A form of at most eight bytes is its own key; a longer one has a code of all its chunks for a key, and is compared to
 the end. A key's bucket has a displacement, chosen when the table is made so that no two keys share a place ("hash and
-displace"): the table can be nearly full, stays small, and a word that is no form costs no second look.
+displace"): the table can be nearly full, and a word that is no form costs no second look. With linear probing
+the stage takes 11 to 14 % longer.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from contrastive_concepts.matching.chunks import fetch, leading_zeros, reversed_bytes
-from contrastive_concepts.matching.tables import U32, U64, Tables, jit, part
+from contrastive_concepts.matching.tables import U32, U64, Forms, jit, part
 
 GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
 NO_TEXT = np.uint64(0xFF << 56)
@@ -24,15 +28,51 @@ SEEDS = 64
 """Tried before the table is doubled."""
 
 
+@intrinsic
+def leading_zeros(typing_context: Any, number: Any) -> Any:
+    """Number of zero bits above the highest set one, 64 of zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def reversed_bytes(typing_context: Any, number: Any) -> Any:
+    """The same eight bytes, the last one first."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bswap(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def fetch(typing_context: Any, array: Any, place: Any) -> Any:
+    """Have what lies there brought into the cache, while other work is done; a place beyond the array does no harm."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(values.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        builder.call(prefetch, [address, *(ir.Constant(number, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), generate
+
+
 @part
 def key_of(chunks: U64, first: int, size: int) -> np.uint64:
     """What stands for a word of so many chunks, from `first` on, in the table."""
-    code = chunks[np.uint64(first)]
+    code = chunks[first]
     if size == 1:
         return np.uint64(code)
     code *= GOLDEN
     for k in range(first + 1, first + size):
-        code = (code ^ chunks[np.uint64(k)]) * PRIME
+        code = (code ^ chunks[k]) * PRIME
     return np.uint64((code ^ code >> np.uint64(32)) | NO_TEXT)
 
 
@@ -55,43 +95,42 @@ def place_of(key: np.uint64, seed: np.uint64, displacement: np.uint32, places: i
 
 
 @part
-def fetch_displacement(key: np.uint64, tables: Tables) -> None:
+def fetch_displacement(key: np.uint64, forms: Forms) -> None:
     """Have a key's displacement brought into the cache."""
-    fetch(tables.displacements, bucket_of(key, tables.seed[0], tables.displacements.shape[0]))  # type: ignore[call-arg]
+    fetch(forms.displacements, bucket_of(key, forms.seed[0], forms.displacements.shape[0]))  # type: ignore[call-arg]
 
 
 @part
-def slot_of(key: np.uint64, tables: Tables) -> np.uint64:
-    """Where a key stands in the slots if it is there."""
-    displacement = tables.displacements[bucket_of(key, tables.seed[0], tables.displacements.shape[0])]
-    return place_of(key, tables.seed[0], displacement, tables.slots.shape[0] >> 1)
-
-
-@part
-def fetch_slot(key: np.uint64, tables: Tables) -> None:
+def fetch_slot(key: np.uint64, forms: Forms) -> None:
     """Have a key's slot brought into the cache."""
-    fetch(tables.slots, slot_of(key, tables))  # type: ignore[call-arg]
+    fetch(forms.slots, slot_of(key, forms))  # type: ignore[call-arg]
 
 
 @part
-def look_up(key: np.uint64, length: int, chunks: U64, first: int, tables: Tables) -> np.uint64:
+def slot_of(key: np.uint64, forms: Forms) -> np.uint64:
+    """Where a key stands in the slots if it is there."""
+    displacement = forms.displacements[bucket_of(key, forms.seed[0], forms.displacements.shape[0])]
+    return place_of(key, forms.seed[0], displacement, forms.slots.shape[0] >> 1)
+
+
+@part
+def look_up(key: np.uint64, length: int, chunks: U64, first: int, forms: Forms) -> np.uint64:
     """The entry of a form (see `entry`) by its key, its length in bytes and its chunks, from `first` on; or 0."""
-    slots = tables.slots
-    place = slot_of(key, tables)
-    value = slots[place | ONE]
-    # Most words are no forms, but which are not cannot be foreseen: hence no branch, and a product that hides one.
-    found = np.uint64(value * (np.uint64(slots[place] == key) & (~value ^ np.uint64(length > 8))))
-    if length <= 8 or found == 0:
-        return found
+    place = slot_of(key, forms)
+    found = forms.slots[place | ONE]
+    if forms.slots[place] != key or found & ONE != np.uint64(length > 8):
+        return np.uint64(0)
+    if length <= 8:
+        return np.uint64(found)
     number = found >> ONE
-    begin = np.int64(tables.long_offsets[number])
+    begin = np.int64(forms.long_offsets[number])
     size = (length + 7) >> 3
-    if np.int64(tables.long_offsets[number + ONE]) - begin != size:
+    if np.int64(forms.long_offsets[number + ONE]) - begin != size:
         return np.uint64(0)
     for k in range(size):
-        if tables.long_chunks[np.uint64(begin + k)] != chunks[np.uint64(first + k)]:
+        if forms.long_chunks[begin + k] != chunks[first + k]:
             return np.uint64(0)
-    return np.uint64(tables.long_entries[number])
+    return np.uint64(forms.long_entries[number])
 
 
 @part
@@ -117,7 +156,7 @@ def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
 
 
 def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of `Tables` in which distinct folded forms are found."""
+    """The arrays of `Forms` in which distinct folded forms are found."""
     chunked = [chunks_of(form) for form in forms]
     keys = np.array([key_of(chunks, 0, len(chunks)) for chunks in chunked], np.uint64)
     if len(np.unique(keys)) < len(keys):

@@ -14,15 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.matching.forms import chunks_of, entry, form_arrays
-from contrastive_concepts.matching.noun_model import Nouns, Tagger, empty_model, load_model, model_sha256
-from contrastive_concepts.matching.tables import Tables
-from contrastive_concepts.matching.tokens import LONGEST_KIND, form_kind
+from contrastive_concepts.matching.forms import entry, form_arrays
+from contrastive_concepts.matching.nouns import Nouns, Tagger, empty_model, kind_of, load_model, model_sha256
+from contrastive_concepts.matching.tables import Characters, Concepts, Forms, NounModel, Tables
 from contrastive_concepts.vocabulary.lemmas import concept_key, forms_of
 from contrastive_concepts.vocabulary.words import code_points
 
 Mode = Literal["bag", "phrase"]
-LAYOUT = 5
+LAYOUT = 6
 
 
 @dataclass(frozen=True)
@@ -104,29 +103,23 @@ class Lexicon:
     @cached_property
     def tables(self) -> Tables:
         """What the kernel reads."""
-        arrays = dict(self.arrays)
-        points, lengths, folding = (arrays.pop(name) for name in ("points", "folding_lengths", "folding"))
+        arrays = self.arrays
         classes = np.zeros(0x110000, np.uint8)
-        classes[points] = arrays.pop("point_classes")
+        classes[arrays["points"]] = arrays["point_classes"]
         offsets = np.zeros(0x110001, np.int32)
-        offsets[points + 1] = lengths
+        offsets[arrays["points"] + 1] = arrays["folding_lengths"]
         np.cumsum(offsets, out=offsets)
-        rows, weights = arrays.pop("row_classes"), arrays.pop("row_weights")
-        if len(rows) > 1 << 16:
-            raise ValueError(f"found {len(rows)} rows in the noun model, expected at most 65,536")
-        heads = np.zeros((len(rows), 8), np.uint8)
-        if len(rows):
-            heads[:, 0] = rows
-            heads[:, 1:6] = weights[:, [3, 4, 0, 1, 2]].view(np.uint8)
-            heads[:, 6:] = np.arange(len(rows), dtype="<u2").view(np.uint8).reshape(-1, 2)
-        arrays["row_heads"] = heads.view("<u8").ravel().astype(np.uint64)
-        arrays["row_weights"] = np.ascontiguousarray(weights[:, 5:])
-        return Tables(classes, offsets, folding, **arrays)
+        return Tables(
+            Characters(classes, offsets, arrays["folding"]),
+            Forms(*(arrays[name] for name in Forms._fields)),
+            Concepts(*(arrays[name] for name in Concepts._fields)),
+            NounModel(*(arrays[name] for name in NounModel._fields)),
+        )
 
     @property
     def words(self) -> int:
         """Number of distinct lemmas; in phrases, and of forms that belong to several of them."""
-        return len(self.arrays["words"]) // 4
+        return len(self.arrays["alone"])
 
     @property
     def longest_form(self) -> int:
@@ -162,12 +155,6 @@ class Lexicon:
         return cls(concepts, settings["mode"], settings["nouns"], settings["tagger"], settings["model"], arrays)
 
 
-def kind_of(form: str) -> int:
-    """The kernel's kind of a form that the noun model does not know."""
-    folded = form.encode()
-    return form_kind(chunks_of(folded[:LONGEST_KIND]), 0, len(folded))
-
-
 def _concept_arrays(
     keys: Sequence[tuple[int, ...]], words: int, meant: Sequence[tuple[int, ...]], mode: Mode
 ) -> dict[str, npt.NDArray[Any]]:
@@ -189,13 +176,12 @@ def _concept_arrays(
             for key in product(*choice)
         ]
         words, meant = words + len(meant), []
-    about = np.zeros((words, 4), np.int32)
-    about[:, 0] = -1
+    single = np.full(words, -1, np.int32)
     shared = np.bincount([word for _, key, _ in spelled for word in set(key)], minlength=words)
     anchored: list[list[tuple[int, int, tuple[int, ...]]]] = [[] for _ in range(words)]
     for concept, key, alone in spelled:
-        if len(key) == 1 and alone and about[key[0], 0] < 0:
-            about[key[0], 0] = concept
+        if len(key) == 1 and alone and single[key[0]] < 0:
+            single[key[0]] = concept
             continue
         shift = min(range(len(key)), key=lambda place, key=key: shared[key[place]])  # type: ignore[misc]
         if mode == "phrase":
@@ -203,15 +189,14 @@ def _concept_arrays(
         else:
             other, *more = (*key[:shift], *key[shift + 1 :]) or key
             anchored[key[shift]].append((concept, other, tuple(more)))
-    ends = _offsets(map(len, anchored))
-    about[:, 1], about[:, 2] = ends[:-1], ends[1:]
     flat = [entry for entries in anchored for entry in entries]
-    ends = _offsets(len(checked) for _, _, checked in flat)
-    rows = [(concept, place, *span) for (concept, place, _), span in zip(flat, pairwise(ends), strict=True)]
     return {
-        "words": about.ravel(),
-        "anchored": np.array(rows, np.int32).ravel(),
-        "anchored_words": np.array([word for _, _, checked in flat for word in checked], np.int32),
+        "alone": single,
+        "anchors": _offsets(map(len, anchored)),
+        "anchored": np.array([concept for concept, _, _ in flat], np.int32),
+        "places": np.array([place for _, place, _ in flat], np.int32),
+        "checks": _offsets(len(checked) for _, _, checked in flat),
+        "checked_words": np.array([word for _, _, checked in flat for word in checked], np.int32),
         "shared_offsets": _offsets(map(len, meant)),
         "shared_words": np.array([word for nouns in meant for word in nouns], np.int32),
     }

@@ -1,4 +1,4 @@
-"""What the compiled loops share: the lexicon's arrays, room for a block of captions, and how they are compiled."""
+"""The structs that the compiled loops read and write, and how they are compiled; drawn in `docs/matching.md`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,87 +22,154 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False
 _SOURCES = content_sha256(sorted(Path(__file__).parent.glob("*.py")))
 
 
-class Tables(NamedTuple):
-    """The lexicon as the compiled loops read it: W words, A anchored concepts, L long forms, C classes of R rows.
+class Captions(NamedTuple):
+    """Captions as they lie in memory, not copied.
 
-    character_class (0x110000,): see `CharacterClass`. folding_offsets (0x110001,) into folding: UTF-8 of each folding.
-    slots (2 S,), displacements, seed (1,): the form table, see `forms`: in each of S places a form's key and its entry,
-    or twice the number of a form of more than eight bytes, plus 1. long_offsets (L + 1,) into long_chunks: folded UTF-8
-    of each of these; long_entries (L,).
-    words (4 W,): of each the concept that is this word alone, or -1; the first of the anchored concepts, which are
-    checked where this word occurs, and the one behind their last; 0.
-    anchored (4 A,): of each the concept; of a phrase, the word's place in it and its first and last in anchored_words,
-    all its words; in a bag, one other word of it (or the word itself), and the first and last of the remaining ones.
-    shared_offsets (S + 1,) into shared_words: a word of number W + s is a form of several words, these. In phrases
-    there are none, because what stands for several words has keys of its own.
-    row_heads (R,): the class of a form, its weight as the word before and after, its weights in three letter cases, a
-    byte each, the class lowest; its row above them. row_weights (R, 2 C), triple_weights (C, C, C), case_weights
-    (C, 3, 4, 4), kind_rows (kinds,): the noun model, see `noun_model`; all empty where every form counts.
+    data (n,): all bytes. starts, stops (rows,): where each caption's are; a null starts and stops at -1.
     """
 
-    character_class: U8
+    data: U8
+    starts: I64
+    stops: I64
+
+
+class Rules(NamedTuple):
+    """What counts: captions of at most so many bytes; phrases, or words anywhere; nouns alone, or every form."""
+
+    max_bytes: int
+    phrase: bool
+    tagged: bool
+
+
+class Characters(NamedTuple):
+    """Of each code point its class, see `CharacterClass`, and where its folding is in `folding`, UTF-8."""
+
+    classes: U8
     folding_offsets: I32
     folding: U8
+
+
+class Forms(NamedTuple):
+    """The table of S places in which L long and all short forms are found, see `forms`.
+
+    slots (2 S,): of each place a form's key and its entry, or twice the number of a long form plus 1. displacements
+    (S / 4,), seed (1,). long_chunks: the long forms' chunks, of each from its one of long_offsets (L + 1,) on;
+    long_entries (L,).
+    """
+
     slots: U64
-    seed: U64
     displacements: U32
+    seed: U64
     long_offsets: I32
     long_chunks: U64
     long_entries: U64
-    words: I32
+
+
+class Concepts(NamedTuple):
+    """W words and what hangs on them: of A anchored concepts, each is checked where one of its words occurs.
+
+    alone (W,): the concept that is this word alone, or -1. anchors (W + 1,): which anchored concepts are a word's.
+    anchored (A,): the concept. places (A,): of a phrase, the word's place in it; in a bag, one other word of it (or
+    the word itself). checks (A + 1,) into checked_words: of a phrase all its words, in a bag the remaining ones.
+    shared_offsets (S + 1,) into shared_words: word W + s is a form of several words, these. In phrases there are
+    none, because what stands for several words has keys of its own.
+    """
+
+    alone: I32
+    anchors: I32
     anchored: I32
-    anchored_words: I32
+    places: I32
+    checks: I32
+    checked_words: I32
     shared_offsets: I32
     shared_words: I32
-    row_heads: U64
+
+
+class NounModel(NamedTuple):
+    """R rows of C classes, see `nouns`; all empty where every form counts.
+
+    row_classes (R,). kind_rows (7,): the row of each kind of unknown form. row_weights (R, 5 + 2 C): a form's weights
+    under three letter cases, as the word before and after, beside the class before and after. triple_weights
+    (C, C, C): of the classes before, here and after. case_weights (C, 3, 4, 4): of the class and the cases here,
+    before and after.
+    """
+
+    row_classes: U8
+    kind_rows: I32
     row_weights: I8
     triple_weights: I8
     case_weights: I8
-    kind_rows: I32
+
+
+class Tables(NamedTuple):
+    """A lexicon as the compiled loops read it."""
+
+    characters: Characters
+    forms: Forms
+    concepts: Concepts
+    nouns: NounModel
+
+
+class Tokens(NamedTuple):
+    """Room for the words of a block of captions; if nouns are told apart, with boundaries around each caption's.
+
+    keys: by which they are looked up. lengths: in bytes. cases: of their first letters. rows: in the noun model.
+    broken: whether no phrase goes on there. places: where in `chunks` a long word's bytes begin. entered: how many
+    entries of the sequence come before. word: a word's chunks while it is read.
+    """
+
+    keys: U64
+    lengths: I32
+    cases: U8
+    rows: I32
+    broken: U8
+    places: I32
+    entered: I32
+    chunks: U64
+    word: U64
 
 
 class Scratch(NamedTuple):
     """Room for a block of captions, and for one.
 
-    word: a word's chunks while it is read. Of the captions' words, with a boundary before and after each caption's if
-    nouns are told apart: keys, by which they are looked up; sizes, four times the length in bytes plus the letter case;
-    chunks, of a long word from its place on; broken, whether no phrase goes on there; heads, what the noun model says;
-    entered, how many entries come before. sequence: the entries, words of concepts; tokens: which of the words each is.
-    begins, stops, valid: of each caption its first word and the one behind its last, and whether it is UTF-8; firsts,
-    ends: where its entries begin and end. A stamp equals `clock` where it is this caption's.
+    sequence: the words of concepts among the tokens; owners: which token each is of. begins, stops, valid: of each
+    caption its first token and the one behind its last, and whether it is UTF-8. A stamp, word_stamps (W,) and
+    concept_stamps (T,), equals clock (1,) where it is this caption's.
     """
 
-    word: U64
-    keys: U64
-    sizes: I32
-    places: I32
-    chunks: U64
-    broken: U8
-    heads: U64
-    entered: I32
+    tokens: Tokens
     sequence: I32
-    tokens: I32
-    begins: I64
-    stops: I64
+    owners: I32
+    begins: I32
+    stops: I32
     valid: U8
-    firsts: I64
-    ends: I64
     word_stamps: I32
     concept_stamps: I32
     clock: I32
 
 
+class Found(NamedTuple):
+    """What captions mention: `concepts`, one caption's after the other's, and where each one's end, ends (rows,).
+
+    statistics (7,): counts of captions and mentions, added to; see `CaptionStatistics`.
+    """
+
+    ends: I64
+    concepts: I32
+    statistics: I64
+
+
 def jit(function: Function) -> Function:
     """Compile without the interpreter lock; keep the machine code on disk where there is a place to write it.
 
-    Nothing here allocates: without numba's runtime, the arrays' reference counts are left alone (measured: 1.7 times
-    as fast).
+    Nothing here allocates. Without numba's runtime the arrays' reference counts are left alone: with it the stage
+    takes twice as long.
     """
     return _compiled(function, _OPTIONS)
 
 
 def part(function: Function) -> Function:
-    """The same for what runs for every caption or word: put into its caller, which spares handing all tables over."""
+    """The same, put into its caller, for what runs for every caption or word: otherwise the stage takes 52 % longer."""
     return _compiled(function, _OPTIONS | {"forceinline": True})
 
 

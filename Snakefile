@@ -3,7 +3,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# Without a whole configuration on the command line the embedded default runs, single keys changed.
+# Without a whole configuration on the command line, the embedded default runs with single keys overridden.
 if not {"run", "captions"} <= set(config):
 
     configfile: f"{workflow.basedir}/config/config.yaml"
@@ -19,7 +19,7 @@ module contrastive_concepts:
 use rule * from contrastive_concepts
 
 
-# Snakemake takes this from the main file alone, not from a module.
+# Snakemake uses onsuccess of the main file only, not of a module.
 onsuccess:
     import sys
     from pathlib import Path

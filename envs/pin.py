@@ -1,6 +1,6 @@
-"""Pin every dependency: write the hashed requirements beside this file and the group `pins` of `pyproject.toml`.
+"""Pin every dependency: write the hashed requirements in this folder and the group `pins` of `pyproject.toml`.
 
-Run as `uv run --no-sync python envs/pin.py` after a change of dependencies; all are committed, `uv.lock` is not.
+Run `uv run --no-sync python envs/pin.py` after a change of dependencies. Commit the results, but not `uv.lock`.
 """
 
 import re
@@ -13,7 +13,7 @@ REQUIREMENTS = ROOT / "envs" / "requirements.txt"
 DOCS_REQUIREMENTS = ROOT / "envs" / "docs_requirements.txt"
 PYPROJECT = ROOT / "pyproject.toml"
 BLOCK = re.compile(r"(# pins: begin\n).*?(# pins: end\n)", re.DOTALL)
-# Newer builds exist; these are the ones that vLLM is released against.
+# Held back: vLLM is released for these builds, although newer ones exist.
 HELD = ["torch==2.13.0", "torchvision==0.28.0"]
 
 
@@ -34,20 +34,20 @@ def pins() -> list[str]:
 
 
 def lock() -> None:
-    """Anew: brought up to date, a lock keeps other hashes than the fresh one that a clean clone makes."""
+    """Write `uv.lock` from scratch. An updated lock file would keep other hashes than the lock of a clean clone."""
     (ROOT / "uv.lock").unlink(missing_ok=True)
     subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
 
 
 def compile_docs(*options: str) -> str:
-    """Not of the lock, whose other groups would hold its versions."""
+    """The pins of the documentation. Not exported from the lock: its other groups would restrict the versions."""
     shape = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-header", "--no-annotate"]
     command = ["uv", "pip", "compile", "--quiet", "--group=docs", "--no-emit-index-url", *shape, *options]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def check() -> None:
-    """Say what is out of step; silent when nothing is."""
+    """Print which requirement files are out of date; print nothing if all are current."""
     if exported() != REQUIREMENTS.read_text():
         print(f"{REQUIREMENTS.relative_to(ROOT)} is not what pyproject.toml asks for: run envs/pin.py")
     if compile_docs(f"--constraints={DOCS_REQUIREMENTS}") != DOCS_REQUIREMENTS.read_text():

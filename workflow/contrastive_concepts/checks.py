@@ -1,12 +1,13 @@
-"""Nothing found is not success: a stage that would publish nothing, or almost nothing, stops with one line."""
+"""Minimum counts: a stage that found nothing, or almost nothing, stops with a one-line error."""
 
 from contrastive_concepts.errors import UserError
 
 
 def require(found: int, given: int, least: float, what: str, key: str, hint: str = "") -> None:
-    """Raises UserError where none of `given` was `found`, or less than the share `least`; nothing given is no fault.
+    """Raises UserError if `found` is 0 or less than the share `least` of `given`. If `given` is 0 it does nothing.
 
-    what: what is counted, as in "captions that mention a concept"; key: of `checks` in the configuration.
+    what: the name of what is counted, such as "captions that mention a concept". key: the key below `checks` in the
+    configuration.
     """
     if given and (found == 0 or found < least * given):
         more = f"; {hint}" if hint else ""

@@ -1,8 +1,8 @@
-"""Keys, tokens and passwords: used where a connection is made, never shown.
+"""Keys, tokens and passwords: used to open connections, never shown.
 
-A configuration may hold a URL with a password or a signature, or a token for a server's environment. `hide` replaces
-them by HIDDEN as soon as the configuration is read, and `reveal` gives them back where a connection is made, so that no
-parameter, record, manifest or log holds them. `redact` removes every known credential from a text to be shown.
+A configuration can contain a URL with a password or a signature, or a token for a server's environment. `hide` replaces
+them by HIDDEN as soon as the configuration is read, and `reveal` restores them when a connection is opened. So no
+parameter, record, manifest or log contains them. `redact` removes every known credential from a text to be shown.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from urllib.parse import unquote, unquote_plus
 
 HIDDEN = "***"
 VARIABLE = "CONTRASTIVE_CONCEPTS_HIDDEN"
-"""Environment variable that hands what is hidden (JSON: as shown -> as used) on to the jobs of a run."""
+"""Environment variable that passes hidden values (JSON: shown text -> used text) to the jobs of a run."""
 SHORTEST = 4
-"""Characters of a credential; removing a shorter one would remove harmless letters everywhere."""
+"""Least number of characters of a credential. Removing shorter ones would remove harmless text everywhere."""
 
 _NAME = re.compile(
     r"(?:^|[_-])(?:key|token|secret|password|passwd|credentials?|key[_-]id|connection[_-]string|sas|pat)$",
@@ -37,27 +37,27 @@ _told: set[str] = set()
 
 
 def keep_secret(value: str) -> None:
-    """Have `redact` remove this text from now on."""
+    """Make `redact` remove this text from now on."""
     _told.update(part for part in (value, value.strip(), *value.split()) if len(part) >= SHORTEST)
 
 
 def redact(text: str) -> str:
-    """The text without any credential that this process knows or that its form gives away."""
+    """The text without credentials: those that this process knows, and those with a known format."""
     known = {value for name, value in os.environ.items() if _NAME.search(name) and len(value.strip()) >= 6}
     known |= {part for value in known for part in (value.strip(), *value.split()) if len(part) >= 6}
     known |= _told | _hidden_parts(os.environ.get(VARIABLE, ""))
     for part in sorted(known, key=len, reverse=True):
-        # A library prints the escaped form of a value that it finds invalid.
+        # Libraries can print the escaped form of an invalid value.
         for shown in (part, part.encode("unicode_escape").decode("ascii")):
             text = text.replace(shown, HIDDEN)
     return _KNOWN_FORMS.sub(HIDDEN, _redacted_url(text))
 
 
 def hide(value: Any, name: str = "") -> Any:
-    """The value without its credentials, those below a mapping or list included.
+    """The value without its credentials, also inside mappings and lists.
 
-    Credentials are a URL's user and password and what its query names so, and the values of names such as HF_TOKEN or
-    --hf-token.
+    Credentials are the user and password of a URL, parameters of its query with names such as token, and the values of
+    names such as HF_TOKEN or --hf-token.
     """
     if isinstance(value, str):
         if value and _NAME.search(name) and not value.startswith(HIDDEN):
@@ -73,12 +73,12 @@ def hide(value: Any, name: str = "") -> Any:
 
 
 def reveal(text: str) -> str:
-    """What `hide` replaced by this text, as it is to be used; any other text as it is."""
+    """The original value of a text that `hide` returned; any other text unchanged."""
     return _hidden(os.environ.get(VARIABLE, "")).get(text, text) if HIDDEN in text else text
 
 
 def _hidden_argument(argument: Any) -> str | None:
-    """`--hf-token=...` without its value."""
+    """An argument such as `--hf-token=...` with its value hidden; None if it has no credential."""
     name, equals, value = argument.partition("=") if isinstance(argument, str) else ("", "", "")
     if not (equals and name.startswith("--") and _NAME.search(name)) or value.startswith(HIDDEN):
         return None
@@ -88,7 +88,7 @@ def _hidden_argument(argument: Any) -> str | None:
 def _register(shown: str, value: str) -> str:
     hidden = _hidden(os.environ.get(VARIABLE, ""))
     if hidden.get(shown, value) != value:
-        # Two URLs that differ only in what is hidden.
+        # Two URLs can differ only in their hidden parts.
         shown = f"{shown}#{_digest(value)}"
     os.environ[VARIABLE] = json.dumps(hidden | {shown: value})
     return shown
@@ -106,7 +106,7 @@ def _hidden(variable: str) -> dict[str, str]:
 
 @lru_cache(maxsize=4)
 def _hidden_parts(variable: str) -> frozenset[str]:
-    """The credentials themselves, also as a library shows them that has decoded the URL."""
+    """The credentials alone, also in decoded form, because libraries can print the decoded URL."""
     parts: set[str] = set()
     for value in _hidden(variable).values():
         found = [match[2] for match in _PARAMETER.finditer(value)]

@@ -1,4 +1,4 @@
-"""The one error that is shown to a user as a single line, and the one line that a library's error is worth."""
+"""The exception that is shown to the user as one line, and a one-line form of other exceptions."""
 
 import re
 
@@ -10,17 +10,17 @@ _CAUSE = re.compile(r"^(?:[\w.]*(?:Error|Exception|Warning|Interrupt)\b|error\b|
 
 
 class UserError(Exception):
-    """A mistake in the user's input: names the file, row or key, what was found and what was expected."""
+    """An error in the user's input. The message has the file, row or key, what was found and what was expected."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
 
 
 def one_line(error: BaseException | str) -> str:
-    """What a library's error says, on one line of at most `LONGEST` characters; its kind where it says nothing.
+    """An error message as one line of at most `LONGEST` characters; the exception's class name if the message is empty.
 
-    Colours and credentials are removed. Of a message of many lines the one that names an error counts, the last of
-    them where there are several, as in a chain of causes; else the first.
+    Colours and credentials are removed. A longer message of several lines is reduced to its last line that names an
+    error, as in a chain of causes, or to its first line if none does.
     """
     text = _ANSI.sub("", str(error))
     lines = [line for raw in text.splitlines() if (line := " ".join(raw.split()))]

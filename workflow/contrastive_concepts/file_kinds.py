@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""The kind of a file from its first bytes, independent of its name."""
 
 import re
 
@@ -10,7 +10,7 @@ PACKED = {
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
     "zip": re.compile(rb"PK(?:\x03\x04|\x05\x06)"),
 }
-"""Packings that are unpacked."""
+"""Compression formats that are unpacked, by their first bytes."""
 
 OTHERS = {
     "compress (.Z)": re.compile(rb"\x1f[\x9d\xa0]"),
@@ -35,20 +35,20 @@ OTHERS = {
     "HTML": re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html[\s>])", re.IGNORECASE),
     "Git LFS pointer": re.compile(rb"version https://git-lfs\.github\.com/"),
 }
-"""Files that are no text of captions or names: what a failed download leaves, or what a name hides."""
+"""Files that are not text, by their first bytes: for example failed downloads and files with a wrong ending."""
 
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".lz4": "lz4", ".zip": "zip"}
-"""Endings of packed files, in lower case."""
+"""File name endings of compressed files, in lower case."""
 
 HEAD = 1 << 16
-"""Bytes at the beginning of a file that are enough to tell."""
+"""Number of first bytes that are enough to recognise a file."""
 
 
 def packing_of(head: bytes) -> str | None:
-    """The packing of a file that begins with these bytes; None where it is none that is unpacked here."""
+    """The compression format of a file that begins with these bytes; None if it is not in `PACKED`."""
     return next((name for name, pattern in PACKED.items() if pattern.match(head)), None)
 
 
 def other_kind(head: bytes) -> str | None:
-    """The kind of a file that is no text, by its first bytes; None where nothing gives it away."""
+    """The kind of a file that is not text, from its first bytes; None if it is not recognised."""
     return next((name for name, pattern in OTHERS.items() if pattern.match(head)), None)

@@ -1,4 +1,4 @@
-"""A job's log: everything a script says, tracebacks included, lands in the file that its rule names."""
+"""A job's log: all output of a script, tracebacks included, is written to the log file of its rule."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ from contrastive_concepts.errors import UserError, one_line
 
 
 class Redacting:
-    """A text stream that shows no credentials. Text is held until its line ends, as one may be written in pieces."""
+    """A text stream that removes credentials. It buffers whole lines, because a credential can be written in pieces."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._line = stream, ""
@@ -28,7 +28,7 @@ class Redacting:
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what is held, whole or not."""
+        """Write the buffered text, even if its line is incomplete."""
         if self._line:
             self._stream.write(redact(self._line))
             self._line = ""
@@ -40,10 +40,10 @@ class Redacting:
 
 @contextlib.contextmanager
 def job_log(path: str | Path) -> Iterator[TextIO]:
-    """Write what the block prints to `path`, and let it show no credentials there or on the terminal.
+    """Write the output of the block to `path`, without credentials, there and on the terminal.
 
-    A user's mistake ends the job with its one line on the terminal; any other error with one that names the log, which
-    holds the traceback.
+    A UserError ends the job with its one line on the terminal. Any other exception ends it with one line that names the
+    log, which contains the traceback.
     """
     with Path(path).open("w", encoding="utf-8", buffering=1) as file:
         log: Any = Redacting(file)
@@ -52,7 +52,7 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(errors):
                 yield log
         except UserError as error:
-            with contextlib.suppress(OSError):  # a full disk must not hide the line
+            with contextlib.suppress(OSError):  # a full disk must not suppress the error line
                 print(error, file=log)
             sys.exit(f"Error: {error}")
         except Exception as error:
@@ -68,9 +68,9 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal for a long step; the block is given a function that takes the number done so far."""
+    """A progress bar on the terminal. The block receives a function to call with the number of finished items."""
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    # The bar draws over its own line, so it writes to the terminal itself, not through a stream that waits for lines.
+    # The bar redraws its line, so it writes to the terminal directly, not through a line-buffered stream.
     with Progress(*columns, console=Console(file=sys.__stderr__), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -1,4 +1,4 @@
-"""Tables as Markdown and LaTeX, in which names that others wrote are shown as they are and never become markup."""
+"""Tables in Markdown and LaTeX. All cells are escaped, so that names from users' data never act as markup."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ LATEX = str.maketrans(
 
 
 def markdown_text(text: object) -> str:
-    """One line, no tag, link, picture, emphasis or end of a cell in it; `Markup` stays as it is."""
+    """One line of escaped Markdown: no tag, link, image, emphasis or end of a cell. `Markup` is not escaped."""
     if isinstance(text, Markup):
         return str(text)
     return MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def latex_text(text: object) -> str:
-    """One line without a command."""
+    """One line of escaped LaTeX, without commands."""
     return str(text).translate(LATEX)
 
 
@@ -59,7 +59,7 @@ _LATEX = _ENVIRONMENT.from_string(
 
 
 def markdown_table(heads: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table of GitHub's; every cell is escaped."""
+    """A table in GitHub's Markdown. Every cell is escaped."""
     return _MARKDOWN.render(heads=list(heads), rows=[list(row) for row in rows])
 
 
@@ -69,7 +69,7 @@ def latex_table(
     rows: Iterable[Iterable[object]],
     groups: Sequence[tuple[str, int]] = (),
 ) -> str:
-    """A tabular of booktabs; every cell is escaped.
+    """A LaTeX tabular with booktabs. Every cell is escaped.
 
     columns: LaTeX's column specification. groups: titles over the last columns, and how many columns each spans.
     """

@@ -1,4 +1,4 @@
-"""A first try of a configuration's judge and encoder: three words, with the time and the memory that they take."""
+"""A test of a configuration's judge and encoder with three words, which measures time and memory."""
 
 import resource
 import sys
@@ -13,13 +13,13 @@ from contrastive_concepts.visibility.judging import build_judge
 
 WORDS = ["boat", "water", "freedom"]
 FURTHER = {"vllm": 512, "transformers": 32}
-"""Words asked after those for the speed, by judge; a server that somebody may pay for is asked no more."""
+"""Number of further words for the speed, by judge. Not for `openai`, because its requests can cost money."""
 RSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
 class Tried:
-    """first_s: seconds to the first answers, loading included; the rates are those after it, None where unknown."""
+    """first_s: seconds to the first answers, loading included. The rates are measured after that; None if unknown."""
 
     answers: dict[str, Answer]
     first_s: float
@@ -28,7 +28,7 @@ class Tried:
 
 
 def probe(settings: RunSettings) -> Iterator[str]:
-    """Lines of what was found, as soon as it is. Raises UserError where the judge or the encoder cannot be used."""
+    """Yield the results as lines, as soon as they are known. Raises UserError if judge or encoder cannot be used."""
     judge = settings.visibility
     if isinstance(judge, VllmJudge):
         from contrastive_concepts.visibility.vllm_install import check_machine
@@ -46,7 +46,7 @@ def probe(settings: RunSettings) -> Iterator[str]:
 
 
 def try_judge(settings: VisibilitySettings) -> Tried:
-    """Ask the three words, and further ones for the speed; no kept answer is used, and none is kept."""
+    """Ask the three words, and further ones for the speed. Cached answers are neither read nor written."""
     further = FURTHER.get(settings.judge, 0)
     words = [*WORDS, *(f"{WORDS[number % len(WORDS)]} {number}" for number in range(further))]
     judge = build_judge(settings)
@@ -85,7 +85,7 @@ def _share(answer: Answer) -> str:
 
 
 def _memory() -> str:
-    """The most memory that this process, and the largest of those that it started and that have ended, took so far."""
+    """Peak memory of this process, and of the largest of its child processes that have ended."""
     own, others = (
         resource.getrusage(who).ru_maxrss * RSS_BYTES // 10**6
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""What made a result: the code that a stage runs, by content, and the versions of the libraries under it."""
+"""The origin of a result: a hash of the code that a stage runs, and the versions of the libraries that it uses."""
 
 import ast
 import hashlib
@@ -30,16 +30,16 @@ LIBRARIES = (
 
 
 def code_sha256(file: Path) -> str:
-    """Hash of a Python file, of the modules of this package that it imports, and of the resources that they name.
+    """Hash of a Python file, of the modules of this package that it imports, and of the resources that they use.
 
-    Imports are followed through every module, those inside functions included. A resource is named by a string that is
-    its path below `resources/`: a file, a folder, or a pattern such as `prompts/calibrations/*.json`.
+    Imports are followed through all modules, including imports inside functions. A resource is used if the code has a
+    string that is its path below `resources/`: a file, a folder, or a pattern such as `prompts/calibrations/*.json`.
     """
     return content_sha256(code_files(file))
 
 
 def code_files(file: Path) -> list[Path]:
-    """What `code_sha256` hashes, sorted."""
+    """The files that `code_sha256` hashes, sorted."""
     modules: set[Path] = set()
     resources: set[Path] = set()
     pending = [file]
@@ -64,7 +64,7 @@ def content_sha256(paths: Iterable[Path]) -> str:
 
 
 def hand_on_to_jobs(library: str) -> None:
-    """Let the jobs that this process starts import the library from where this process did."""
+    """Make the jobs that this process starts import the library from the folder `library`."""
     paths = [library, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 
@@ -82,7 +82,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def _resource_names() -> frozenset[str]:
-    """The files and folders within those of `resources/`, and the patterns of all files of a folder with one ending."""
+    """Paths of files and folders inside the folders of `resources/`, and patterns of the form `folder/*.ending`."""
     paths = [path.relative_to(RESOURCES) for path in RESOURCES.rglob("*")]
     patterns = {path.with_name(f"*{path.suffix}").as_posix() for path in paths if path.suffix}
     return frozenset(name for name in patterns | {path.as_posix() for path in paths} if "/" in name)
@@ -95,7 +95,7 @@ def _below(pattern: str) -> list[Path]:
 
 @lru_cache(maxsize=1000)
 def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    """The dotted names that a source imports from this package, and its strings; imports for type checkers left out."""
+    """The dotted names that a source imports from this package, and its strings. TYPE_CHECKING imports are left out."""
     imports: set[str] = set()
     strings: set[str] = set()
     pending: list[ast.AST] = [ast.parse(source)]
@@ -115,10 +115,10 @@ def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]
 
 
 def _modules(name: str) -> list[Path]:
-    """The files that importing a dotted name runs: the module and the packages around it.
+    """The files that are run when a dotted name is imported: its module and the packages that contain it.
 
-    The name may end in something that its module defines. This package's own `__init__` counts for the names that it
-    defines alone, as it looks them up on first use.
+    The last part of the name can be an object in the module. The `__init__` of this package is included only for names
+    that it defines, because it imports them on first use.
     """
     parts = name.split(".")[1:]
     path = PACKAGE

@@ -1,4 +1,4 @@
-"""Files that come with the project: below `resources/` of the repository, or inside an installed wheel."""
+"""Files that are part of the project: below `resources/` in the repository, or inside an installed wheel."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ RESOURCES = CARRIED if CARRIED.is_dir() else PACKAGE.parents[1] / "resources"
 def resource(path: str) -> Path:
     """The file or folder `path` below `resources/`.
 
-    Write the path out where you call this: `provenance.code_sha256` finds the resources of a module by its strings.
+    Call this with a literal path: `provenance.code_sha256` finds the resources of a module by its strings.
     """
     return RESOURCES / path

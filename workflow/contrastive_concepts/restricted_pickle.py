@@ -1,4 +1,4 @@
-"""Reading a pickle that a stranger made: builtin containers, numpy arrays, torch CPU tensors, and nothing else."""
+"""Read an untrusted pickle: only builtin containers, numpy arrays and torch CPU tensors are allowed."""
 
 import io
 import pickle
@@ -21,15 +21,15 @@ STORAGES = {
 
 
 _NDARRAY = object()
-"""Stands for numpy.ndarray, which pickles name and never need to call."""
+"""Placeholder for numpy.ndarray, which pickles refer to but never call."""
 
 
 def load_restricted(path: Path, unknown: Callable[[str, str], Any] | None = None) -> Any:
-    """The object in a pickle. Nothing outside a short list is called, and no more memory asked for than the file's size
-    accounts for. Tensors come out as arrays.
+    """The object in a pickle. Only a short list of functions is called, and the allocated memory is bounded by the
+    file's size. Tensors are returned as arrays.
 
-    unknown: what stands for any other name, by module and name. Raises UserError for a file that is no pickle, is cut
-    off, or, without `unknown`, names anything else, which it names.
+    unknown: returns a replacement for any other global, from its module and name. Raises UserError if the file is not a
+    pickle or is truncated or, without `unknown`, if it refers to any other global; the message names it.
     """
     try:
         with path.open("rb") as file:
@@ -42,13 +42,13 @@ def load_restricted(path: Path, unknown: Callable[[str, str], Any] | None = None
         raise
     except MemoryError:
         raise UserError(f"{path}: asks for more memory than there is, expected a pickle of its file's size") from None
-    except Exception as error:  # a pickle is a program: a damaged one fails in any way
+    except Exception as error:  # a pickle is a program: a damaged one can raise anything
         raise UserError(f"{path}: not a whole pickle ({one_line(error)})") from None
 
 
 def check_opcodes(file: IO[bytes], size: int, most_tuples: int = MOST_TUPLES) -> None:
-    """Walk one pickle without running it. CPython's table of memorised objects grows with the largest number used, and
-    its hash of nested tuples recurses: both are bounded here. Raises ValueError beyond the bounds."""
+    """Scan the opcodes of one pickle without running it. Raises ValueError if memo indices or the number of tuples are
+    too large: CPython's memo grows with the largest index, and its hash of nested tuples recurses."""
     tuples = 0
     for opcode, argument, _ in pickletools.genops(file):
         tuples += opcode.name.startswith("TUPLE")
@@ -84,7 +84,7 @@ class _Restricted(pickle.Unpickler):
     def _rebuild_tensor(
         self, storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
     ) -> "np.ndarray[Any, Any]":
-        """The tensor as an array. Strides may repeat a storage without bound, so its bytes must fit into the file."""
+        """The tensor as an array. The file's size bounds its bytes: strides can repeat a storage without limit."""
         values: np.ndarray[Any, Any] = storage
         count = int(np.prod(size, dtype=object)) if size else 1
         if count * values.itemsize > self._size:
@@ -99,21 +99,21 @@ class _Restricted(pickle.Unpickler):
 
 
 def _encode(text: str, encoding: str = "latin1", *_: Any) -> bytes:
-    """How protocol 2 writes bytes."""
+    """Replaces codecs.encode, with which protocol 2 writes bytes."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"found bytes in {encoding}, expected latin1")
     return text.encode("latin1")
 
 
 def _reconstruct(kind: Any, shape: tuple[int, ...], code: Any) -> "np.ndarray[Any, Any]":
-    """An empty array, which its state then fills."""
+    """An empty array, which is filled when its state is set."""
     if kind is not _NDARRAY or tuple(shape) != (0,):
         raise ValueError(f"found an array of shape {tuple(shape)} before its data, expected (0,)")
     return np.ndarray((0,), np.int8)
 
 
 def _dtype(code: Any, align: bool = False, copy: bool = False) -> "np.dtype[Any]":
-    # A copy: a pickle sets the state of what it names, and numpy has one float32 for all.
+    # A copy, because the pickle sets the state of this object, and numpy shares one float32 dtype.
     kind: np.dtype[Any] = np.dtype(code, copy=True)
     if kind.itemsize > 1024:
         raise ValueError(f"found elements of {kind.itemsize} bytes, expected numbers or short strings")
@@ -135,7 +135,7 @@ def _frombuffer(data: Any, kind: "np.dtype[Any]", shape: tuple[int, ...], order:
 
 
 def _storage(data: bytes) -> "np.ndarray[Any, Any]":
-    """torch's stream of a CPU storage: magic number, version, system, description, keys; then its length and bytes."""
+    """Read torch's stream of a CPU storage: magic number, version, system, description, keys, then length and bytes."""
     stream = io.BytesIO(data)
     parts = []
     for _ in range(5):
@@ -160,16 +160,16 @@ class _StorageStream(pickle.Unpickler):
         return np.dtype(STORAGES[name], copy=True)
 
     def persistent_load(self, identifier: Any) -> Any:
-        """("storage", its type, key, device, length, view)."""
+        """The dtype of a storage. `identifier`: ("storage", type, key, device, length, view)."""
         if identifier[3] != "cpu":
             raise ValueError(f"found a tensor on {identifier[3]}, expected one on the cpu")
         return identifier[1]
 
 
 def plain_names() -> dict[tuple[str, str], Any]:
-    """What is admitted in any pickle, by module and name: builtin containers and numpy arrays.
+    """The globals that are allowed in any pickle, by module and name: builtin containers and numpy arrays.
 
-    Made anew for each name: a pickle may set attributes on what it names."""
+    The dictionary is created for each lookup, because a pickle can set attributes on the objects."""
     cores = [f"numpy.{core}" for core in ("core", "_core")]
     return {
         **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (set, frozenset)},

@@ -1,14 +1,14 @@
-"""Objects of unknown classes in a pickle: inert stand-ins that keep what was put into them and run nothing."""
+"""Replacements for objects of unknown classes in a pickle: they keep the contents and run no code."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 TRANSPARENT = frozenset({"_parameters", "_buffers", "_modules"})
-"""Attributes of a pickled module whose contents bear the module's own names."""
+"""Attributes of a pickled torch module that do not appear in the dotted names of its tensors."""
 
 
 class StandIn(dict[Any, Any]):
-    """Takes whatever pickle does to an object (arguments, items, state) as entries of a dict, or drops it."""
+    """Stores everything that pickle passes to an object (arguments, items, state) as entries of a dict, or drops it."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
@@ -42,12 +42,12 @@ class StandIn(dict[Any, Any]):
 
 
 def stand_in() -> type[StandIn]:
-    """A new class for one name of a pickle, which may set attributes on it; nothing is imported."""
+    """A new class for one global of a pickle: the pickle can set attributes on it. Nothing is imported."""
     return type("StandIn", (StandIn,), {})
 
 
 def leaves(content: Any) -> Iterator[tuple[str, Any]]:
-    """All that is no container in nested mappings and lists, by dotted name, each container visited once."""
+    """Yield (dotted name, value) of all values in nested mappings and lists. Each container is visited once."""
     waiting: list[tuple[str, Any]] = [("", content)]
     visited: set[int] = set()
     while waiting:

@@ -1,7 +1,7 @@
-"""Tensors out of a file in whatever wrapper they were saved, without running anything that the file names.
+"""Read tensors from a checkpoint file with any nesting, without running code that the file refers to.
 
-torch's own reader does the work, with a restricted unpickler in place of pickle's: the functions that rebuild tensors
-and arrays are admitted, every other name becomes an inert stand-in."""
+torch's own reader is used with a restricted unpickler: the functions that rebuild tensors and arrays are allowed, and
+every other global is replaced by an inert stand-in."""
 
 import io
 import pickle
@@ -25,18 +25,18 @@ from contrastive_concepts.stand_in import leaves, stand_in
 
 MOST_TUPLES = 40_000
 LARGEST_GROWTH = 20
-"""A zip file that unpacks to more than so many times its size is refused."""
+"""A zip file is refused if it unpacks to more than this many times its size."""
 TORCHSCRIPT = "constants.pkl"
 _UNTYPED = object()
-"""Stands for torch.UntypedStorage, which pickles name and never need to call."""
+"""Placeholder for torch.UntypedStorage, which pickles refer to but never call."""
 
 
 def read_tensors(path: Path | str, expected: Collection[str], wrapper: str = "") -> dict[str, Tensor]:
-    """The state dict in a file, on the CPU: of what lies anywhere in it, the tensors under the prefix (`model.`,
-    `state_dict.module.`) below which most of the expected names are found.
+    """The state dict in a file, on the CPU: the tensors below the prefix (`model.`, `state_dict.module.`) that has most
+    of the expected names.
 
-    Of several such prefixes the one that begins with `wrapper` counts, else the first in the file. Raises UserError for
-    an unreadable file, and names the keys that were found where there is none of the expected ones."""
+    If several prefixes have equally many, one that begins with `wrapper` is used, else the first in the file. Raises
+    UserError for an unreadable file or if no expected name is found; the message then lists the keys of the file."""
     content = load_inert(Path(path))
     found = {name: tensor for name, value in leaves(content) if (tensor := _tensor(value)) is not None}
     if not found:
@@ -61,7 +61,7 @@ def read_tensors(path: Path | str, expected: Collection[str], wrapper: str = "")
 
 
 def is_torchscript(path: Path | str) -> bool:
-    """Whether a file is a program of TorchScript, as OpenAI publishes CLIP. False for a file that is no zip."""
+    """Whether a file is a TorchScript program, such as OpenAI's CLIP files. False if the file is not a zip file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.rpartition("/")[2] == TORCHSCRIPT for name in archive.namelist())
@@ -70,9 +70,9 @@ def is_torchscript(path: Path | str) -> bool:
 
 
 def load_inert(path: Path) -> Any:
-    """The object in a file of torch.save (zip or older), pickle, TorchScript or safetensors.
+    """The object in a file of torch.save (zip or older format), pickle, TorchScript or safetensors.
 
-    Raises UserError where it cannot be read."""
+    Raises UserError if it cannot be read."""
     if not path.is_file():
         raise UserError(f"{path}: not found, expected a checkpoint")
     try:
@@ -108,7 +108,7 @@ def _load_zip(path: Path) -> Any:
         sizes = {record.filename.partition("/data/")[2]: record.file_size for record in records}
         if not any(record.filename.rpartition("/")[2] == TORCHSCRIPT for record in records):
             return _torch_load(path, size, sizes)
-        # torch runs a TorchScript archive; without its constants and code it is one of torch.save.
+        # torch would run a TorchScript archive. Without constants and code it reads as an archive of torch.save.
         plain = io.BytesIO()
         with zipfile.ZipFile(plain, "w") as target:
             for record in records:
@@ -120,17 +120,17 @@ def _load_zip(path: Path) -> Any:
 
 
 def _torch_load(source: Path | IO[bytes], size: int, sizes: Mapping[str, int]) -> Any:
-    """sizes: of the records of a zip file, in bytes; none for the older format."""
+    """sizes: bytes of each record of a zip file; empty for the older format."""
     unpickler: Any = type("Unpickler", (_Inert,), {"size": size, "sizes": sizes})
     module = SimpleNamespace(
         __name__="restricted", Unpickler=unpickler, load=lambda file, **options: unpickler(file, **options).load()
     )
-    # latin1: names that Python 2 wrote.
+    # latin1: for names that Python 2 wrote.
     return torch.load(source, map_location="cpu", pickle_module=module, weights_only=False, encoding="latin1")
 
 
 class _Inert(pickle.Unpickler):
-    """torch derives a class from this one and sets `persistent_load` on its instances."""
+    """The restricted unpickler. torch derives a class from it and sets `persistent_load` on the instances."""
 
     size: int
     sizes: Mapping[str, int]
@@ -151,10 +151,13 @@ class _Inert(pickle.Unpickler):
         self._storage = load
 
     def _persistent(self, identifier: Any) -> Any:
-        """("storage", its type, key, device, length, ...): no longer than what the file has for it."""
+        """Check that a storage is not longer than its record in the file, then load it.
+
+        `identifier`: ("storage", type, key, device, length, ...).
+        """
         kind, *description = identifier
         if kind == "module":
-            return description[0]  # torch would compare its source with what the file says
+            return description[0]  # the class alone: torch would compare its source code with that in the file
         storage_type, key, _, length = description[:4]
         if storage_type is _UNTYPED:
             dtype, identifier = torch.uint8, (kind, torch.UntypedStorage, *description[1:])
@@ -181,7 +184,7 @@ class _Inert(pickle.Unpickler):
 
 
 def _unknown(module: str, name: str) -> Any:
-    """Parameters and subclasses of tensors are the tensors in them; anything else is a stand-in."""
+    """Replace Parameter and tensor subclasses by a function that returns their tensor, and all else by a stand-in."""
     if module == "torch._utils" and name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
         return partial(_first_of)
     if (module, name) == ("torch._tensor", "_rebuild_from_type_v2"):
@@ -202,7 +205,7 @@ def _rebuild(
     *_: Any,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """A view of its storage, which it may not leave, of no more than `most` bytes: strides repeat without bound."""
+    """A tensor as a view inside its storage, of at most `most` bytes, because strides can repeat data without limit."""
     if not isinstance(storage, torch.storage.TypedStorage):
         raise TypeError(f"found a tensor of a {type(storage).__name__}, expected a storage")
     dtype = storage.dtype if dtype is None else dtype
@@ -228,7 +231,7 @@ def _first_of(data: Any, *_: Any) -> Any:
 
 
 def _rebuild_plain(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """A tensor of a subclass, as a plain one."""
+    """A tensor of a subclass as a plain tensor."""
     return function(*arguments) if callable(function) and not isinstance(function, type) else stand_in()()
 
 

@@ -1,7 +1,7 @@
-"""Text files as people have them: byte-order marks, UTF-16 and UTF-32, Windows and old Mac line ends, blanks.
+"""Read text files with byte-order marks, UTF-16 and UTF-32, Windows and old Mac line ends, and extra blanks.
 
-Every list, table, prompt and configuration of a user is read here. What cannot be read is one line that names the file
-and the place.
+Every list, table, prompt and configuration of a user is read here. A file that cannot be read gives a one-line error
+with the file and the position.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from contrastive_concepts.file_kinds import HEAD, other_kind, packing_of
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, because this mark begins with that of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -27,9 +27,9 @@ CHUNK = 1 << 18
 
 
 def encoding_of(head: bytes) -> tuple[str, int]:
-    """The encoding of a text that begins with these bytes, and how many of them are its byte-order mark.
+    """The encoding of a text that begins with these bytes, and the length of its byte-order mark.
 
-    Without a mark UTF-16 and UTF-32 are known by where their NUL bytes lie; everything else is taken for UTF-8.
+    Without a mark, UTF-16 and UTF-32 are recognised by the positions of NUL bytes. All else is read as UTF-8.
     """
     for mark, encoding in MARKS:
         if head.startswith(mark):
@@ -52,14 +52,14 @@ def _by_nulls(head: bytes) -> str:
 
 
 def _has_wide_line_ends(head: bytes, encoding: str) -> bool:
-    """Whether most line ends are two bytes at an even place, as in a text of few Latin letters."""
+    """Whether most line ends are two bytes at an even position: UTF-16 text with few Latin letters."""
     wide = re.compile(re.escape("\n".encode(encoding)))
     aligned = sum(found.start() % 2 == 0 for found in wide.finditer(head))
     return aligned > 0 and aligned >= head.count(b"\n") * 0.5
 
 
 class Chunks(io.RawIOBase):
-    """A binary stream of the bytes that an iterator gives, piece by piece."""
+    """A binary stream of the chunks of bytes from an iterator."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -81,7 +81,7 @@ class Chunks(io.RawIOBase):
 
 
 def chunks_of(file: Any, head: bytes = b"") -> Iterator[bytes]:
-    """`head`, then what is left of a file, piece by piece."""
+    """Yield `head`, then the rest of a file in chunks."""
     if head:
         yield head
     while chunk := file.read(CHUNK):
@@ -89,7 +89,7 @@ def chunks_of(file: Any, head: bytes = b"") -> Iterator[bytes]:
 
 
 def read_head(file: Any) -> bytes:
-    """The first `HEAD` bytes of a file, or all where there are fewer."""
+    """The first `HEAD` bytes of a file, or all if it has fewer."""
     head = b""
     while len(head) < HEAD and (chunk := file.read(HEAD - len(head))):
         head += chunk
@@ -97,9 +97,9 @@ def read_head(file: Any) -> bytes:
 
 
 def utf8_stream(file: Any) -> IO[bytes]:
-    """The text as UTF-8 without a byte-order mark, its lines ended by \\n or \\r\\n; broken UTF-8 stays as it is.
+    """The text as UTF-8 without a byte-order mark, with line ends \\n or \\r\\n. Invalid UTF-8 is not changed.
 
-    Reading raises UnicodeDecodeError where UTF-16 or UTF-32 is cut short.
+    Reading raises UnicodeDecodeError if UTF-16 or UTF-32 is truncated.
     """
     return io.BufferedReader(Chunks(_as_utf8(file)), CHUNK)
 
@@ -124,9 +124,9 @@ def _decoded(decoder: codecs.IncrementalDecoder, chunks: Iterator[bytes]) -> Ite
 
 
 def read_text(path: str | Path, expected: str) -> str:
-    """The whole text, decoded, without a byte-order mark, its lines ended by \\n.
+    """The whole text, decoded, without a byte-order mark, with line ends \\n.
 
-    `expected` is what the file is to be, for the message. Raises UserError where it cannot be read or is no text.
+    `expected` describes the file in error messages. Raises UserError if it cannot be read or is not text.
     """
     try:
         data = Path(path).read_bytes()
@@ -154,9 +154,9 @@ def read_text(path: str | Path, expected: str) -> str:
 
 
 def read_lines(path: str | Path, expected: str) -> list[str]:
-    """The lines of a text, stripped; empty ones at the end are left out. Only \\n, \\r\\n and \\r end a line.
+    """The lines of a text, stripped, without empty lines at the end. Only \\n, \\r\\n and \\r end a line.
 
-    Raises UserError where the file cannot be read or has no line.
+    Raises UserError if the file cannot be read or has no line.
     """
     lines = [line.strip().strip("\ufeff").strip() for line in read_text(path, expected).split("\n")]
     while lines and not lines[-1]:
@@ -167,7 +167,7 @@ def read_lines(path: str | Path, expected: str) -> list[str]:
 
 
 def read_json(path: str | Path, expected: str) -> Any:
-    """The value that a JSON file holds. Raises UserError where it cannot be read."""
+    """The value in a JSON file. Raises UserError if it cannot be read."""
     text = read_text(path, expected)
     try:
         return json.loads(text)
@@ -178,7 +178,7 @@ def read_json(path: str | Path, expected: str) -> Any:
 
 
 def read_table(path: str | Path, expected: str) -> list[list[str]]:
-    """The rows of a CSV or, by the name, TSV; fields are stripped, rows without any text left out. Raises UserError."""
+    """The rows of a CSV or, by its name, a TSV. Fields are stripped, empty rows are left out. Raises UserError."""
     text = read_text(path, expected)
     separator = "\t" if Path(path).suffix.lower() in (".tsv", ".tab") else _separator(text)
     try:
@@ -190,6 +190,6 @@ def read_table(path: str | Path, expected: str) -> list[list[str]]:
 
 
 def _separator(text: str) -> str:
-    """The commonest of a CSV's separators in its first line; a comma where there is none."""
+    """The most frequent separator in the first line of a CSV; a comma if there is none."""
     first = text.lstrip("\n").partition("\n")[0]
     return max(",;\t|", key=first.count)

@@ -1,7 +1,7 @@
 import sys
 from pathlib import Path
 
-# The library beside these rules is the one that runs, in every job and every environment.
+# Every job in every environment imports the library that is next to these rules, not an installed one.
 LIBRARY = str(Path(str(workflow.current_basedir)).parent)
 sys.path.insert(0, LIBRARY)
 
@@ -26,10 +26,10 @@ from contrastive_concepts.resources import RESOURCES
 hand_on_to_jobs(LIBRARY)
 
 SCRIPTS = Path(LIBRARY) / "scripts"
-# With a default storage the files of a run lie in a bucket, not here.
+# With a default storage provider the files of a run are in a bucket, not on this disk.
 STORED = workflow.storage_settings.default_storage_provider is not None
 
-# The files that the Snakefiles name stand behind those of the command line, but are merged first.
+# In `workflow.configfiles`, files from the command line come before those of the Snakefiles, which are merged first.
 ASKED = list(workflow.overwrite_configfiles)
 LAYERS = [
     *(load_configfile(path) for path in workflow.configfiles[len(ASKED) :]),
@@ -41,7 +41,7 @@ try:
     SETTINGS = parse_config(without_other_variants(config, LAYERS))
     check_inputs(SETTINGS)
     check_benchmark(SETTINGS, RESOURCES / "classes")
-    # Once, not in every job that reads the rules anew.
+    # Checked once, not in every job: each job parses the rules again.
     if workflow.is_main_process and SETTINGS.visibility.judge == "vllm":
         from contrastive_concepts.visibility.vllm_install import check_arguments
 
@@ -57,11 +57,11 @@ except UserError as error:
 CORPUS = SETTINGS.captions
 INDEXED = CORPUS.source in ("concept_index", "release")
 READING = None if INDEXED else CORPUS.reading
-# How many captions there are, and of what kind; an index or a release does not tell.
+# The numbers of captions by kind. A concept index or a release does not contain them.
 STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 MINED = SETTINGS.vocabulary.source == "mined"
 RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
-# Shards that a rule writes, and that a storage may have put elsewhere when they are read.
+# Shards that a rule writes. With a storage provider their paths differ when they are read.
 GENERATED = (
     [shard.path for shard in SHARDS.values()] if CORPUS.source == "toyworld" else []
 )
@@ -72,14 +72,14 @@ BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
 
 
 def is_mined_here(name):
-    """Whether a contrastive set is made from this run's captions."""
+    """Whether a contrastive set comes from this run's captions."""
     chosen = BENCHMARK.sets[name]
     return chosen.kind == "dictionary" and chosen.folder is None
 
 
 FIGURES = [
     *(f"{RESULTS}/figures/{'/'.join(picture)}.png" for picture in BENCHMARK.pictures()),
-    # Without a set mined here nothing needs the captions to be counted.
+    # Only with a set from this run's captions: otherwise the captions need not be counted.
     *(
         f"{RESULTS}/figures/frequencies/{dataset}.png"
         for dataset in dict.fromkeys(
@@ -88,7 +88,7 @@ FIGURES = [
     ),
     *(f"{RESULTS}/benchmark/listings/{dataset}.md" for dataset in BENCHMARK.listings),
 ]
-# Every contrastive set where it is used.
+# Every data set and contrastive set that have a cell together.
 SET_PLACES = list(dict.fromkeys((cell.dataset, cell.set) for cell in CELLS))
 SUMMARY = [
     f"{RESULTS}/figures/funnel.png",
@@ -97,7 +97,7 @@ SUMMARY = [
     *([f"{RESULTS}/benchmark/set_sizes.csv"] if CELLS else []),
 ]
 GPU = int(BENCHMARK.device.startswith("cuda"))
-# An output that its job replaces itself, and that stays until then; a storage keeps no old copy here to go back to.
+# An output that stays until its job replaces it. Not with a storage provider, which keeps no old copy on this disk.
 KEPT = (lambda files: files) if STORED else update
 KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 
@@ -112,22 +112,25 @@ wildcard_constraints:
 
 
 def growing(megabytes):
-    """Memory that doubles with each attempt: a job that died of too little gets more where retries are on."""
+    """Memory in MB that doubles with each attempt, so that a job that ran out of memory succeeds when it is retried."""
     return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
 
 
 def gpus(number):
-    """GPUs to ask for; none is named where none is needed, as the executor for Kubernetes acts on a mere name."""
+    """The resource `gpu`; empty for 0, because the Kubernetes executor reacts to the resource even if it is 0."""
     return {"gpu": number} if number else {}
 
 
 def code_of(script):
-    """Hash of a rule's script and of all that it imports: with it in the parameters, a change runs the rule again."""
+    """Hash of a rule's script and of all modules that it imports. As a parameter, it reruns the rule after a change."""
     return lambda wildcards: code_sha256(SCRIPTS / f"{script}.py")
 
 
 def in_place(files):
-    """Input that is read where it lies: not looked for in a storage, nor a reason to stay here, which local() is."""
+    """Mark input as read from its own path: the default storage is not searched for it.
+
+    Unlike local(), this does not force the job to run locally.
+    """
     return flag(files, PATH_MODIFIER_FLAG)
 
 
@@ -142,7 +145,7 @@ def dictionary_files(folder):
 
 
 def shard_file(wildcards):
-    """The shard itself where it is a local file; a remote one is read by its address."""
+    """The shard as an input if it is a local file. A remote shard is no input: the job reads its URL."""
     shard = SHARDS[wildcards.shard]
     if not shard.is_local:
         return []
@@ -150,7 +153,7 @@ def shard_file(wildcards):
 
 
 def index_inputs(wildcards):
-    """The concept index: a JSON (unless behind a URL), or the map of the unigram pickles, those, and the concepts."""
+    """Inputs of the concept index: its JSON unless at a URL; or the map, the unigram pickles and the concept list."""
     index = data_path(SETTINGS, CORPUS.index)
     if not CORPUS.is_unigram_map:
         return {} if is_url(index) else {"index": in_place(index)}
@@ -163,7 +166,7 @@ def index_inputs(wildcards):
 
 
 def vocabulary_input(wildcards):
-    """What the concept list is made from: a file, the captions, or the concept index."""
+    """Inputs of the concept list: a file, the captions, or the concept index."""
     source = SETTINGS.vocabulary.source
     if source == "given":
         return {"names": data_file(SETTINGS.vocabulary.path)}
@@ -173,7 +176,7 @@ def vocabulary_input(wildcards):
 
 
 def dataset_files(wildcards):
-    """Folder and class list of a data set; the toy world's folder has its own."""
+    """Folder and class list of a data set. The toy world's folder contains its class list."""
     settings = BENCHMARK.datasets[wildcards.dataset]
     if settings.kind == "toyworld":
         return {"root": f"{RESULTS}/toyworld/images/{wildcards.dataset}"}
@@ -184,7 +187,7 @@ def dataset_files(wildcards):
 
 
 def checkpoint_file(wildcards):
-    """The official file of trained heads, where the method has any."""
+    """The official file of trained heads, if the method has one."""
     heads = BENCHMARK.segmenters[wildcards.segmenter].checkpoint
     return [] if heads is None else data_file(heads)
 
@@ -198,7 +201,7 @@ def backbone_settings(wildcards):
 
 
 def set_inputs(wildcards):
-    """What a contrastive set of a data set is made from."""
+    """Inputs of a contrastive set of a data set."""
     settings = BENCHMARK.sets[wildcards.set]
     if settings.kind == "random":
         like = BENCHMARK.sets[settings.like]
@@ -224,7 +227,7 @@ def set_inputs(wildcards):
 
 
 def selection_of(wildcards):
-    """The thresholds that a contrastive set depends on: none but for those of a dictionary."""
+    """The thresholds that a contrastive set depends on; None if it does not come from a dictionary."""
     if BENCHMARK.sets[wildcards.set].kind != "dictionary":
         return None
     return {
@@ -235,7 +238,7 @@ def selection_of(wildcards):
 
 
 def stage_tables(remove_parts):
-    """What the selection of contrastive concepts acts on; the parts as the set says, or else as the dictionary does."""
+    """Inputs of the selection of contrastive concepts. If `remove_parts` is None, selection.remove_parts decides."""
     if remove_parts is None:
         remove_parts = SETTINGS.selection.remove_parts
     return {
@@ -256,7 +259,7 @@ def set_file(point):
 
 
 def picture_inputs(wildcards):
-    """What a picture is drawn from besides the photos; the nearest concepts where one of its sets is mined here."""
+    """Inputs of a picture: images, contrastive sets and, if one of them is mined in this run, the nearest concepts."""
     shown = BENCHMARK.shown_sets(
         wildcards.figure, wildcards.segmenter, wildcards.dataset
     )
@@ -277,7 +280,7 @@ CC_L = f"{RESULTS}/cc_l/{{classes}}"
 
 
 def written_dictionaries(wildcards):
-    """The files of each class list's CC^L."""
+    """The dictionary files of each class list's CC^L. Raises WorkflowError if no class list is configured."""
     if not CLASS_LISTS:
         raise WorkflowError(
             "config: writing.class_lists: found none, expected the class lists to write CC^L for"

@@ -7,7 +7,7 @@ rule dictionary:
         manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
         statistics=STATISTICS,
     output:
-        # The folder is replaced in one step by the job itself; the old one must stay until then.
+        # The job itself replaces the folder in one step. The old folder must stay until then.
         KEPT(dictionary_files(f"{RESULTS}/dictionary")),
     log:
         f"{RESULTS}/logs/dictionary.log",

@@ -46,7 +46,7 @@ rule contrastive_set:
 rule cell:
     input:
         features=f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}",
-        # Ancient: embeddings added for another set change nothing here; how they are made is in the parameters.
+        # ancient: embeddings added for other sets do not change this cell. The parameters cover how they are computed.
         texts=ancient(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
         dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
         set=f"{RESULTS}/benchmark/sets/{{dataset}}/{{set}}.json",

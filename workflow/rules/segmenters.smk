@@ -86,7 +86,7 @@ rule text_embeddings:
             }
         ),
     output:
-        # What is known already is not embedded again.
+        # The job keeps the embeddings that the file already contains.
         KEPT(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
     log:
         f"{RESULTS}/logs/text_embeddings/{{segmenter}}/{{backbone}}.log",

@@ -1,6 +1,6 @@
 VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 CALIBRATION = getattr(SETTINGS.visibility, "calibration", None)
-# A model elsewhere, or on a GPU: it is asked while the captions are counted, and takes none of the cores from that.
+# The model runs on another machine or on a GPU, so it can be asked while all cores count captions.
 ELSEWHERE = SETTINGS.visibility.judge == "openai" or gpus_of(SETTINGS.visibility) > 0
 READY = (
     f"{RESULTS}/visibility/judge.json" if SETTINGS.visibility.judge == "vllm" else []
@@ -14,7 +14,7 @@ if READY:
             READY,
         log:
             f"{RESULTS}/logs/judge_ready.log",
-        # Before anything else: what the machine lacks is said now, not after the counting.
+        # First of all jobs, so that missing requirements are reported before the captions are counted.
         priority: 100
         conda:
             "../../envs/judge.yaml"
@@ -32,12 +32,12 @@ if READY:
 rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
-        # Whether the machine is ready changes no verdict.
+        # ancient: the check of the machine does not change the verdicts.
         ready=ancient(READY),
-        # The likelihood judge's numbers for another model.
+        # The likelihood judge's calibration for a model that the project has none for.
         calibration=in_place(CALIBRATION) if CALIBRATION else [],
     output:
-        # A mined vocabulary changes with the captions, so its verdicts must be free to follow.
+        # Not protected for a mined vocabulary: it changes with the captions, and the verdicts with it.
         VERDICTS if MINED else protected(VERDICTS),
     log:
         f"{RESULTS}/logs/visibility.log",

@@ -1,1 +1,1 @@
-"""Stage 1, captions: shards of captions in the formats of the wild, or an inverted index of them."""
+"""Stage 1, captions: shards of captions in common file formats, or an inverted index of them."""

@@ -1,4 +1,4 @@
-"""Which column of a table holds the captions: by its name, or, without a header, by what stands in it."""
+"""Find the caption column of a table: by its name or, without a header, by its contents."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ CAPTIONS = (
     "alttext", "alt", "raw_caption", "image_caption", "caption_text", "text_caption", "caption_reference_description",
     "caption_alt_text_description", "blip_caption", "description", "comment", "sentences", "texts", "prompt",
 )  # fmt: skip
-"""Names of caption columns in the field, in lower case with underscores; of several in one table the first counts."""
+"""Common names of caption columns, in lower case with underscores. If a table has several, the first here is used."""
 OTHER_NAMES = frozenset(
     (
         "", "url", "urls", "image", "images", "image_url", "image_name", "image_path", "image_file", "img", "filename",
@@ -20,7 +20,7 @@ OTHER_NAMES = frozenset(
         "unnamed:_0",
     )
 )  # fmt: skip
-"""Names of the columns beside them: they tell that a first row is a header."""
+"""Common names of other columns. They show that a first row is a header."""
 
 Row = Sequence[bytes]
 _KINDS = (
@@ -41,24 +41,24 @@ _KINDS = (
 
 
 def kind_of(value: bytes) -> str:
-    """text, or what a field holds instead: blank, address, number, path, identifier."""
+    """The kind of a field's value: text, blank, address, number, path or identifier."""
     value = value.strip(b" \t\r\n\"'")
     return next((kind for kind, pattern in _KINDS if pattern.fullmatch(value)), "text")
 
 
 def plain_name(name: str) -> str:
-    """A column's name without byte-order mark, quotes and outer blanks."""
+    """A column's name without byte-order mark, quotes and surrounding white space."""
     return name.strip("\ufeff \t\r\n\"'`")
 
 
 def known_column(names: Sequence[str], known: Sequence[str] = CAPTIONS) -> str | None:
-    """The column of these names that is the first one among the known names; None where none is."""
+    """The column whose name comes first in the list of known names; None if no name is known."""
     plain = [_key(name) for name in names]
     return next((names[plain.index(name)] for name in known if name in plain), None)
 
 
 def named_column(names: Sequence[str], wanted: str) -> str | None:
-    """The column that is meant by a name, as it stands, else as it reads without marks; None where there is none."""
+    """The column with the wanted name: an exact match, else one with the same `plain_name`; None if there is none."""
     if wanted in names:
         return wanted
     return next((name for name in names if plain_name(name) == plain_name(wanted)), None)
@@ -67,8 +67,8 @@ def named_column(names: Sequence[str], wanted: str) -> str | None:
 def is_header(rows: Sequence[Row], known: Sequence[str] = CAPTIONS) -> bool:
     """Whether the first row names the columns.
 
-    It does where it has a known name and no address, number or path, or where the rows below hold addresses, numbers
-    or paths under words.
+    It does if it has a known name and no address, number or path. It also does if a column has a word in the first row
+    and addresses, numbers, paths or identifiers below it.
     """
     if not rows:
         return False
@@ -89,12 +89,12 @@ def is_header(rows: Sequence[Row], known: Sequence[str] = CAPTIONS) -> bool:
 
 
 def header_names(row: Row) -> list[str]:
-    """A header's names, plain."""
+    """The column names in a header row, each as `plain_name`."""
     return [plain_name(name.decode("utf-8", "replace")) for name in row]
 
 
 def text_column(path: str, rows: Sequence[Row], key: str) -> int:
-    """The only column of text in a table without a header. Raises UserError where there is none, or several."""
+    """The number of the only text column in a table without a header. Raises UserError if there are none or several."""
     width = max((len(row) for row in rows), default=1)
     kinds = [_column_kind(rows, place) for place in range(width)]
     texts = [place for place, kind in enumerate(kinds) if kind == "text"]
@@ -108,7 +108,7 @@ def text_column(path: str, rows: Sequence[Row], key: str) -> int:
 
 
 def _column_kind(rows: Sequence[Row], place: int) -> str:
-    """text where half of the values or more are; else what most of them are."""
+    """text if at least half of the values are text; else the most frequent kind. Blank values are ignored."""
     kinds = [kind_of(row[place]) for row in rows if place < len(row)]
     kinds = [kind for kind in kinds if kind != "blank"]
     if not kinds:

@@ -1,8 +1,8 @@
-"""The paper's own source: an inverted index, concept -> numbers of the captions that mention it ([62] in the paper).
+"""The source that the paper used: an inverted index, concept -> numbers of the captions that mention it (its ref. 62).
 
-The JSON may be gigabytes and a list may name a caption twice; it is streamed to a folder of plain arrays:
-`numbers.int64` holds each concept's caption numbers, ascending and without repetition, one concept after the other;
-`concepts.parquet` holds `concept` and `start`, `stop`, the range of its numbers.
+The JSON can have gigabytes, and a list can contain a caption twice. It is streamed into a folder of plain arrays:
+`numbers.int64` holds the caption numbers of each concept, ascending and without repetition, concept by concept;
+`concepts.parquet` has the columns `concept` and `start`, `stop`, the range of the concept's numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def stream_index(path: str) -> Iterator[tuple[str, Numbers]]:
-    """Yield (concept, its caption numbers as they stand) from a search-indices JSON. Raises UserError."""
+    """Yield (concept, its caption numbers, unsorted, with repetitions) from a search-indices JSON. Raises UserError."""
     concept, numbers, depth = "", [], 0
     with readable(path, "search-indices JSON"), open_file(path) as file:
         for event, value in ijson.basic_parse(file, use_float=True):
@@ -43,7 +43,7 @@ def stream_index(path: str) -> Iterator[tuple[str, Numbers]]:
 
 
 def write_index(lists: Iterable[tuple[str, Numbers]], path: str, folder: str | Path) -> None:
-    """Write each concept's captions, read from `path`, as the folder described above, the longest list in memory."""
+    """Write the folder described above. At most one concept's list is in memory. `path`: the source, for messages."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     concepts, starts, stops, written = [], [], [], 0
@@ -64,7 +64,7 @@ def write_index(lists: Iterable[tuple[str, Numbers]], path: str, folder: str | P
 
 
 def read_index(folder: str | Path) -> tuple[pl.DataFrame, Numbers]:
-    """The folder's table of concepts and its caption numbers, mapped into memory, not read."""
+    """The folder's table of concepts, and its caption numbers as a memory map."""
     folder = Path(folder)
     size = (folder / "numbers.int64").stat().st_size
     numbers = np.memmap(folder / "numbers.int64", np.int64, "r") if size else np.empty(0, np.int64)

@@ -1,4 +1,4 @@
-"""A configured corpus: where its input data lies, and whether it is there."""
+"""A configured corpus: the paths of its input data, and a check that they exist."""
 
 import re
 from pathlib import Path
@@ -12,15 +12,15 @@ WILDCARD = re.compile(r"\{\s*[.\w]+\s*(?:,[^{}]*)?\}")
 
 
 def data_path(settings: RunSettings, path: str) -> str:
-    """A path of input data, relative ones looked up in data_dir; URLs stay as they are.
+    """A path of input data. Relative paths are resolved in data_dir; URLs are not changed.
 
-    Raises UserError for a path that Snakemake would take for a pattern.
+    Raises UserError for a path that Snakemake would read as a pattern.
     """
     return path if is_url(path) else without_wildcard(str(Path(settings.data_dir) / path))
 
 
 def without_wildcard(path: str) -> str:
-    """The path of an input. Raises UserError for one with a name in braces, which Snakemake has no way to write."""
+    """The path, unchanged. Raises UserError if it has a name in braces, because Snakemake cannot escape it."""
     if found := WILDCARD.search(path):
         raise UserError(
             f"{path}: found {found[0]} in a path, which Snakemake takes for a wildcard; rename it, or link to it"
@@ -29,7 +29,7 @@ def without_wildcard(path: str) -> str:
 
 
 def corpus_shards(settings: RunSettings, folder: str) -> list[Shard]:
-    """The shards of the corpus; the toy world's lie in `folder`. Raises UserError where a pattern names no file."""
+    """The shards of the corpus. The toy world's are in `folder`. Raises UserError if a pattern matches no file."""
     captions = settings.captions
     if captions.source == "shards":
         shards = find_shards(captions.shards, settings.data_dir)
@@ -44,7 +44,7 @@ def corpus_shards(settings: RunSettings, folder: str) -> list[Shard]:
 
 
 def check_inputs(settings: RunSettings) -> None:
-    """Raises UserError that names the key of a local input file that is not there."""
+    """Raises UserError with the configuration key of a local input file that does not exist."""
     wanted = {}
     if settings.captions.source == "concept_index":
         wanted["captions.index"] = settings.captions.index

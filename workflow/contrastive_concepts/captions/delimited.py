@@ -1,4 +1,4 @@
-"""Captions in tables of text: TSV with literal quotes, CSV with quoted fields, Flickr's token files, JSON lines."""
+"""Captions in text tables: TSV with literal quotes, CSV with quoted fields, Flickr's token files, JSON lines."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from contrastive_concepts.captions.columns import (
 from contrastive_concepts.errors import UserError
 
 MOST_BYTES = 1 << 27
-"""Of a line, or of a page of a parquet file, unpacked: writers make pages of 1 MB, DuckDB of up to 100 MB."""
+"""Largest line, or unpacked page of a parquet file. Most writers make pages of 1 MB, DuckDB up to 100 MB."""
 AT_MOST = f"expected at most {MOST_BYTES:,}"
 HEAD_ROWS = 100
 HEAD_BYTES = 1 << 20
@@ -29,14 +29,14 @@ Row = list[bytes]
 
 @dataclass
 class Table:
-    """The rows of a file, and the first of them, which `rows` gives again."""
+    """`rows`: all rows of a file. `head`: its first rows, which `rows` also yields."""
 
     rows: Iterator[Row]
     head: list[Row]
 
 
 def lines_of(path: str, file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a text with their ends. Raises UserError for one of more than `MOST_BYTES`."""
+    """Yield the lines of a text with their line ends. Raises UserError for a line of more than `MOST_BYTES`."""
     while line := file.readline(MOST_BYTES + 1):
         if len(line) > MOST_BYTES:
             raise UserError(f"{path}: found a line of more bytes, {AT_MOST}")
@@ -44,7 +44,7 @@ def lines_of(path: str, file: IO[bytes]) -> Iterator[bytes]:
 
 
 def tsv_table(path: str, file: IO[bytes]) -> Table:
-    """Quotes are literal in these files, as CC12M has them."""
+    """A TSV. Quotes are literal, as in CC12M."""
     head, lines = _peeked(lines_of(path, file))
     return Table((_tab_fields(line) for line in lines), [_tab_fields(line) for line in head])
 
@@ -54,7 +54,7 @@ def _tab_fields(line: bytes) -> Row:
 
 
 def csv_table(path: str, file: IO[bytes]) -> Table:
-    """Fields in quotes may hold separators, line ends and doubled quotes. Which separator is seen from the first rows.
+    """A CSV. Quoted fields can contain separators, line ends and doubled quotes. The first rows give the separator.
 
     Reading raises csv.Error for a quote that is never closed.
     """
@@ -63,7 +63,7 @@ def csv_table(path: str, file: IO[bytes]) -> Table:
     separator = _separator(text)
     options: dict[str, Any] = {"delimiter": separator, "skipinitialspace": _has_blanks(text, separator)}
     if separator == "|":
-        options["quoting"] = csv.QUOTE_NONE  # Kaggle's Flickr30k: a quote is a part of the comment.
+        options["quoting"] = csv.QUOTE_NONE  # In Kaggle's Flickr30k a quote is part of the caption.
     csv.field_size_limit(MOST_BYTES)
     first = list(_csv_rows(path, iter(head), options, strict=False))[:HEAD_ROWS]
     return Table(_csv_rows(path, lines, options, strict=True), first)
@@ -78,7 +78,7 @@ def _csv_rows(path: str, lines: Iterable[bytes], options: dict[str, Any], strict
             taken += len(line)
             if taken > MOST_BYTES:
                 raise UserError(f"{path}: found a row of more bytes, or a quote that is never closed, {AT_MOST}")
-            # Every byte is a character of this encoding, so broken UTF-8 passes unharmed.
+            # Every byte is a character of this encoding, so that invalid UTF-8 passes through unchanged.
             yield line.decode("latin-1")
 
     reader = csv.reader(counted(), strict=strict, **options)
@@ -92,7 +92,7 @@ def _csv_rows(path: str, lines: Iterable[bytes], options: dict[str, Any], strict
 
 
 def _separator(head: list[str]) -> str:
-    """The one that parts a header with a known name; else the one by which most rows have equally many fields."""
+    """The separator that gives a header with a known name; else the one for which the rows' lengths agree best."""
 
     def merit(separator: str) -> tuple[bool, float, int]:
         rows = [row for row in csv.reader(head, delimiter=separator) if row]
@@ -106,13 +106,13 @@ def _separator(head: list[str]) -> str:
 
 
 def _has_blanks(head: list[str], separator: str) -> bool:
-    """Whether a blank follows every separator of the first line."""
+    """Whether a blank follows every separator in the first line."""
     first = head[0] if head else ""
     return separator in first and first.count(separator) == first.count(f"{separator} ")
 
 
 def find_text_column(path: str, table: Table, column: str | int | None) -> int | str:
-    """The caption column: its name where the table has a header, else its number. Raises UserError."""
+    """The caption column: its name if the table has a header, else its number. Raises UserError."""
     head = table.head
     header = header_names(head[0]) if head and (isinstance(column, str) or is_header(head)) else None
     if not head:
@@ -133,7 +133,7 @@ def find_text_column(path: str, table: Table, column: str | int | None) -> int |
 
 
 def column_values(path: str, table: Table, column: int | str) -> Iterator[bytes | None]:
-    """The captions; a row without the column is a null one. A name means that the first row is a header."""
+    """Yield the captions; None for a row without the column. If `column` is a name, the first row is a header."""
     place: int | None = column if isinstance(column, int) else None
     for row in table.rows:
         if place is None:
@@ -146,7 +146,7 @@ def column_values(path: str, table: Table, column: int | str) -> Iterator[bytes 
 
 
 def flickr_captions(path: str, file: IO[bytes]) -> Iterator[bytes | None]:
-    """Of lines `image.jpg#number TAB caption`. Raises UserError where the first lines have no tab."""
+    """Yield the captions of lines `image.jpg#number TAB caption`. Raises UserError if the first lines have no tab."""
     head, lines = _peeked(lines_of(path, file))
     if head and not any(b"\t" in line for line in head):
         shown = head[0][:40].decode("utf-8", "replace").rstrip()
@@ -159,7 +159,7 @@ def flickr_captions(path: str, file: IO[bytes]) -> Iterator[bytes | None]:
 
 
 def json_column(path: str, file: IO[bytes], column: str | int | None) -> str | None:
-    """The key of the captions in lines of JSON objects; None for a file without any. Raises UserError."""
+    """The key of the captions in lines of JSON objects; None for a file without objects. Raises UserError."""
     head, _ = _peeked(lines_of(path, file))
     names = list(dict.fromkeys(key for _, entry in _objects(path, head) for key in entry))
     if isinstance(column, int):
@@ -174,7 +174,7 @@ def json_column(path: str, file: IO[bytes], column: str | int | None) -> str | N
 
 
 def json_captions(path: str, file: IO[bytes], column: str | None) -> Iterator[bytes | None]:
-    """The captions of lines of JSON objects, null where an object has none. Raises UserError by the line."""
+    """Yield the captions of lines of JSON objects, None for an object without one. Raises UserError with the line."""
     for number, entry in _objects(path, lines_of(path, file)):
         value = None if column is None else entry.get(column)
         if value is not None and not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Captions that the corpus repeats: which rows to leave out so that each text counts once."""
+"""Repeated captions: which rows to leave out so that each text counts once."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ SCHEMA = pa.schema([("shard", pa.int32()), ("row", pa.int64()), ("caption", pa.b
 
 
 def find_duplicates(records: Sequence[ShardRecord], scratch: Path, memory: str = "2GB") -> pl.DataFrame:
-    """Every row whose text already stands in an earlier row (of this or an earlier shard): shard, row.
+    """Every row with the same text as an earlier row of this or an earlier shard: columns shard, row.
 
-    Texts are compared by a 128-bit hash, in DuckDB with `scratch` to spill to, so that memory stays at `memory`.
+    Texts are compared by a 128-bit hash in DuckDB, which uses at most `memory` and spills to the folder `scratch`.
     """
     with duckdb.connect(config={"memory_limit": memory, "temp_directory": str(scratch), "threads": 2}) as database:
         database.register("captions", pa.RecordBatchReader.from_batches(SCHEMA, _rows(records)))
-        # The hash of the bytes in hexadecimal: DuckDB's md5 takes text, and captions may be broken UTF-8.
+        # The bytes are hashed as hexadecimal text: DuckDB's md5 takes text, and captions can be invalid UTF-8.
         found = database.execute(
             """
             with texts as (select shard, row, md5_number(hex(caption)) as text from captions),

@@ -1,6 +1,6 @@
-"""Files of a corpus where they lie: on a disk, or behind an fsspec URL (s3://, https://, hf://, ...).
+"""Open the files of a corpus, on a disk or at an fsspec URL (s3://, https://, hf://, ...).
 
-What a remote filesystem needs to be reached (keys, endpoints) it takes from fsspec's configuration or the environment.
+A remote filesystem takes its keys and endpoints from fsspec's configuration or from the environment.
 """
 
 import os
@@ -24,10 +24,10 @@ def is_url(path: str) -> bool:
 
 
 def file_name(path: str) -> str:
-    """The name of a file without its folders; of a web address without query and fragment."""
+    """The name of a file without its folders. For a web address also without query and fragment."""
     if not is_url(path):
         return PurePosixPath(path).name
-    # Of a chain such as simplecache::https://... the first that has a path.
+    # In a chain such as simplecache::https://... the first part that has a path.
     address = next(part for part in path.split("::") if "://" in part)
     if address.startswith(WEB):
         address = unquote(re.split(r"[?#]", address, maxsplit=1)[0])
@@ -35,18 +35,18 @@ def file_name(path: str) -> str:
 
 
 def open_file(path: str) -> Any:
-    """A binary file to read from its beginning, as it lies there."""
+    """Open a binary file to read from its beginning, without unpacking it."""
     return fsspec.open(reveal(path), "rb")
 
 
 def open_ranges(path: str) -> Any:
-    """A binary file of which only what is read is fetched: nothing ahead of it, as parquet's columns are asked for."""
+    """Open a binary file for reads at any position. Nothing is fetched ahead, because parquet reads single columns."""
     filesystem, name = fsspec.core.url_to_fs(reveal(path))
     return filesystem.open(name, "rb", cache_type="none")
 
 
 def size_and_version(path: str) -> tuple[int, str]:
-    """Size in bytes, and the time of change or a remote object's tag as text. Raises UserError where there is none."""
+    """Size in bytes, and as text the modification time or a remote object's tag. Raises UserError if not found."""
     with reachable(path):
         if not is_url(path):
             status = os.stat(path)
@@ -59,10 +59,10 @@ def size_and_version(path: str) -> tuple[int, str]:
 
 
 def expand_url(pattern: str) -> list[str]:
-    """The URLs that a pattern names; itself where it is none. Raises UserError where they cannot be listed."""
+    """The URLs that match a pattern; a URL without wildcards is returned as is. Raises UserError if listing fails."""
     place = pattern.partition("://")[2]
     if pattern.startswith(WEB):
-        # A question mark begins the query, and a host may stand in brackets.
+        # In a web address a question mark begins the query, and a host can be in brackets.
         place = re.split(r"[?#]", place, maxsplit=1)[0].partition("/")[2]
     if not any(character in place for character in "*?["):
         return [pattern]
@@ -75,13 +75,13 @@ def expand_url(pattern: str) -> list[str]:
 
 @contextmanager
 def reachable(path: str) -> Iterator[None]:
-    """Failures to reach a file as UserError. Of a URL any error counts: each filesystem raises its vendor's own."""
+    """Turn failures to reach a file into UserError. For a URL this is any error: each filesystem has its own kinds."""
     try:
         yield
     except UserError:
         raise
     except FileNotFoundError as error:
-        # Of a page that is refused or a host that is down, fsspec's HTTP says that there is no file.
+        # fsspec's HTTP filesystem raises FileNotFoundError also for a refused page or a host that is down.
         cause = error.__cause__
         if getattr(cause, "status", 404) == 404 and not _is_failed_connection(cause):
             raise UserError(f"{path}: no such file") from None

@@ -1,7 +1,7 @@
-"""Reading captions as Arrow arrays of bytes, whatever container a corpus comes in.
+"""Read captions as Arrow arrays of bytes from every supported file format.
 
-Captions are never decoded here: text of a broken encoding reaches the matching stage as it is, where it is counted.
-Memory is bounded by `MOST_BYTES` and `BATCH_BYTES`, whatever a small file unpacks to.
+Captions are not decoded here. Text with an invalid encoding is passed on unchanged to the matching stage, which counts
+it. `MOST_BYTES` and `BATCH_BYTES` bound the memory, even if a small file unpacks to a large one.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from contrastive_concepts.errors import UserError, one_line
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 1 << 26
-"""Fewer rows are taken at a time where more bytes than these could come together."""
+"""Most bytes of a batch: a batch has fewer rows if its captions could be longer in total."""
 UNREADABLE = (OSError, pa.ArrowException, ijson.JSONError, ValueError, *DAMAGED)
 ENDINGS = {
     ".parquet": "parquet",
@@ -44,7 +44,7 @@ TABLES: dict[str, Callable[[str, IO[bytes]], delimited.Table]] = {
 
 
 def detect_format(path: str) -> str:
-    """The layout of a shard by its name: parquet, tsv, csv, jsonl, coco or flickr. Raises UserError for other names."""
+    """The layout that a file name implies: parquet, tsv, csv, jsonl, coco or flickr. Raises UserError for others."""
     name = unpacked_name(path)
     layout = next((layout for ending, layout in ENDINGS.items() if name.endswith(ending)), None)
     if layout is None:
@@ -56,10 +56,10 @@ def detect_format(path: str) -> str:
 
 
 def find_column(path: str, layout: str, column: str | int | None) -> str | int | None:
-    """The caption column: as configured, after a check that it is there, or found. None for COCO and Flickr.
+    """The caption column: the configured one, after a check that it exists, else a detected one; None for COCO, Flickr.
 
-    A name in a table of text means that its first row is a header. Raises UserError where the file cannot be read, or
-    has no such column, or where it is not clear which it is.
+    For a text table, a name means that its first row is a header. Raises UserError if the file cannot be read, if the
+    column is missing, or if the caption column is ambiguous.
     """
     with readable(path, layout):
         if layout == "parquet":
@@ -78,7 +78,7 @@ def find_column(path: str, layout: str, column: str | int | None) -> str | int |
 def read_captions(path: str, layout: str, column: str | int | None, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Array]:
     """Yield arrays of captions (string or binary, plain or large, with nulls), at most `batch_rows` each.
 
-    `column` is what `find_column` returned. Raises UserError where the file turns out to be unreadable.
+    `column` is the result of `find_column`. Raises UserError if the file is unreadable.
     """
     with readable(path, layout):
         if layout == "parquet":
@@ -90,8 +90,8 @@ def read_captions(path: str, layout: str, column: str | int | None, batch_rows: 
 
 @dataclass(frozen=True)
 class CaptionCount:
-    """`rows`: captions, nulls included. `has_text`: one of them may hold text. `untyped`: a column of nothing but nulls
-    whose writer gave it no type, as pandas does."""
+    """`rows`: number of captions, nulls included. `has_text`: False if all captions are known to be null. `untyped`:
+    the column has only nulls and the type null, as pandas writes it."""
 
     rows: int
     has_text: bool
@@ -99,7 +99,7 @@ class CaptionCount:
 
 
 def count_captions(path: str, layout: str, column: str | int | None) -> CaptionCount:
-    """From the footer of a parquet file, whose captions may all be null by its statistics; else by reading."""
+    """Count the captions: from the footer and its statistics in a parquet file, else by reading the file."""
     if layout == "parquet":
         with readable(path, layout), open_ranges(path) as file:
             captions = ParquetColumn(file, str(column))
@@ -122,7 +122,7 @@ def _is_text(caption: pa.Scalar) -> bool:
 
 @contextmanager
 def readable(path: str, layout: str) -> Iterator[None]:
-    """Failures to make sense of a file as UserError; those to reach it are `reachable`'s."""
+    """Turn failures to parse a file into UserError. Failures to reach it are handled by `reachable`."""
     with reachable(path):
         try:
             yield
@@ -174,7 +174,7 @@ def _is_text_type(kind: pa.DataType) -> bool:
         or pa.types.is_binary(text)
         or pa.types.is_large_binary(text)
         or pa.types.is_binary_view(text)
-        or pa.types.is_null(text)  # what pandas writes of a column without any value
+        or pa.types.is_null(text)  # pandas writes this type for a column without values
     )
 
 
@@ -189,7 +189,7 @@ def _read_parquet(path: str, column: Any, batch_rows: int) -> Iterator[pa.Array]
 
 
 def _plain(batch: pa.Array) -> pa.Array:
-    """Text whose rows can be taken and filtered: no dictionary, view or column of nothing."""
+    """The texts as an array type that supports take and filter: not a dictionary, view or null array."""
     if pa.types.is_dictionary(batch.type):
         batch = batch.dictionary_decode()
     if pa.types.is_null(batch.type):
@@ -200,7 +200,7 @@ def _plain(batch: pa.Array) -> pa.Array:
 
 
 def _coco_captions(path: str, file: IO[bytes]) -> Iterator[bytes | None]:
-    """Of annotations[].caption. Raises UserError where there are annotations without any, or none at all."""
+    """Yield annotations[].caption. Raises UserError if there is no list of annotations, or none has a caption."""
     events = ijson.parse(file)
     listed = any(prefix == "annotations" and event == "start_array" for prefix, event, _ in events)
     inside = False
@@ -215,7 +215,7 @@ def _coco_captions(path: str, file: IO[bytes]) -> Iterator[bytes | None]:
             found = True
             yield None if value is None else value.encode("utf-8", "surrogatepass")
     if listed:
-        for _ in events:  # the rest may be cut short
+        for _ in events:  # reads to the end, because the file can be truncated
             pass
     if not listed or (inside and not found):
         raise UserError(f"{path}: found no annotations[].caption, expected COCO's caption layout")

@@ -1,4 +1,4 @@
-"""What is known of each shard: rows, size and checksum; the corpus's manifest is the table of these records."""
+"""A record for each shard: rows, size and checksum. The manifest of the corpus is the table of these records."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from contrastive_concepts.errors import UserError
 
 
 class ShardRecord(BaseModel):
-    """One row of the manifest. A skipped shard has the reason and no rows. `has_text`: not every caption is known to be
-    null."""
+    """One row of the manifest. A skipped shard has a reason and no rows. `has_text`: False if all captions are known to
+    be null."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,9 +46,9 @@ def inspect_shard(
     on_bad_shard: Literal["fail", "skip"] = "fail",
     checksum: Literal["auto", "sha256", "stat"] = "auto",
 ) -> ShardRecord:
-    """Look at one shard. Raises UserError for an unreadable one, or records the reason where `on_bad_shard` is skip.
+    """Inspect one shard. An unreadable one raises UserError or, if `on_bad_shard` is skip, is recorded with the reason.
 
-    `checksum` auto takes the sha256 of a local file only: of a URL it would fetch the whole, not the captions alone.
+    `checksum` auto computes the sha256 of local files only. For a URL it would fetch the whole file, not only captions.
     """
     try:
         size, modified = size_and_version(shard.path)
@@ -92,7 +92,7 @@ def inspect_shard(
 
 
 def check_unchanged(record: ShardRecord) -> None:
-    """Raises UserError where the shard is no longer what was inspected."""
+    """Raises UserError if the shard has changed since it was inspected."""
     size, modified = size_and_version(record.path)
     if (size, modified) != (record.bytes, record.modified):
         raise UserError(
@@ -102,20 +102,20 @@ def check_unchanged(record: ShardRecord) -> None:
 
 
 def found_at(record: ShardRecord, path: str) -> ShardRecord:
-    """The record of a shard that lies elsewhere in this job, as a storage's copy does: such a copy has its own time."""
+    """The record with the shard's path in this job: a storage's copy has another path and modification time."""
     if path == record.path:
         return record
     return record.model_copy(update={"path": path, "modified": size_and_version(path)[1]})
 
 
 def read_records(paths: Sequence[str], shards: Sequence[str]) -> list[ShardRecord]:
-    """The records of the shards, each where it lies now; no `shards`: where it lay."""
+    """Read the records, with the current paths of the shards; with an empty `shards` the paths stay as recorded."""
     records = [ShardRecord.read(path) for path in paths]
     return [found_at(*placed) for placed in zip(records, shards, strict=True)] if shards else records
 
 
 def check_captions(records: Sequence[ShardRecord]) -> None:
-    """Raises UserError where no shard is readable, or none of the readable ones holds a caption."""
+    """Raises UserError if no shard is readable, or if no readable shard has a caption."""
     read = [record for record in records if not record.skipped]
     if not read and records:
         raise UserError(f"none of the {len(records)} shards is readable; the first: {records[0].skipped}")
@@ -128,9 +128,9 @@ def check_captions(records: Sequence[ShardRecord]) -> None:
 
 
 def manifest(records: Sequence[ShardRecord], least: float = 0.0) -> pl.DataFrame:
-    """The corpus's manifest, a row a shard.
+    """The manifest of the corpus, one row for each shard.
 
-    Raises UserError where less than `least` of the shards is readable, or none, or none of them holds a caption.
+    Raises UserError if no shard or a smaller share than `least` is readable, or if no readable shard has a caption.
     """
     check_captions(records)
     skipped = [record.skipped for record in records if record.skipped]

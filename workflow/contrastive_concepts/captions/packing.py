@@ -1,4 +1,4 @@
-"""Packed caption files, unpacked as a stream: by their first bytes, which must agree with what the name says."""
+"""Compressed caption files, unpacked as a stream. The packing is found from the first bytes and must fit the name."""
 
 import bz2
 import gzip
@@ -19,11 +19,11 @@ from contrastive_concepts.file_kinds import ENDINGS, HEAD, other_kind, packing_o
 from contrastive_concepts.text_files import Chunks, chunks_of, read_head, utf8_stream
 
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
-"""What the unpackers raise of a file that is cut short or broken, besides OSError and ValueError."""
+"""Exceptions that the unpackers raise for a truncated or damaged file, besides OSError and ValueError."""
 
 
 def unpacked_name(path: str) -> str:
-    """The file's name in lower case without the ending of a packing: `https://host/A.TSV.gz?x=1` -> `a.tsv`."""
+    """The file's name in lower case without the ending of its packing: `https://host/A.TSV.gz?x=1` -> `a.tsv`."""
     name = file_name(path).lower()
     for ending in ENDINGS:
         name = name.removesuffix(ending)
@@ -32,9 +32,9 @@ def unpacked_name(path: str) -> str:
 
 @contextmanager
 def open_text(path: str) -> Iterator[IO[bytes]]:
-    """The text of a file, unpacked, as UTF-8. Raises UserError for no text, or a file that is not what its name says.
+    """Open the unpacked text of a file as UTF-8. Raises UserError if it is not text or does not fit its name.
 
-    Reading raises OSError, ValueError or one of `DAMAGED` where the file is damaged.
+    Reading raises OSError, ValueError or one of `DAMAGED` if the file is damaged.
     """
     with open_file(path) as file:
         head = read_head(file)
@@ -75,7 +75,7 @@ def _unpacker(packing: str, file: IO[bytes]) -> Any:
 
 @contextmanager
 def _only_member(path: str, file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The one file of a zip archive; what macOS adds does not count."""
+    """Open the only file of a zip archive. Files that macOS adds are ignored."""
     with zipfile.ZipFile(file) as archive:
         members = [
             member

@@ -1,4 +1,4 @@
-"""A column of text in a parquet file, read in batches that stay small whatever the file unpacks to."""
+"""A text column of a parquet file, read in batches of bounded size, even if the file unpacks to much more."""
 
 from collections.abc import Iterator
 from typing import IO
@@ -11,7 +11,7 @@ from contrastive_concepts.captions.parquet_pages import DICTIONARY_CODED, ONE_BY
 
 
 class ParquetColumn:
-    """One row group's chunk of the column is fetched at a time, in one read, and let go with the next."""
+    """A text column. The column's chunk of one row group is in memory at a time; each chunk is fetched in one read."""
 
     def __init__(self, file: IO[bytes], column: str) -> None:
         self.column = column
@@ -34,7 +34,7 @@ class ParquetColumn:
 
     @property
     def nulls(self) -> int:
-        """Rows that are null as far as the footer tells."""
+        """Number of rows that are null according to the footer's statistics."""
         chunks = (self._file.metadata.row_group(group).column(self._number) for group in range(self.row_groups))
         told = (chunk.statistics for chunk in chunks if chunk.is_stats_set)
         return sum(int(known.null_count) for known in told if known.has_null_count)
@@ -44,7 +44,7 @@ class ParquetColumn:
         return int(self._file.num_row_groups)
 
     def fetch(self, group: int) -> int:
-        """Fetch a row group's chunk; the bytes that its largest page unpacks to. Raises ValueError."""
+        """Fetch a row group's chunk and return the unpacked size of its largest page in bytes. Raises ValueError."""
         chunk = self._file.metadata.row_group(group).column(self._number)
         starts = [chunk.data_page_offset, chunk.dictionary_page_offset if chunk.has_dictionary_page else None]
         self._window.hold(min(start for start in starts if start), chunk.total_compressed_size)
@@ -52,8 +52,8 @@ class ParquetColumn:
         return max((page.unpacked for page in self._pages), default=0)
 
     def batches(self, group: int, rows: int, size: int) -> Iterator[pa.Array]:
-        """The row group that was fetched, at most `rows` at a time, fewer where they could come to more bytes than
-        `size` and two pages."""
+        """Yield the fetched row group in batches of at most `rows`; fewer if a batch could have more bytes than `size`
+        and two pages."""
         longest = max([1, *(_longest(page) for page in self._pages if not page.is_dictionary)])
         rows = max(min(rows, int(size / longest)), 1)
         if any(page.encoding in DICTIONARY_CODED for page in self._pages if not page.is_dictionary):
@@ -62,14 +62,14 @@ class ParquetColumn:
             yield batch.column(0)
 
     def _longest_entry(self, group: int, rows: int) -> int:
-        """Bytes of the dictionary's longest text, or the whole page's where it cannot be looked at."""
+        """Bytes of the longest text in the dictionary, or of its whole page if the dictionary cannot be read."""
         pages = [page for page in self._pages if page.is_dictionary]
         coded = pq.ParquetFile(self._window, metadata=self._file.metadata, read_dictionary=[self.column])
         try:
             batch = next(coded.iter_batches(rows, row_groups=[group], columns=[self.column], use_threads=False))
         except (StopIteration, pa.ArrowNotImplementedError):
             return max((page.unpacked for page in pages), default=1)
-        if not isinstance(batch.column(0), pa.DictionaryArray):  # a column of nothing but nulls
+        if not isinstance(batch.column(0), pa.DictionaryArray):  # a column that has only nulls
             return max((page.unpacked for page in pages), default=1)
         entries = batch.column(0).dictionary
         if len(pages) == 1 and len(entries) >= pages[0].values:
@@ -78,14 +78,15 @@ class ParquetColumn:
 
 
 def _longest(page: Page) -> float:
-    """Bytes of a row, on average where values stand one after the other; elsewhere one may repeat the page's others."""
+    """An upper estimate of the bytes of a row: the mean if the page stores every value by itself. Other encodings can
+    repeat a part of one value in every row: the whole page."""
     if page.encoding in ONE_BY_ONE:
         return page.unpacked / max(page.values, 1)
     return 0 if page.encoding in DICTIONARY_CODED else page.unpacked
 
 
 class _Window:
-    """A file for Arrow of which one range is held in memory."""
+    """A file object for Arrow that keeps one range of the file in memory."""
 
     closed = False
 
@@ -120,4 +121,4 @@ class _Window:
         return self._at
 
     def close(self) -> None:
-        """The file is closed by who opened it."""
+        """Does nothing: the caller that opened the file closes it."""

@@ -1,11 +1,11 @@
-"""What the pages of a parquet column unpack to, by their own headers: a footer may lie."""
+"""The unpacked sizes of the pages of a parquet column, from the page headers, because a footer can be wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 ONE_BY_ONE = (0, 6)
-"""PLAIN, DELTA_LENGTH_BYTE_ARRAY: the bytes of each value stand in the page."""
+"""PLAIN, DELTA_LENGTH_BYTE_ARRAY: the page contains the bytes of each value."""
 DICTIONARY_CODED = (2, 8)
 """PLAIN_DICTIONARY, RLE_DICTIONARY."""
 DICTIONARY_PAGE = 2
@@ -13,7 +13,7 @@ DICTIONARY_PAGE = 2
 
 @dataclass(frozen=True)
 class Page:
-    """`unpacked`: bytes after decompression, what is coded by the dictionary still as numbers."""
+    """`unpacked`: bytes after decompression; dictionary-encoded values count as their indices."""
 
     is_dictionary: bool
     encoding: int
@@ -22,12 +22,12 @@ class Page:
 
 
 def read_pages(chunk: bytes) -> Iterator[Page]:
-    """The pages of a column chunk, in order. Raises ValueError where a header makes no sense."""
+    """Yield the pages of a column chunk, in order. Raises ValueError for an invalid header."""
     at = 0
     while at < len(chunk):
         header, at = _struct(chunk, at)
         detail: dict[int, Any] = next((header[key] for key in (5, 7, 8) if isinstance(header.get(key), dict)), {})
-        # In a page of the second version the encoding is the fourth field, in the others the second.
+        # In a data page of version 2 the encoding is the fourth field, in other pages the second.
         found = [header.get(1), header.get(2), header.get(3), detail.get(1), detail.get(4 if 8 in header else 2)]
         numbers = [number for number in found if isinstance(number, int) and number >= 0]
         if len(numbers) < len(found):
@@ -38,7 +38,7 @@ def read_pages(chunk: bytes) -> Iterator[Page]:
 
 
 def _struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """A structure in Thrift's compact protocol: field -> number or structure, and the byte after it."""
+    """Parse a structure in Thrift's compact protocol: field -> number or structure, and the offset of the next byte."""
     if depth > 8:
         raise ValueError("a page header is nested too deep")
     fields: dict[int, Any] = {}
@@ -50,7 +50,7 @@ def _struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
         else:
             field, at = _number(data, at)
         kind = head & 15
-        if kind in (1, 2):  # true, false: they have no bytes
+        if kind in (1, 2):  # true and false take no bytes
             continue
         if kind == 3:
             at += 1

@@ -1,4 +1,4 @@
-"""The authors' release: a pickle of concepts, their X and their embeddings, without any caption."""
+"""The authors' release: a pickle of concepts, their X and their embeddings, without captions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from contrastive_concepts.restricted_pickle import load_restricted
 
 @dataclass(frozen=True)
 class Release:
-    """`concepts`: M names, of which some may be repeated. `matrix`: int64 counts [M, M], symmetric, the diagonal a
-    concept's captions; `embeddings`: float32 unit vectors [M, D]; `similarities`: cosines [M, M] in the release's own
-    precision, None where it has none."""
+    """`concepts`: M names, possibly with repetitions. `matrix`: int64 counts [M, M], symmetric; the diagonal has each
+    concept's number of captions. `embeddings`: float32 unit vectors [M, D]. `similarities`: cosines [M, M] in the
+    release's own precision, None if it has none."""
 
     concepts: list[str]
     matrix: sparse.csr_array
@@ -25,7 +25,7 @@ class Release:
 
 
 def read_release(path: Path) -> Release:
-    """Read `laion400m_lemmatized.pkl`, running nothing in it. Raises UserError by file and key."""
+    """Read `laion400m_lemmatized.pkl` without running code in it. Raises UserError with file and key."""
     content = load_restricted(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: found a {type(content).__name__}, expected a dict with concept_names")

@@ -1,4 +1,4 @@
-"""The shards of a corpus: globs expanded to a stable list, each with an identifier that is safe in a path."""
+"""The shards of a corpus: patterns are expanded to a stable list, and each shard gets an identifier for file paths."""
 
 import glob
 import hashlib
@@ -26,7 +26,7 @@ class Shard:
 
 
 def find_shards(patterns: Sequence[str], data_dir: str = ".") -> list[Shard]:
-    """Expand paths, globs and URLs, sorted, each file once. Raises UserError where a pattern finds nothing."""
+    """Expand paths, globs and URLs, sorted, each file once. Raises UserError if a pattern matches nothing."""
     found: dict[str, Shard] = {}
     for pattern in patterns:
         remote = is_url(pattern)
@@ -42,31 +42,34 @@ def find_shards(patterns: Sequence[str], data_dir: str = ".") -> list[Shard]:
 
 
 def shard_id(name: str) -> str:
-    """A file's name made safe for a path, and eight digits that tell apart files of one name in several folders."""
+    """An identifier from a file's name: characters that are safe in a path, and eight digits of a hash.
+
+    The digits distinguish files of the same name in different folders.
+    """
     stem = re.sub(r"[^A-Za-z0-9]+", "-", file_name(name).split(".")[0]).strip("-")[:48] or "shard"
     return f"{stem}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def unigram_shard(index: Path, number: int | str) -> Path:
-    """A pickle of the unigram index ([62] in the paper) of which `index` is the map."""
+    """The path of one pickle of the unigram index (the paper's ref. 62) whose map is `index`."""
     return index.with_name(f"{index.name.removesuffix(UNIGRAM_MAP)}_combined_unigram_dict_{number}.pkl")
 
 
 def unigram_shards(index: str | Path) -> list[str]:
-    """All pickles beside a map."""
+    """The paths of all pickles of the unigram index in the folder of its map `index`."""
     pattern = unigram_shard(Path(index), "*")
     return sorted(str(path) for path in pattern.parent.glob(pattern.name))
 
 
 def _expand_path(pattern: str, data_dir: str) -> list[str]:
-    """The files that a pattern names; folders and files that are there as it is written are no pattern."""
+    """The files that match a pattern. Parts that exist literally, as folders or files, are not read as a pattern."""
     if (Path(data_dir) / pattern).is_file():
         return [str(Path(data_dir) / pattern)]
     folder, parts = Path(data_dir), list(Path(pattern).parts)
     while len(parts) > 1 and (folder / parts[0]).is_dir():
         folder /= parts.pop(0)
     rest = str(Path(*parts)) if parts else ""
-    # Brackets may stand for themselves behind a folder that is a pattern.
+    # After a folder with wildcards, brackets can be part of a name: tried second.
     for written in dict.fromkeys((rest, rest.replace("[", "[[]"))):
         found = [folder / match for match in glob.glob(written, root_dir=folder, recursive=True)]
         if files := [str(path) for path in found if path.is_file()]:

@@ -7,17 +7,19 @@ import typer
 
 
 def audit(
-    verdicts: Annotated[Path, typer.Argument(help="A run's visibility/visibility.parquet.")],
-    folder: Annotated[Path, typer.Argument(help="Where audit.md, audit.html and audit.parquet are written.")],
+    verdicts: Annotated[Path, typer.Argument(help="File visibility/visibility.parquet of a run.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for audit.md, audit.html and audit.parquet.")],
     ratings: Annotated[Path | None, typer.Option(help="CSV or TSV of words rated by people.")] = None,
     word: Annotated[str, typer.Option(help="Column of the words.")] = "WORD",
-    rating: Annotated[list[str] | None, typer.Option(help="Column of ratings; the first one counts.")] = None,
+    rating: Annotated[
+        list[str] | None, typer.Option(help="Column of ratings. Repeatable; the first is the main one.")
+    ] = None,
     low: Annotated[float, typer.Option(help="The lowest rating of the scale.")] = 1,
     high: Annotated[float, typer.Option(help="The highest rating of the scale.")] = 7,
-    threshold: Annotated[float, typer.Option(help="The threshold that the verdicts were made with.")] = 0.5,
-    nearest: Annotated[int, typer.Option(help="Words listed of each kind.")] = 50,
+    threshold: Annotated[float, typer.Option(help="Threshold of the verdicts.")] = 0.5,
+    nearest: Annotated[int, typer.Option(help="Number of words in each list.")] = 50,
 ) -> None:
-    """Words by P(visible), those in doubt, those unparsed, and, with ratings, how far people agree."""
+    """Write a report on the verdicts: words by P(visible), doubtful and unparsed ones, agreement with human ratings."""
     import polars as pl
 
     from contrastive_concepts.config.visibility import AuditSettings

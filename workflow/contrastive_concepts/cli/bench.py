@@ -1,4 +1,4 @@
-"""`contrastive-concepts bench`: what the costly stages cost on this machine."""
+"""`contrastive-concepts bench`: time and memory of the expensive stages on this machine."""
 
 import json
 import os
@@ -32,21 +32,22 @@ def bench() -> None:
 @app.command()
 def segmentation(
     photos: Annotated[
-        Path | None, typer.Option(help="ADEChallengeData2016's folder; without it images are generated.")
+        Path | None, typer.Option(help="Folder ADEChallengeData2016. By default images are generated.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Images that both ways segment.")] = 2,
+    images: Annotated[int, typer.Option(min=1, help="Number of images that both methods segment.")] = 2,
     model: Annotated[
-        str, typer.Option(help="open_clip's name of an architecture; its weights are random.")
+        str, typer.Option(help="open_clip's name of an architecture. The weights are random.")
     ] = "ViT-B-16",
-    method: Annotated[str, typer.Option(help="A segmenter without trained heads: maskclip, gem.")] = "maskclip",
+    method: Annotated[str, typer.Option(help="Segmenter without trained heads: maskclip or gem.")] = "maskclip",
     memory: Annotated[
-        str, typer.Option(help="Also the peak memory for so many generated images each, as 16,64,256.")
+        str, typer.Option(help="Also measure peak memory for these numbers of generated images, such as 16,64,256.")
     ] = "",
     peak_of: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
-    """IoU-single with every image encoded once, against one full forward for each image, class and set.
+    """Compare IoU-single with each image encoded once to a full forward pass for each image, class and set.
 
-    Eight classes an image, four contrastive sets, the same images in one run; both ways must give the same numbers."""
+    Both methods segment the same images, with eight classes per image and four contrastive sets. Their results must be
+    equal."""
     from benchmarks.segmentation import ade_photos, compare_ways, generated, peak_memory_mb
 
     if peak_of:
@@ -65,15 +66,15 @@ def segmentation(
 
 @app.command()
 def judge(
-    vocabulary: Annotated[Path, typer.Argument(help="A list of concepts, one a line.")],
-    words: Annotated[int, typer.Option(help="Words asked in each measurement, spread over the list.")] = 128,
+    vocabulary: Annotated[Path, typer.Argument(help="List of concepts, one per line.")],
+    words: Annotated[int, typer.Option(help="Number of words in each measurement, spread over the list.")] = 128,
     vllm_python: Annotated[
         Path | None,
-        typer.Option(help="Python of vLLM's environment (envs/vllm_cpu.py); without it no server is measured."),
+        typer.Option(help="Python of vLLM's environment (envs/vllm_cpu.py). By default no server is measured."),
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Markdown page whose section `Judge` is written anew.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page whose section `Judge` is replaced.")] = None,
 ) -> None:
-    """Words a second, through a vLLM server and in process, one at a time and many at once."""
+    """Measure the judge in words per second: a vLLM server and in process, single words and many at once."""
     import tempfile
 
     from benchmarks.judging import WARM_UP, cpu_server, measure_judges
@@ -103,22 +104,24 @@ def judge(
 
 @app.command()
 def mining(
-    captions: Annotated[list[Path], typer.Argument(help="Files of real captions, from which corpora are drawn.")],
-    vocabulary: Annotated[Path, typer.Option(help="A list of some thousand concepts, one a line.")],
-    large_vocabulary: Annotated[Path, typer.Option(help="A list of some ten thousand, the most frequent last.")],
+    captions: Annotated[list[Path], typer.Argument(help="Files of real captions, from which corpora are sampled.")],
+    vocabulary: Annotated[Path, typer.Option(help="List of a few thousand concepts, one per line.")],
+    large_vocabulary: Annotated[
+        Path, typer.Option(help="List of about ten thousand concepts, the most frequent last.")
+    ],
     unseen: Annotated[
-        list[Path] | None, typer.Option(help="Files for the agreement with spaCy; odd rows are taken.")
+        list[Path] | None, typer.Option(help="Files for the agreement with spaCy. Odd rows are used.")
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="speed, others, growth, vocabulary, agreement, corpus, lookup or embedding."),
+        typer.Option(help="Measure only: speed, others, growth, vocabulary, agreement, corpus, lookup or embedding."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Small sizes, to see that it runs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use small sizes, as a test.")] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Markdown page whose sections `Mining: ...` are written anew.")
+        Path | None, typer.Option(help="Markdown page whose sections `Mining: ...` are replaced.")
     ] = None,
 ) -> None:
-    """Speed, memory and agreement of the matching, against other tools; lookups; text embeddings."""
+    """Measure speed, memory and agreement of the matching against other tools, lookups, and text embeddings."""
     import tempfile
 
     from benchmarks.mining import PARTS

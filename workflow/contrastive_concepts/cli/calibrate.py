@@ -7,20 +7,21 @@ import typer
 
 
 def calibrate(
-    config: Annotated[Path, typer.Argument(help="A configuration whose `visibility` names the model.")],
+    config: Annotated[Path, typer.Argument(help="Configuration whose `visibility` has the model.")],
     ratings: Annotated[Path, typer.Argument(help="CSV or TSV of nouns rated by people.")],
-    output: Annotated[Path, typer.Argument(help="The calibration, a JSON file for `visibility.calibration`.")],
+    output: Annotated[Path, typer.Argument(help="Output: a JSON file for `visibility.calibration`.")],
     word: Annotated[str, typer.Option(help="Column of the words.")] = "WORD",
     rating: Annotated[
-        list[str] | None, typer.Option(help="Column of ratings; the first is fitted, further ones are measured.")
+        list[str] | None,
+        typer.Option(help="Column of ratings. Repeatable: the first is fitted, agreement is reported for all."),
     ] = None,
     low: Annotated[float, typer.Option(help="The lowest rating of the scale.")] = 1,
     high: Annotated[float, typer.Option(help="The highest rating of the scale.")] = 7,
     model: Annotated[
-        list[str] | None, typer.Option(help="Further names of the same weights that the file shall be taken for.")
+        list[str] | None, typer.Option(help="Further name of the same weights. The calibration is used for it too.")
     ] = None,
 ) -> None:
-    """Fit the contexts' weights and the curve on one half of the rated nouns, and measure them on the other half."""
+    """Fit the contexts' weights and the curve on one half of the rated nouns, and test them on the other half."""
     from contrastive_concepts.config.load import read_config
     from contrastive_concepts.config.visibility import Ratings, WordNetJudge
     from contrastive_concepts.errors import UserError

@@ -1,4 +1,4 @@
-"""`contrastive-concepts config`: check a configuration, write its comments anew, print its schema."""
+"""`contrastive-concepts config`: check a configuration, update its comments, print schema and reference."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ ConfigFile = Annotated[Path, typer.Argument(help="A configuration in YAML.")]
 def check(
     file: ConfigFile,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Load judge and encoder, ask them three words, and say time and memory.")
+        bool, typer.Option("--probe", help="Load judge and encoder, ask three words, and print time and memory.")
     ] = False,
 ) -> None:
-    """Check a configuration; every wrong key is named in a line of its own."""
+    """Check a configuration. Each wrong key is reported in one line."""
     from contrastive_concepts.captions.corpus import check_inputs, corpus_shards
     from contrastive_concepts.config.load import read_config
     from contrastive_concepts.config.visibility import VllmJudge
@@ -40,7 +40,7 @@ def check(
 @app.command()
 def render(
     file: ConfigFile,
-    complete: Annotated[bool, typer.Option(help="Write every key, also those left at their default.")] = True,
+    complete: Annotated[bool, typer.Option(help="Write every key, including those with default values.")] = True,
 ) -> None:
     """Print a configuration with the description of each key above it."""
     from contrastive_concepts.config.load import read_config
@@ -62,7 +62,7 @@ def schema() -> None:
 
 @app.command()
 def reference() -> None:
-    """Print the reference of every key in Markdown."""
+    """Print the reference of all keys in Markdown."""
     from contrastive_concepts.config.reference import reference as page
 
     print(page(), end="")

@@ -1,4 +1,4 @@
-"""`contrastive-concepts data`: label maps that a data set does not ship itself."""
+"""`contrastive-concepts data`: create label maps that a data set does not include."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +15,10 @@ def data() -> None:
 
 @app.command()
 def context(
-    annotations: Annotated[Path, typer.Argument(help="trainval_merged.json of Pascal in Detail.")],
-    root: Annotated[Path, typer.Argument(help="VOC2010's folder, the one with JPEGImages.")],
+    annotations: Annotated[Path, typer.Argument(help="File trainval_merged.json of Pascal in Detail.")],
+    root: Annotated[Path, typer.Argument(help="Folder VOC2010, which contains JPEGImages.")],
 ) -> None:
-    """Write Pascal Context's label maps and lists of images from the Detail annotations."""
+    """Write Pascal Context's label maps and image lists from the Detail annotations."""
     from contrastive_concepts.evaluation.pascal_context import convert_context
 
     counts = convert_context(annotations, root)

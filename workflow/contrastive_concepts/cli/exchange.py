@@ -1,4 +1,4 @@
-"""`contrastive-concepts import`, `export`, `diff`, `explore`: dictionaries in and out."""
+"""`contrastive-concepts import`, `export`, `diff`, `explore`: import, export, compare and browse dictionaries."""
 
 import json
 from pathlib import Path
@@ -14,15 +14,17 @@ def import_(
     visibility: Annotated[Path, typer.Option(help="The authors' JSON of visible concepts.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the dictionary.")],
     gamma: Annotated[
-        float, typer.Option(min=0, max=1, help="Conditional frequency above which a concept counts.")
+        float, typer.Option(min=0, max=1, help="Conditional frequency above which a concept is a candidate.")
     ] = 0.01,
-    delta: Annotated[float, typer.Option(min=-1, max=1.01, help="Cosine from which on it is too similar.")] = 0.8,
+    delta: Annotated[
+        float, typer.Option(min=-1, max=1.01, help="Candidates with this cosine or more are dropped.")
+    ] = 0.8,
     unparsed: Annotated[
         Literal["keep", "drop"],
-        typer.Option(help="A concept that the JSON does not name: drop, it is not visible; keep, it is."),
+        typer.Option(help="Concepts that are not in the JSON. drop: not visible; keep: visible."),
     ] = "drop",
 ) -> None:
-    """Make a dictionary from the authors' release, by their rule."""
+    """Make a dictionary from the authors' release, with the authors' rule."""
     from contrastive_concepts.dictionary.official import import_release
 
     manifest = import_release(output, release, visibility, gamma, delta, unparsed)
@@ -33,12 +35,12 @@ def import_(
 
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="New file, or folder for text, hf and standalone.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New file; for text, hf and standalone a new folder.")],
     form: Annotated[
         str, typer.Option("--format", "-f", help="text (the authors' files), json, csv, parquet, hf or standalone.")
     ] = "text",
     prompts: Annotated[
-        Path | None, typer.Option(help="Your class names, one a line; without it all concepts of the dictionary.")
+        Path | None, typer.Option(help="Your class names, one per line. By default all concepts of the dictionary.")
     ] = None,
     background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
 ) -> None:
@@ -61,12 +63,12 @@ def export(
 
 def diff(
     a: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
-    b: Annotated[Path, typer.Argument(help="Folder of another.")],
-    show: Annotated[int, typer.Option(min=0, help="Concepts listed, the least alike first.")] = 20,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet of all concepts.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary in JSON.")] = False,
+    b: Annotated[Path, typer.Argument(help="Folder of another dictionary.")],
+    show: Annotated[int, typer.Option(min=0, help="Number of concepts to list, the least similar first.")] = 20,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file for all concepts.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """What the second dictionary adds and drops."""
+    """Show what the second dictionary adds and drops."""
     from contrastive_concepts.dictionary.compare import compare
 
     found = compare(a, b)
@@ -84,9 +86,9 @@ def diff(
 
 def explore(
     folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page, one HTML file.")] = Path("explorer.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("explorer.html"),
 ) -> None:
-    """Write one HTML page to search a dictionary in, without server or network."""
+    """Write one HTML page to search a dictionary, which needs no server or network."""
     from contrastive_concepts.dictionary.explorer import write_explorer
 
     write_explorer(folder, output)

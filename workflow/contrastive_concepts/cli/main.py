@@ -1,4 +1,4 @@
-"""Entry point: the commands, and one line instead of a traceback for a user's mistake."""
+"""Entry point: the commands. A UserError is shown as one line without a traceback."""
 
 import sys
 

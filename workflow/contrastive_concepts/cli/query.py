@@ -1,4 +1,4 @@
-"""`contrastive-concepts query`: ask a dictionary."""
+"""`contrastive-concepts query`: look up contrastive concepts in a dictionary."""
 
 import json
 from dataclasses import asdict
@@ -13,14 +13,16 @@ from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Mat
 def query(
     folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
     texts: Annotated[list[str], typer.Argument(help="Concepts to segment; any text.")],
-    union: Annotated[bool, typer.Option("--union", help="Take the texts as queries of one image (paper 3.6).")] = False,
+    union: Annotated[
+        bool, typer.Option("--union", help="Treat the texts as queries for one image (paper 3.6).")
+    ] = False,
     beta: Annotated[
-        float | None, typer.Option(help="With --union: the similarity to a query above which a concept goes.")
+        float | None, typer.Option(help="With --union: concepts with a cosine to any query above this are dropped.")
     ] = None,
     background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Give the contrastive concepts of each text."""
+    """Print the contrastive concepts of each text."""
     dictionary = ContrastiveConcepts.load(folder, background=background)
     if union:
         merged = dictionary.union(texts, dictionary.manifest.thresholds["beta"] if beta is None else beta)

@@ -1,4 +1,4 @@
-"""Commands whose code is not part of the library: it lies beside it in the repository."""
+"""Commands whose code is in the repository but not in the installed library."""
 
 import sys
 
@@ -7,7 +7,7 @@ from contrastive_concepts.resources import PACKAGE
 
 
 def import_from_repository(command: str) -> None:
-    """Let `benchmarks` and `tools` be imported. Raises UserError where this library was installed without them."""
+    """Make `benchmarks` and `tools` importable. Raises UserError if the library was installed without them."""
     root = PACKAGE.parents[1]
     if not (root / "benchmarks").is_dir():
         raise UserError(f"{command}: this command needs the repository, not only the installed library")

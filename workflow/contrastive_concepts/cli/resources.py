@@ -1,4 +1,4 @@
-"""`contrastive-concepts resources`: what a run's jobs took beside what their rules asked for."""
+"""`contrastive-concepts resources`: used and requested resources of a run's jobs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +10,10 @@ from contrastive_concepts.cli.repository import import_from_repository
 
 def resources(
     results: Annotated[Path, typer.Argument(help="Folder of a run's results.")],
-    output: Annotated[
-        Path | None, typer.Option(help="Write the proposal here, as part of a Snakemake profile.")
-    ] = None,
-    headroom: Annotated[float, typer.Option(help="Proposal over what was measured.", min=1.0)] = 1.5,
+    output: Annotated[Path | None, typer.Option(help="File for the proposal, as part of a Snakemake profile.")] = None,
+    headroom: Annotated[float, typer.Option(help="Factor from the measured maximum to the proposal.", min=1.0)] = 1.5,
 ) -> None:
-    """Show what each rule's jobs took and asked for, and propose what to ask for."""
+    """Show used and requested resources of each rule's jobs, and propose requests."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`contrastive-concepts weights`: fetch an official file of trained heads; nothing else ever fetches one."""
+"""`contrastive-concepts weights`: download an official file of trained heads. No other command does this."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +7,11 @@ import typer
 
 
 def weights(
-    name: Annotated[str, typer.Argument(help="tcl or clip_dinoiser, or an address.")],
+    name: Annotated[str, typer.Argument(help="tcl, clip_dinoiser or a URL.")],
     path: Annotated[Path, typer.Argument(help="Where to write the file.")],
-    sha256: Annotated[str | None, typer.Option(help="Its checksum; a file with another one is not kept.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Expected checksum. A file with another one is not kept.")] = None,
 ) -> None:
-    """Fetch an official file of trained heads and print its checksum."""
+    """Download an official file of trained heads and print its checksum."""
     from dataclasses import replace
 
     from contrastive_concepts.errors import UserError

@@ -1,1 +1,1 @@
-"""The configuration: one pydantic model a stage, each key documented where it is defined."""
+"""The configuration: one pydantic model for each stage. Each key is documented where it is defined."""

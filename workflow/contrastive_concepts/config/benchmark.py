@@ -1,4 +1,4 @@
-"""Settings of `snakemake benchmark`: the cross product that is run, and which of its cells exist."""
+"""Settings of `snakemake benchmark`: the cross product of its parts, and which of its cells exist."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple, Self
@@ -26,7 +26,7 @@ from contrastive_concepts.config.evaluation import (
 
 
 class Cell(NamedTuple):
-    """One experiment: the names of its four parts."""
+    """One experiment: the names of its segmenter, backbone, data set and contrastive set."""
 
     segmenter: str
     backbone: str
@@ -35,12 +35,12 @@ class Cell(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Where its scores lie, below those of the benchmark."""
+        """The folder of its scores, relative to the benchmark's folder."""
         return "/".join(("cells", *self))
 
 
 class SweepPoint(NamedTuple):
-    """A cell under one value of one threshold."""
+    """A cell with one value of one threshold."""
 
     threshold: str
     value: float
@@ -55,17 +55,17 @@ class SweepPoint(NamedTuple):
 
     @property
     def metric(self) -> str:
-        """beta only acts where there are several queries."""
+        """The metric of this point: mIoU for beta, which acts only on several queries, else IoU-single."""
         return "mIoU" if self.threshold == "beta" else "IoU-single"
 
     @property
     def folder(self) -> str:
-        """As Snakemake's Paramspace writes it."""
+        """The folder of its scores, in the format of Snakemake's Paramspace."""
         return "/".join(("sweeps", *(f"{name}~{value}" for name, value in self._asdict().items())))
 
 
 class Picture(NamedTuple):
-    """A figure of one segmenter on one data set."""
+    """A figure of one segmenter with one backbone on one data set."""
 
     figure: str
     segmenter: str
@@ -74,36 +74,43 @@ class Picture(NamedTuple):
 
 
 class FigureSettings(Settings):
-    """Single queries under some contrastive sets (Figures 3, 4 and 6): a picture a segmenter, backbone and data set."""
+    """Single queries with several contrastive sets (Figures 3, 4, 6), by segmenter, backbone and data set."""
 
-    sets: list[Slug] = Field(min_length=1, description="Contrastive sets side by side.")
+    sets: list[Slug] = Field(min_length=1, description="Contrastive sets to show next to each other.")
     maps: list[Slug] | None = Field(
-        None, description="Sets whose full map, with all contrastive concepts, is shown too; null: the last of `sets`."
+        None,
+        description="Sets for which the full map of all contrastive concepts is also shown; null: the last of `sets`.",
     )
-    rows: int = Field(8, ge=1, description="Queries shown, the first that fit in the data set's order.")
+    rows: int = Field(8, ge=1, description="Number of queries shown: the first suitable ones in the data set's order.")
     examples: list[tuple[str, str]] = Field(
-        [], description="Pairs of an image's name and a class that it shows, in place of `rows`."
+        [], description="Pairs of an image's name and a class in this image, instead of `rows`."
     )
     segmenters: list[Slug] | None = Field(None, description="Only these segmenters; null: all.")
     datasets: list[Slug] | None = Field(None, description="Only these data sets; null: all that are in the tables.")
 
 
 class BenchmarkSettings(Settings):
-    """Segmenter x backbone x data set x contrastive set; empty, nothing is benchmarked."""
+    """Segmenter x backbone x data set x contrastive set. If these are empty, nothing is benchmarked."""
 
-    segmenters: dict[Slug, SegmenterSettings] = Field({}, description="The segmenters, by a name of your own.")
-    backbones: dict[Slug, BackboneSettings] = Field({}, description="The CLIP models, by a name of your own.")
-    datasets: dict[Slug, DatasetSettings] = Field({}, description="The data sets, by a name of your own.")
-    sets: dict[Slug, ContrastiveSetSettings] = Field({}, description="The contrastive sets, by a name of your own.")
-    protocol: Protocol = Field(Protocol(), description="How an image is resized and cut (paper 6.1).")
-    device: str = Field("cpu", description="Where the segmenters run: cpu, cuda, cuda:1, ...")
+    segmenters: dict[Slug, SegmenterSettings] = Field(
+        {}, description="The segmenters, each under a name of your choice."
+    )
+    backbones: dict[Slug, BackboneSettings] = Field(
+        {}, description="The CLIP models, each under a name of your choice."
+    )
+    datasets: dict[Slug, DatasetSettings] = Field({}, description="The data sets, each under a name of your choice.")
+    sets: dict[Slug, ContrastiveSetSettings] = Field(
+        {}, description="The contrastive sets, each under a name of your choice."
+    )
+    protocol: Protocol = Field(Protocol(), description="How images are resized and cut into windows (paper 6.1).")
+    device: str = Field("cpu", description="Device of the segmenters: cpu, cuda, cuda:1, ...")
     features: Literal["temporary", "kept"] = Field(
         "temporary", description="Encoded images on disk: removed after the last cell that needs them, or kept."
     )
     precision: Literal["float32", "float16"] = Field(
-        "float32", description="Numbers of the encoded images on disk; float16 halves them and rounds."
+        "float32", description="Number type of the encoded images on disk; float16 needs half the space and rounds."
     )
-    draws: int = Field(1000, ge=1, description="Image bootstraps behind each 95 % interval.")
+    draws: int = Field(1000, ge=1, description="Bootstrap resamples of the images for each 95 % interval.")
     differences: list[tuple[str, str]] = Field(
         [
             ("CC_D", "BG"),
@@ -113,11 +120,13 @@ class BenchmarkSettings(Settings):
             ("CC_D", "CC_L"),
             ("image oracle", "CC_D"),
         ],
-        description="Pairs of table columns whose paired difference is reported with its interval.",
+        description="Pairs of table columns. Their paired difference is reported with its 95 % interval.",
     )
-    figures: dict[Slug, FigureSettings] = Field({}, description="Pictures of single queries, by a name of your own.")
+    figures: dict[Slug, FigureSettings] = Field(
+        {}, description="Pictures of single queries, each under a name of your choice."
+    )
     listings: dict[Slug, Slug] = Field(
-        {}, description="Data set -> contrastive set whose concepts are listed class by class (Table 8)."
+        {}, description="Data set -> contrastive set. The set's concepts are listed for each class (Table 8)."
     )
     sweeps: list[SweepSettings] = Field([], description="Studies of one threshold (paper 6.2.1).")
 
@@ -157,7 +166,7 @@ class BenchmarkSettings(Settings):
         return self
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell of the cross product that exists, those of data sets that serve sweeps alone left out."""
+        """Yield every existing cell of the cross product, without data sets that are used in sweeps only."""
         for segmenter, settings in self.segmenters.items():
             for backbone in settings.backbones:
                 for dataset, data in self.datasets.items():
@@ -166,12 +175,12 @@ class BenchmarkSettings(Settings):
                             yield Cell(segmenter, backbone, dataset, name)
 
     def encodings(self) -> list[tuple[str, str, str]]:
-        """Segmenter, backbone and data set of everything that is encoded for the cells and the sweeps, each once."""
+        """The distinct (segmenter, backbone, data set) for which images are encoded, for cells and sweeps."""
         parts = [*(cell[:3] for cell in self.cells()), *(point.cell[:3] for point in self.sweep_points())]
         return list(dict.fromkeys(parts))
 
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
-        """A set may be meant for some data sets; own background handling needs a segmenter that has it."""
+        """Whether a cell exists: a set can be limited to some data sets or, with `original`, to some methods."""
         chosen = self.sets[name]
         if dataset not in (self.datasets if chosen.datasets is None else chosen.datasets):
             return False
@@ -190,7 +199,7 @@ class BenchmarkSettings(Settings):
                             yield SweepPoint(sweep.threshold, value, segmenter, backbone, sweep.dataset, sweep.set)
 
     def pictures(self) -> Iterator[Picture]:
-        """Every picture: a figure's sets must exist for the segmenter and the data set, others are left out of it."""
+        """Yield every picture for which at least one of the figure's sets has a cell."""
         for name, figure in self.figures.items():
             for segmenter in figure.segmenters or self.segmenters:
                 for backbone in self.segmenters[segmenter].backbones:
@@ -199,22 +208,23 @@ class BenchmarkSettings(Settings):
                             yield Picture(name, segmenter, backbone, dataset)
 
     def shown_sets(self, figure: str, segmenter: str, dataset: str) -> list[str]:
-        """The figure's sets that have a cell."""
+        """The figure's sets that have a cell with IoU-single."""
         if not self.datasets[dataset].tables:
             return []
         shown = (name for name in self.figures[figure].sets if self.exists(segmenter, dataset, name))
         return [name for name in shown if "IoU-single" in self.metrics(name, segmenter)]
 
     def column(self, name: str) -> str:
-        """The column of the tables that a set fills; its own name where the paper has none."""
+        """The column of a set in the tables: as configured, or the paper's name, or the set's own name."""
         chosen = self.sets[name]
         return chosen.column or chosen.default_column or name
 
     def metrics(self, name: str, segmenter: str | None = None) -> list[str]:
-        """What a set is scored by, for one segmenter or for any.
+        """The metrics of a set, for one segmenter or for any.
 
-        With all classes as queries an oracle adds nothing: it has no mIoU of its own. GEM's own background is where no
-        text is probable, and a query alone has probability 1 everywhere: no IoU-single, as in the paper (Table 7)."""
+        An oracle has no mIoU: with all classes as queries it adds no text. GEM without contrastive concepts, but with
+        its own background handling, has no IoU-single, as in the paper (Table 7): its background is where every text is
+        improbable, and a query alone has probability 1 everywhere."""
         chosen = self.sets[name]
         is_gem = segmenter is not None and self.segmenters[segmenter].method == "gem"
         if is_gem and isinstance(chosen, NoneSet) and chosen.original:
@@ -223,7 +233,7 @@ class BenchmarkSettings(Settings):
         return ["IoU-single"] if single else ["IoU-single", "mIoU"]
 
     def left_out(self) -> list[str]:
-        """A line for each segmenter and set that are asked for and have no IoU-single."""
+        """One line for each configured segmenter and set that have no IoU-single."""
         pairs = dict.fromkeys((cell.segmenter, cell.set) for cell in self.cells())
         return [
             f"benchmark: {segmenter} with {name}: no IoU-single, its own background handling needs a second text"

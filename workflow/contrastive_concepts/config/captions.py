@@ -1,4 +1,4 @@
-"""Settings of the captions stage: where the corpus comes from."""
+"""Settings of the captions stage: the source of the corpus."""
 
 from typing import Annotated, Literal
 
@@ -13,57 +13,62 @@ class ShardCaptions(Settings):
     source: Literal["shards"] = Field(
         description="Captions are read from files: parquet, TSV, CSV, JSON lines, COCO JSON or Flickr token files."
     )
-    corpus: Slug = Field("corpus", description="Name of the corpus; gamma may be given per corpus.")
+    corpus: Slug = Field(
+        "corpus", description="Name of the corpus. selection.gamma can have a value for each corpus name."
+    )
     shards: list[str] = Field(
         min_length=1,
         description="Paths, globs or fsspec URLs of the shards, relative to data_dir.",
     )
     format: Literal["auto", "parquet", "tsv", "csv", "jsonl", "coco", "flickr"] = Field(
         "auto",
-        description="Layout of the shards; auto goes by the file name. In a TSV quotes are literal, in a CSV they are "
-        "not, whatever separates its fields.",
+        description="Layout of the shards; auto: from the file name. Quotes are literal in a TSV. In a CSV they "
+        "enclose fields, with any separator.",
     )
     column: str | int | None = Field(
         None,
-        description="Caption column: a name, or a number counted from 0 in a TSV or CSV without header; null: it is "
-        "found, by its name (caption, text, title, ...) or as the only column of text.",
+        description="Caption column: a name or, in a TSV or CSV without header, a number from 0; null: detected by a "
+        "common name (caption, text, title, ...) or as the only column of text.",
     )
     on_bad_shard: Literal["fail", "skip"] = Field(
-        "fail", description="What an unreadable shard does: fail names it and stops; skip reports it and goes on."
+        "fail",
+        description="What happens if a shard is unreadable. fail: the run stops with its name; skip: it is reported.",
     )
     max_caption_bytes: int = Field(
-        100_000, ge=1, description="Longer captions (bytes of UTF-8) are counted as gigantic and not matched."
+        100_000, ge=1, description="Longer captions, in bytes of UTF-8, are counted as gigantic and not matched."
     )
-    deduplicate: bool = Field(False, description="Count a caption text once, however often the corpus repeats it.")
+    deduplicate: bool = Field(False, description="Count repeated captions once.")
     checksum: Literal["auto", "sha256", "stat"] = Field(
         "auto",
-        description="How the manifest identifies a shard: by content, or by size and time of change (a URL's tag); "
-        "auto is by content where the file is local.",
+        description="How the manifest identifies a shard. sha256: by content; stat: by size and modification time (for "
+        "a URL its tag); auto: sha256 for local files, stat for URLs.",
     )
 
     @property
     def reading(self) -> "ShardCaptions":
-        """How its shards are read."""
+        """The settings with which the shards are read: these."""
         return self
 
 
 class ConceptIndexCaptions(Settings):
-    """The concept metadata that the paper used: an inverted index instead of captions (paper 4.1, reference 62)."""
+    """The paper's source: an inverted index of concepts instead of captions (paper 4.1, reference 62)."""
 
     source: Literal["concept_index"] = Field(description="An index of concept -> numbers of its captions.")
-    corpus: Slug = Field("corpus", description="Name of the corpus; gamma may be given per corpus.")
+    corpus: Slug = Field(
+        "corpus", description="Name of the corpus. selection.gamma can have a value for each corpus name."
+    )
     index: str = Field(
         description="Path or fsspec URL of a search-indices JSON, which is streamed; or path of a "
-        "..._unigram_to_shard_mapping.pkl, the unigram pickles beside it (needs vocabulary.source: given). Relative to "
-        "data_dir."
+        "..._unigram_to_shard_mapping.pkl with the unigram pickles in the same folder (needs vocabulary.source: "
+        "given). Relative to data_dir."
     )
     block_captions: int = Field(
-        4_000_000, ge=1, description="Captions taken at a time when pairs are counted; bounds the memory."
+        4_000_000, ge=1, description="Number of captions in a block when pairs are counted. It bounds the memory."
     )
 
     @property
     def is_unigram_map(self) -> bool:
-        """Whether `index` is the map of the unigram pickles."""
+        """Whether `index` is the map file of the unigram pickles."""
         return self.index.endswith(".pkl")
 
 
@@ -71,25 +76,29 @@ class ReleaseCaptions(Settings):
     """The authors' release: X without captions."""
 
     source: Literal["release"] = Field(description="The authors' pickle: concepts and their X.")
-    corpus: Slug = Field("corpus", description="Name of the corpus; gamma may be given per corpus.")
+    corpus: Slug = Field(
+        "corpus", description="Name of the corpus. selection.gamma can have a value for each corpus name."
+    )
     release: str = Field(
-        description="Path of the pickle (laion400m_lemmatized.pkl), relative to data_dir; nothing in it is run."
+        description="Path of the pickle (laion400m_lemmatized.pkl), relative to data_dir. Its code is not run."
     )
 
 
 class ToyCaptions(Settings):
     """The embedded toy world's captions."""
 
-    source: Literal["toyworld"] = Field(description="Captions are generated by the embedded toy world.")
-    corpus: Slug = Field("toyworld", description="Name of the corpus; gamma may be given per corpus.")
+    source: Literal["toyworld"] = Field(description="The embedded toy world generates the captions.")
+    corpus: Slug = Field(
+        "toyworld", description="Name of the corpus. selection.gamma can have a value for each corpus name."
+    )
     captions: int = Field(200_000, ge=1, description="Number of captions.")
-    shards: int = Field(4, ge=1, le=1000, description="Number of parquet shards they are written to.")
-    seed: int = Field(0, ge=0, description="Seed; equal seeds give equal captions on every machine.")
-    deduplicate: bool = Field(False, description="Count a caption text once, however often the corpus repeats it.")
+    shards: int = Field(4, ge=1, le=1000, description="Number of parquet shards.")
+    seed: int = Field(0, ge=0, description="Seed. The same seed gives the same captions on every machine.")
+    deduplicate: bool = Field(False, description="Count repeated captions once.")
 
     @property
     def reading(self) -> ShardCaptions:
-        """How its shards are read: parquet, and what is not told as anywhere else."""
+        """The settings with which the shards are read: parquet, with default values for other keys."""
         return ShardCaptions(source="shards", shards=["*.parquet"], format="parquet", deduplicate=self.deduplicate)
 
 

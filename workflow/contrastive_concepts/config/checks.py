@@ -1,4 +1,4 @@
-"""Settings of what a run must find: nothing found, or almost nothing, is not success."""
+"""Settings of the checks that stop a run which found nothing or almost nothing."""
 
 from pydantic import Field
 
@@ -9,17 +9,19 @@ ZERO = " 0: only none at all stops it."
 
 
 class CheckSettings(Settings):
-    """The least shares with which a run goes on; below them it stops with one line."""
+    """Minimum shares. If a share is below its minimum, the run stops with a one-line error."""
 
     readable_shards: Fraction = Field(
-        0.5, description="Share of the shards that are read, where captions.on_bad_shard skips the others." + ZERO
+        0.5, description="Share of the shards that are readable, if captions.on_bad_shard is skip." + ZERO
     )
     usable_captions: Fraction = Field(
-        0.01, description="Share of a shard's captions that are text: not null, not empty, UTF-8, not gigantic." + ZERO
+        0.01,
+        description="Share of a shard's captions that are usable: not null, not empty, valid UTF-8, not gigantic."
+        + ZERO,
     )
     matched_captions: Fraction = Field(
-        0.001, description="Share of the corpus's captions that mention any concept." + ZERO
+        0.001, description="Share of the captions in the corpus that mention a concept." + ZERO
     )
     parsed_verdicts: Fraction = Field(
-        0.9, description="Share of the concepts for which the judge's answer is a yes or a no." + ZERO
+        0.9, description="Share of the concepts whose answer from the judge is a yes or a no." + ZERO
     )

@@ -1,4 +1,4 @@
-"""Settings of contrastive sets: which texts a query is contrasted with (paper 3.2 - 3.6, 4.3)."""
+"""Settings of contrastive sets: the contrastive concepts of each query (paper 3.2 - 3.6, 4.3)."""
 
 from typing import Annotated, Literal
 
@@ -11,30 +11,31 @@ Step = Literal["stop_list", "visible", "similar"]
 
 
 class SetSettings(Settings):
-    """What every contrastive set has."""
+    """Keys of every contrastive set."""
 
-    background: bool = Field(True, description='"background" is contrasted with as well.')
+    background: bool = Field(True, description='Add "background" to the contrastive concepts.')
     original: bool = Field(
         False,
-        description="The segmenter's own background handling is on as well (the paper's asterisk); "
-        "a segmenter that has none leaves the set out.",
+        description="Also use the segmenter's own background handling (the paper's asterisk). A segmenter without it "
+        "is not run on this set.",
     )
-    datasets: list[Slug] | None = Field(None, description="Only these data sets; null: all.")
+    datasets: list[Slug] | None = Field(None, description="Use the set for these data sets only; null: for all.")
     column: str | None = Field(
-        None, description="Column of the tables that the set fills; null: the paper's name. The best of several wins."
+        None,
+        description="Column of the set in the tables; null: the paper's name. Of several sets in it the best is shown.",
     )
 
     @property
     def default_column(self) -> str | None:
-        """The paper's name of what the set is; None where it has none."""
+        """The paper's name of this set; None if it has none."""
         return None
 
 
 class NoneSet(SetSettings):
-    """The query alone: without own background handling every pixel is the query."""
+    """The query alone. Without own background handling every pixel belongs to the query."""
 
     kind: Literal["none"] = Field(description="No contrastive concept at all.")
-    background: Literal[False] = Field(False, description="Never: see kind background.")
+    background: Literal[False] = Field(False, description='Always false. For "background" alone use kind background.')
 
     @property
     def default_column(self) -> str:
@@ -54,22 +55,24 @@ class BackgroundSet(SetSettings):
 class DictionarySet(SetSettings):
     """CC^D: concepts mined from captions (paper 3.4)."""
 
-    kind: Literal["dictionary"] = Field(description="Concepts of a dictionary, this run's or another.")
+    kind: Literal["dictionary"] = Field(description="Concepts of a dictionary, from this run or another one.")
     folder: str | None = Field(
-        None, description="Folder of a dictionary, relative to data_dir; null: this run's. Only as it stands."
+        None, description="Folder of a dictionary, relative to data_dir, used unchanged; null: this run's dictionary."
     )
     filters: list[Step] = Field(
         ["stop_list", "visible", "similar"],
-        description="Steps of the filter that act on this run's candidates; fewer for the ablation (paper, Table 2).",
+        description="Filter steps that are applied to this run's candidates; fewer for the ablation (paper, Table 2).",
     )
-    gamma: Fraction | None = Field(None, description="Another threshold than selection.gamma; nothing is mined again.")
-    delta: Fraction | None = Field(None, description="Another threshold than selection.delta.")
+    gamma: Fraction | None = Field(
+        None, description="Threshold instead of selection.gamma. The captions are not mined again."
+    )
+    delta: Fraction | None = Field(None, description="Threshold instead of selection.delta.")
     remove_parts: bool | None = Field(
-        None, description="Whether parts are dropped (paper 6.4, Figure 6); null: as selection.remove_parts says."
+        None, description="Whether parts are dropped (paper 6.4, Figure 6); null: the value of selection.remove_parts."
     )
-    association: AssociationSettings | None = Field(None, description="Another measure than selection.association.")
-    redundancy: Fraction | None = Field(None, description="Another threshold than selection.redundancy.")
-    max_concepts: MaxConcepts | None = Field(None, description="Another cap than selection.max_concepts.")
+    association: AssociationSettings | None = Field(None, description="Measure instead of selection.association.")
+    redundancy: Fraction | None = Field(None, description="Threshold instead of selection.redundancy.")
+    max_concepts: MaxConcepts | None = Field(None, description="Limit instead of selection.max_concepts.")
 
     @property
     def default_column(self) -> str | None:
@@ -82,7 +85,7 @@ class DictionarySet(SetSettings):
 
     @property
     def is_published(self) -> bool:
-        """The dictionary as it stands, no other selection."""
+        """Whether the set is the published dictionary without changed filters or thresholds."""
         return (
             len(set(self.filters)) == 3
             and self.gamma is self.delta is self.remove_parts is None
@@ -91,16 +94,19 @@ class DictionarySet(SetSettings):
 
     @property
     def beyond_paper(self) -> bool:
-        """An option of its own that the paper does not have."""
+        """Whether the set changes an option that the paper does not have."""
         return any(option is not None for option in (self.association, self.redundancy, self.max_concepts))
 
 
 class CcTextSet(SetSettings):
     """CC^L, or any other list in the authors' text format (paper 3.5)."""
 
-    kind: Literal["cc_text"] = Field(description="The authors' text files: a line a class, names separated by commas.")
+    kind: Literal["cc_text"] = Field(
+        description="The authors' text files: one line for each class, names separated by commas."
+    )
     files: dict[str, str] = Field(
-        min_length=1, description="File for each data set by name, relative to data_dir; other data sets go without."
+        min_length=1,
+        description="File for each data set by name, relative to data_dir. The set is not run on other data sets.",
     )
 
     @property
@@ -119,7 +125,7 @@ class OracleSet(SetSettings):
     """All other classes of the data set (paper 4.3)."""
 
     kind: Literal["oracle"] = Field(description="All other classes of the data set.")
-    background: bool = Field(False, description='"background" is contrasted with as well.')
+    background: bool = Field(False, description='Add "background" to the contrastive concepts.')
 
     @property
     def default_column(self) -> str:
@@ -127,10 +133,10 @@ class OracleSet(SetSettings):
 
 
 class ImageOracleSet(SetSettings):
-    """The other classes that the image shows."""
+    """The other classes in the same image."""
 
-    kind: Literal["image_oracle"] = Field(description="The other classes that the image itself shows.")
-    background: bool = Field(False, description='"background" is contrasted with as well.')
+    kind: Literal["image_oracle"] = Field(description="The other classes in the same image.")
+    background: bool = Field(False, description='Add "background" to the contrastive concepts.')
 
     @property
     def default_column(self) -> str:
@@ -138,11 +144,11 @@ class ImageOracleSet(SetSettings):
 
 
 class RandomSet(SetSettings):
-    """The control: random concepts of the vocabulary, as many for each query as another set has."""
+    """A control: for each query, as many random concepts of the vocabulary as another set has."""
 
-    kind: Literal["random"] = Field(description="Random concepts, the control.")
-    like: Slug = Field(description="Name of the set whose numbers are matched.")
-    seed: int = Field(0, ge=0, description="Seed of the draws.")
+    kind: Literal["random"] = Field(description="Random concepts, as a control.")
+    like: Slug = Field(description="Name of the set whose number of concepts is used for each query.")
+    seed: int = Field(0, ge=0, description="Seed of the random numbers.")
 
     @property
     def default_column(self) -> str:

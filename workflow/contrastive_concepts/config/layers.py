@@ -1,21 +1,21 @@
-"""Configurations laid over each other: a layer that switches a variant leaves nothing of the other one behind.
+"""Merge layers of configuration: if a layer chooses another variant, the keys of the former variant are removed.
 
-Snakemake merges a workflow's configuration file, those of the command line and `--config` key by key. Where one of them
-chooses another `source`, `judge`, `encoder` or `kind` than the ones below it, the keys below belong to something else.
+Snakemake merges the workflow's configuration file, files of the command line and `--config` key by key. If a layer
+chooses another `source`, `judge`, `encoder` or `kind` than an earlier layer, keys of the earlier one do not apply.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 TAGS = ("source", "judge", "encoder", "kind")
-"""Keys that choose which others there are."""
+"""Keys that choose a variant, and with it the other keys of their section."""
 
 
 def without_other_variants(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The merged configuration without the keys that a later layer's choice of another variant has left behind.
+    """The merged configuration without keys of variants that a later layer has replaced.
 
-    `layers`: what was merged, the last one wins. Keys that are in no layer stay; so do a layer's own keys that do not
-    fit its own choice, which are mistakes.
+    `layers`: the merged configurations; the last one takes precedence. Keys that are in no layer stay. Keys of a layer
+    that do not fit the layer's own choice also stay: they are errors of the user.
     """
     plain: dict[str, Any] = {}
     chosen: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Reading a configuration; whatever is wrong with it is told in one line a key."""
+"""Read and validate a configuration. Each wrong key is reported in one line."""
 
 import difflib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from contrastive_concepts.text_files import read_text
 def parse_config(values: Mapping[str, Any]) -> RunSettings:
     """Validate the values of a configuration. Raises UserError with one line for each wrong key.
 
-    URLs in the settings are shown without their credentials (see `credentials`).
+    Credentials in URLs are hidden in the settings (see `credentials`).
     """
     try:
         return RunSettings.model_validate(hide(dict(values)))
@@ -41,7 +41,10 @@ def read_config(path: str | Path) -> RunSettings:
 
 
 def _other_form(details: ErrorDetails) -> bool:
-    """A number was given where numbers by corpus may stand too, or the other way round: only one complaint is meant."""
+    """Whether an error belongs to the form of selection.gamma that was not used.
+
+    gamma is a number or a mapping of corpus names to numbers. pydantic reports an error for each form.
+    """
     given_by_corpus = isinstance(details["input"], Mapping)
     whole = len(details["loc"]) == 3 and details["loc"][:2] == ("selection", "gamma")
     return whole and details["type"] == ("float_type" if given_by_corpus else "dict_type")
@@ -69,7 +72,7 @@ def _line(details: ErrorDetails, values: Mapping[str, Any]) -> str:
 
 
 def _key(loc: tuple[int | str, ...], values: Any) -> list[str]:
-    """The path of keys as the user wrote them, without pydantic's names of union members."""
+    """The path of keys as the user wrote it, without pydantic's names of union members."""
     key: list[str] = []
     for position, part in enumerate(loc):
         tagged = position == 1 and loc[0] in ("captions", "vocabulary", "visibility", "similarity")
@@ -100,7 +103,7 @@ def _suggestion(loc: tuple[int | str, ...]) -> str:
 
 
 def _below(node: dict[str, Any], part: int | str, models: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a JSON schema says of one step of a key: an entry, a list's item, or a member of a union by its tag."""
+    """The JSON schemas for one step of a key's path: an entry, a list's item, or a union member by its tag."""
     tags = node.get("discriminator", {}).get("mapping", {})
     if part in tags:
         return _resolved({"$ref": tags[part]}, models)

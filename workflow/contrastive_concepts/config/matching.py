@@ -1,4 +1,4 @@
-"""Settings of the matching stage: which concepts does a caption mention."""
+"""Settings of the matching stage: how concepts are found in captions."""
 
 from typing import Literal, Self
 
@@ -12,19 +12,19 @@ class MatchingSettings(Settings):
 
     mode: Literal["bag", "phrase"] = Field(
         "bag",
-        description="bag: all words of the concept, in any order and at any distance (as the paper's index); "
-        "phrase: in order and next to each other.",
+        description="bag: all words of the concept, in any order and at any distance (as in the paper's index); "
+        "phrase: all words in order and next to each other.",
     )
     nouns: Literal["all", "filtered", "index"] = Field(
         "index",
-        description="index: a word counts where it is tagged as a noun, and a proper noun keeps its capital, so that "
-        "Orange County is no orange (as the paper's index); filtered: nouns in any letter case; all: every form of a "
-        "concept's words counts.",
+        description="Which words count. index: words that are tagged as nouns; proper nouns keep their capital, so "
+        "that Orange County is not an orange (as in the paper's index); filtered: nouns in any letter case; all: every "
+        "form of a concept's words.",
     )
     tagger: Literal["table", "spacy"] = Field(
         "table",
-        description="What tells nouns apart. table: a small model that the matching runs, learned from spaCy's tags; "
-        "spacy: spaCy's pipeline over every caption, as the paper's index was made, about a thousand times slower.",
+        description="What finds nouns. table: a small model in the matching kernel, learned from spaCy's tags; spacy: "
+        "spaCy's pipeline on every caption, as for the paper's index, about a thousand times slower.",
     )
 
     @model_validator(mode="after")

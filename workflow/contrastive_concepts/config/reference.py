@@ -1,4 +1,4 @@
-"""The reference of every key in Markdown, from the models alone."""
+"""The reference of all keys in Markdown, generated from the models."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -20,7 +20,7 @@ NAMES = {"str": "text", "int": "whole number", "float": "number", "bool": "true 
 
 
 def reference() -> str:
-    """The whole page."""
+    """The page `docs/configuration.md`."""
     return INTRODUCTION + "".join(_section("", RunSettings))
 
 
@@ -45,7 +45,7 @@ def _models(annotation: Any) -> list[type[Settings]]:
 
 
 def _choice(model: type[Settings]) -> str:
-    """`, source: shards`, for one member of a union."""
+    """The suffix of a union member's heading, such as `, source: shards`; empty for other models."""
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
             return f", {name}: {get_args(field.annotation)[0]}"

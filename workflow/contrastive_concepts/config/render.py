@@ -1,4 +1,4 @@
-"""The commented YAML of a configuration, and its JSON schema; both come from the models alone."""
+"""The commented YAML of a configuration, and its JSON schema. Both are generated from the models."""
 
 import json
 import textwrap
@@ -13,12 +13,12 @@ WIDTH = 100
 
 
 def render_config(settings: RunSettings, title: str, complete: bool = True) -> str:
-    """YAML with every key's description above it; without `complete`, only the keys that were set."""
+    """YAML with the description of each key above it. Without `complete`, it has only the keys that were set."""
     return _comment(title, 0) + "\n" + _render(settings, 0, complete)
 
 
 def leading_comment(text: str) -> str:
-    """The title of a configuration: its first lines, as far as they are comments."""
+    """The title of a configuration: the comment lines at its beginning."""
     lines = text.splitlines()
     end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return "\n".join(line.removeprefix("#").strip() for line in lines[:end])
@@ -51,7 +51,7 @@ def _render(model: BaseModel, indent: int, complete: bool) -> str:
 
 
 def _entries(values: dict[str, BaseModel], indent: int) -> str:
-    """A line for each entry by name, with the keys that were set: the reference describes them all."""
+    """One line for each named entry, with the keys that were set. The reference describes all keys."""
     return "".join(f"{' ' * indent}{name}: {_scalar(_plain(entry))}\n" for name, entry in values.items())
 
 

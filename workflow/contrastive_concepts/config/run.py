@@ -1,4 +1,4 @@
-"""The whole configuration of a run, and what must hold between its parts."""
+"""The whole configuration of a run, and the consistency checks between its sections."""
 
 from typing import Self
 
@@ -19,31 +19,33 @@ from contrastive_concepts.config.writing import WritingSettings
 
 
 class RunSettings(Settings):
-    """One run: one corpus in, one dictionary of contrastive concepts out, under `results/<run>/`."""
+    """One run: from one corpus to one dictionary of contrastive concepts, below `results/<run>/`."""
 
-    run: Slug = Field(description="Name of the run; its results lie in results/<run>/.")
-    data_dir: str = Field(".", description="Folder that the relative paths of input data below are looked up in.")
+    run: Slug = Field(description="Name of the run. Its results are written to results/<run>/.")
+    data_dir: str = Field(".", description="Folder to which relative paths of input data refer.")
     answers: str = Field(
         "results/answers.duckdb",
-        description="The language model's answers, shared by all runs: nothing is asked twice.",
+        description="Cache of the language model's answers. All runs share it, so that no question is asked twice.",
     )
     captions: CaptionsSettings = Field(description="The corpus.")
     vocabulary: VocabularySettings = Field(description="The concept list T.")
-    matching: MatchingSettings = Field(MatchingSettings(), description="Which concepts does a caption mention.")
+    matching: MatchingSettings = Field(MatchingSettings(), description="How concepts are found in captions.")
     selection: SelectionSettings = Field(
         SelectionSettings(), description="Which co-occurring concepts become contrastive concepts (paper 3.4)."
     )
-    visibility: VisibilitySettings = Field(description="The judge of which concepts can be seen (paper 3.4, 6.3).")
+    visibility: VisibilitySettings = Field(
+        description="The judge that decides which concepts can be seen (paper 3.4, 6.3)."
+    )
     audit: AuditSettings = Field(AuditSettings(), description="The report on the judge's verdicts (`snakemake audit`).")
     writing: WritingSettings = Field(
-        WritingSettings(), description="Contrastive concepts CC^L that the judge's model writes (paper 3.5)."
+        WritingSettings(), description="Contrastive concepts CC^L, written by the judge's model (paper 3.5)."
     )
-    similarity: SimilaritySettings = Field(description="The text encoder that similarity is measured with (paper 3.4).")
+    similarity: SimilaritySettings = Field(description="The text encoder that measures similarity (paper 3.4).")
     checks: CheckSettings = Field(
-        CheckSettings(), description="What a run must find: a stage that finds less stops with one line."
+        CheckSettings(), description="Minimum shares: a stage that finds less stops with a one-line error."
     )
     benchmark: BenchmarkSettings = Field(
-        BenchmarkSettings(), description="What `snakemake benchmark` runs (paper 4); nothing where it is left out."
+        BenchmarkSettings(), description="The benchmark that `snakemake benchmark` runs (paper 4); by default none."
     )
     toy_clip: ToyTraining = Field(ToyTraining(), description="How `snakemake train_toy_clip` trains the toy CLIP.")
 
@@ -78,7 +80,7 @@ class RunSettings(Settings):
         return self
 
     def _check_association(self, indexed: bool) -> None:
-        """Every measure is one of N, the number of captions, and a concept index does not tell it."""
+        """Raises ValueError if N is unknown: every measure needs the number of captions, which an index lacks."""
         keys = {"selection": self.selection.association}
         for name, chosen in self.benchmark.sets.items():
             if isinstance(chosen, DictionarySet):

@@ -14,40 +14,43 @@ Templates = Literal["imagenet", "photo", "tcl", "none"]
 
 
 class OpenClipEncoder(Settings):
-    """A CLIP text tower through open_clip."""
+    """A CLIP text tower, loaded with open_clip."""
 
-    encoder: Literal["open_clip"] = Field(description="The text tower of a CLIP model, through open_clip.")
+    encoder: Literal["open_clip"] = Field(description="The text tower of a CLIP model, loaded with open_clip.")
     model: str = Field(
         "ViT-B-16",
-        description="open_clip's name of the architecture, `-quickgelu` included where the weights need it, "
+        description="open_clip's name of the architecture (with `-quickgelu` if the weights need it), "
         "`local-dir:FOLDER`, `hf-hub:OWNER/NAME`, or `toyworld-clip`.",
     )
     pretrained: str | None = Field(
         "laion2b_s34b_b88k",
-        description="open_clip's tag of the weights (fetched from their hub), or a local file; null for a "
-        "`local-dir:` or `hf-hub:` model and the toy CLIP.",
+        description="open_clip's tag of the weights (downloaded from their hub), or a local file; null for "
+        "`local-dir:`, `hf-hub:` and the toy CLIP.",
     )
     model_config_file: str | None = Field(
-        None, description="JSON of an architecture that open_clip does not list; its file name is the model's name."
+        None,
+        description="JSON file of an architecture that open_clip does not have. Its file name is the model's name.",
     )
     templates: Templates = Field(
         "imagenet",
         description=TEMPLATES,
     )
-    batch_size: int = Field(256, ge=1, description="Prompts encoded at a time.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")
+    batch_size: int = Field(256, ge=1, description="Number of prompts in a batch.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto: a GPU if there is one.")
 
 
 class SentenceTransformersEncoder(Settings):
     """A sentence encoder."""
 
-    encoder: Literal["sentence_transformers"] = Field(description="A sentence encoder through sentence-transformers.")
+    encoder: Literal["sentence_transformers"] = Field(
+        description="A sentence encoder, loaded with sentence-transformers."
+    )
     model: str = Field(
-        description="A folder, a hub name, or `package:NAME` for a model folder inside an installed package."
+        description="A folder, a name on the Hugging Face hub, or `package:NAME`: a model inside an installed package."
     )
     templates: Templates = Field("none", description=TEMPLATES)
-    batch_size: int = Field(256, ge=1, description="Prompts encoded at a time.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")
+    batch_size: int = Field(256, ge=1, description="Number of prompts in a batch.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto: a GPU if there is one.")
 
 
 SimilaritySettings = Annotated[OpenClipEncoder | SentenceTransformersEncoder, Field(discriminator="encoder")]

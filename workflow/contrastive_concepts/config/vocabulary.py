@@ -8,37 +8,39 @@ from contrastive_concepts.config.base import Settings
 
 
 class GivenVocabulary(Settings):
-    """T is read from a file."""
+    """T from a file."""
 
-    source: Literal["given"] = Field(description="The concepts are listed in a file.")
+    source: Literal["given"] = Field(description="The concepts are read from a file.")
     path: str = Field(
-        description="Text (one concept a line), parquet, CSV or TSV (column `concept`) or JSON (list, or the keys of "
-        "an object); relative to data_dir."
+        description="Text (one concept per line), parquet, CSV or TSV (column `concept`) or JSON (a list, or the keys "
+        "of an object), relative to data_dir."
     )
 
 
 class MinedVocabulary(Settings):
-    """T is mined from a sample of the captions."""
+    """T from a sample of the captions."""
 
-    source: Literal["mined"] = Field(description="The concepts are the captions' most frequent nouns and noun phrases.")
-    size: int = Field(4_000, ge=1, description="At most so many concepts, the most frequent first.")
-    min_count: int = Field(5, ge=1, description="A concept occurs in at least so many captions of the sample.")
+    source: Literal["mined"] = Field(
+        description="The concepts are the most frequent nouns and noun phrases of the captions."
+    )
+    size: int = Field(4_000, ge=1, description="Maximum number of concepts. The most frequent are kept.")
+    min_count: int = Field(5, ge=1, description="Minimum number of captions of the sample that mention a concept.")
     sample: int = Field(
         50_000,
         ge=1,
-        description="Captions that are tagged, spread evenly over the corpus; tagging runs at about 2,000 a second.",
+        description="Number of captions to tag, spread evenly over the corpus. Tagging takes about 1 s for 2,000.",
     )
     phrases: bool = Field(True, description="Also mine phrases of two words that end in a noun, such as `hot dog`.")
     phrase_npmi: float = Field(
         0.4,
         ge=-1,
         le=1,
-        description="A phrase's words belong together: their normalised pointwise mutual information is at least this.",
+        description="Minimum normalised pointwise mutual information of the two words of a phrase.",
     )
 
 
 class IndexVocabulary(Settings):
-    """T is what the concept index or the release lists."""
+    """T from the concept index or the release."""
 
     source: Literal["index"] = Field(description="The concepts of the concept index, or of the release.")
 

@@ -1,4 +1,4 @@
-"""Settings of what the judge's language model writes: CC^L and parts (paper 3.5, 6.4)."""
+"""Settings of the texts that the judge's language model writes: CC^L and parts (paper 3.5, 6.4)."""
 
 from pydantic import Field
 
@@ -10,6 +10,6 @@ class WritingSettings(Settings):
 
     class_lists: dict[Slug, str] = Field(
         {},
-        description="CC^L is written for these (`snakemake cc_l`): a name, and a text of classes, one a line, relative "
-        "to data_dir. The author is the model of `visibility`.",
+        description="Class lists for which `snakemake cc_l` writes CC^L: name -> text file with one class per line, "
+        "relative to data_dir. The model of `visibility` writes them.",
     )

@@ -1,1 +1,1 @@
-"""Stage 3 and 4, co-occurrence: counting shards, merging them, frequencies over gamma (paper 3.4)."""
+"""Stages 3 and 4, co-occurrence: count each shard, merge the counts, frequencies above gamma (paper 3.4)."""

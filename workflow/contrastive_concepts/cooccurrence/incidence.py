@@ -1,4 +1,4 @@
-"""X from an inverted index: concept -> caption numbers, without any caption (the paper's own source, [62])."""
+"""X from an inverted index, concept -> caption numbers, without captions (the paper's source, its reference 62)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -14,10 +14,10 @@ from contrastive_concepts.vocabulary.concepts import merged_into
 def count_index(
     index: pl.DataFrame, numbers: Numbers, concepts: pl.DataFrame, mode: Literal["bag", "phrase"], block_captions: int
 ) -> sparse.csr_array:
-    """X over the concepts of the vocabulary; index entries that were merged into one concept count a caption once.
+    """X over the concepts of the vocabulary. If index entries were merged into one concept, a caption counts once.
 
-    `index` and `numbers` are as read by `captions.concept_index.read_index`. Captions are taken in blocks of
-    `block_captions` numbers, which bounds the memory.
+    `index` and `numbers` are the results of `captions.concept_index.read_index`. Captions are counted in blocks of
+    `block_captions` numbers to bound the memory.
     """
     size = concepts.height
     rows = merged_into(index["concept"].to_list(), concepts, mode)
@@ -48,7 +48,7 @@ def _incidence(lists: Sequence[tuple[int, Numbers]], first: int, block: int, siz
         rows.append(np.full(high - low, row, np.int64))
     coordinates = np.concatenate(rows), np.concatenate(columns)
     incidence = sparse.csr_array((np.ones(len(coordinates[0]), np.int64), coordinates), shape=(size, block))
-    # Two names of one concept may list the same caption.
+    # Two names of one concept can list the same caption.
     incidence.sum_duplicates()
     incidence.data[:] = 1
     return incidence

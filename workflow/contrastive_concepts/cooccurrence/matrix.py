@@ -1,6 +1,6 @@
 """The co-occurrence matrix X: merged from shards, checked, stored (paper 3.4).
 
-X is int64, symmetric, |T| x |T|; X[i, j] is the number of captions that mention both i and j, X[i, i] those with i.
+X is int64, symmetric, |T| x |T|. X[i, j] is the number of captions that mention both i and j, X[i, i] those with i.
 """
 
 import json
@@ -20,7 +20,7 @@ SETTINGS = "settings.json"
 
 
 def save_matrix(path: str | Path, matrix: sparse.csr_array, settings: dict[str, Any] | None = None) -> None:
-    """Write X in scipy's own format, and beside it what it was counted with, where that is told."""
+    """Write X in scipy's format and, if given, the settings that the counts depend on, in the same archive."""
     sparse.save_npz(path, matrix, compressed=True)
     if settings is not None:
         with ZipFile(path, "a") as archive:
@@ -28,7 +28,7 @@ def save_matrix(path: str | Path, matrix: sparse.csr_array, settings: dict[str, 
 
 
 def load_matrix(path: str | Path) -> sparse.csr_array:
-    """Read X. Raises UserError for a file that is not one."""
+    """Read X. Raises UserError if the file is not a square matrix of integers."""
     try:
         matrix = sparse.csr_array(sparse.load_npz(path))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
@@ -39,7 +39,7 @@ def load_matrix(path: str | Path) -> sparse.csr_array:
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:
-    """What the counts of a file depend on; nothing where the file does not tell. Raises UserError for another file."""
+    """Read the settings that the counts depend on; empty if the file has none. Raises UserError for other files."""
     try:
         with ZipFile(path) as archive:
             return dict(json.loads(archive.read(SETTINGS))) if SETTINGS in archive.namelist() else {}
@@ -48,7 +48,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
 
 
 def merge_shards(paths: Sequence[str | Path], concepts: int) -> sparse.csr_array:
-    """The sum of the shards' files. Raises UserError where one was counted with other settings than the first."""
+    """The sum of the shards' files. Raises UserError if one was counted with other settings than the first."""
     expected = load_settings(paths[0]) if paths else {}
     for path in paths:
         found = load_settings(path)
@@ -61,7 +61,7 @@ def merge_shards(paths: Sequence[str | Path], concepts: int) -> sparse.csr_array
 
 
 def require_matched(captions: int, matched: int, least: float = 0.0) -> None:
-    """Raises UserError where fewer than the share `least` of the captions mention a concept, or none does."""
+    """Raises UserError if no caption or a smaller share than `least` of the captions mentions a concept."""
     hint = (
         "the vocabulary may be in another language than the captions, or in a script that puts no blanks between words "
         "(docs/limits.md)"
@@ -70,13 +70,13 @@ def require_matched(captions: int, matched: int, least: float = 0.0) -> None:
 
 
 def count_captions(statistics: pl.DataFrame) -> int:
-    """N: the captions that were looked into, of all shards (`cooccurrence/statistics.parquet`)."""
+    """N: the number of captions of all shards that were searched for concepts (`cooccurrence/statistics.parquet`)."""
     looked_into = pl.col("rows") - pl.col("null") - pl.col("empty") - pl.col("gigantic")
     return int(statistics.select(looked_into.sum()).item())
 
 
 def merge(matrices: Iterable[sparse.csr_array], concepts: int) -> sparse.csr_array:
-    """The sum of the shards' matrices; one new shard costs one addition."""
+    """The sum of the shards' matrices. A new shard costs one addition."""
     total = sparse.csr_array((concepts, concepts), dtype=np.int64)
     for matrix in matrices:
         if matrix.shape != total.shape:

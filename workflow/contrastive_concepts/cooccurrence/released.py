@@ -1,4 +1,4 @@
-"""X as the authors' release has it, over the concepts of the vocabulary."""
+"""X from the authors' release, over the concepts of the vocabulary."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,10 +13,10 @@ from contrastive_concepts.vocabulary.concepts import merged_into
 def released_matrix(
     matrix: sparse.csr_array, names: Sequence[str], concepts: pl.DataFrame, mode: Literal["bag", "phrase"]
 ) -> sparse.csr_array:
-    """X int64 [T, T] of the vocabulary's concepts from the release's [M, M] over `names`.
+    """X, int64 [|T|, |T|], over the vocabulary's concepts, from the release's [M, M] over `names`.
 
-    A concept that the release lacks has no captions. Of several names of one concept the first counts: how many
-    captions they share, the release does not say.
+    A concept that is not in the release has no captions. If several names belong to one concept, the first is used:
+    the names cannot be summed, because the release does not contain how many captions they share.
     """
     place: dict[int, int] = {}
     for number, concept in enumerate(merged_into(names, concepts, mode)):

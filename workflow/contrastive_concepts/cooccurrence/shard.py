@@ -1,4 +1,4 @@
-"""Counting one shard: its captions through the matching kernel."""
+"""Count one shard: pass its captions through the matching kernel."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -26,11 +26,11 @@ def count_shard(
     least_usable: float | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> tuple[sparse.csr_array, dict[str, int | str | None]]:
-    """X of one shard, and what was met on the way: rows, null, empty, invalid_utf8, gigantic, duplicates, ...
+    """X of one shard, and its statistics: rows, null, empty, invalid_utf8, gigantic, duplicates, ...
 
-    `duplicates`: row numbers to leave out, ascending. `least_usable`: least share of captions that are text, if any.
-    A shard that breaks midway, or holds too little text, counts for nothing: it is an error, or, where `on_bad_shard`
-    is skip, reported as skipped. Raises UserError.
+    `duplicates`: numbers of rows to leave out, ascending. `least_usable`: least share of captions that are text, if
+    any. A shard that fails midway or has too little text adds no counts: it raises UserError or, if `on_bad_shard` is
+    skip, is reported as skipped.
     """
     counter = CooccurrenceCounter(lexicon, max_caption_bytes)
     skipped = record.skipped

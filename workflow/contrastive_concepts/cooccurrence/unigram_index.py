@@ -1,6 +1,7 @@
-"""The paper's source one step earlier: pickles of lemma -> caption numbers, sharded by lemma ([62] in the paper).
+"""The data from which the paper's concept index was made (its reference 62): pickles of lemma -> caption numbers.
 
-A map, `..._unigram_to_shard_mapping.pkl`, says in which `..._combined_unigram_dict_{k}.pkl` beside it a lemma is.
+The pickles are sharded by lemma. A map, `..._unigram_to_shard_mapping.pkl`, has for each lemma the number k of its
+pickle, `..._combined_unigram_dict_{k}.pkl` in the same folder.
 """
 
 import tempfile
@@ -21,8 +22,8 @@ from contrastive_concepts.vocabulary.lemmas import concept_key, lemmatised_as
 def stream_unigrams(path: str | Path, concepts: Sequence[str]) -> Iterator[tuple[str, Numbers]]:
     """Yield (concept, numbers of the captions that have all its words), ascending, each once.
 
-    A word that the index does not have is dropped from the concept, as there; a concept of such words alone has no
-    caption. One pickle is in memory at a time. Raises UserError by file and key.
+    A word that the index does not have is dropped from the concept, as in reference 62. A concept with only such words
+    has no captions. One pickle is in memory at a time. Raises UserError with file and key.
     """
     path = Path(path)
     if not path.name.endswith(UNIGRAM_MAP):
@@ -52,7 +53,7 @@ def stream_unigrams(path: str | Path, concepts: Sequence[str]) -> Iterator[tuple
 
 
 def _indexed(concept: str, places: dict[Any, Any]) -> list[str]:
-    """The lemmas of the index under which a concept's words are; spaCy made them: sunglasses are under sunglass."""
+    """The index's lemmas of a concept's words. spaCy made them, so sunglasses has the lemma sunglass."""
     found = (next((name for name in lemmatised_as(word) if name in places), None) for word in concept_key(concept))
     return [name for name in dict.fromkeys(found) if name is not None]
 
@@ -72,7 +73,7 @@ def _shard_number(path: Path, word: str, places: dict[Any, Any]) -> int:
 
 
 def _numbers(path: Path, word: str, lists: dict[Any, Any]) -> Numbers:
-    """A lemma's captions, ascending; the public files name the first one twice."""
+    """A lemma's caption numbers, ascending, each once: the public files list the first one twice."""
     found = lists.get(word)
     if not isinstance(found, list) or not all(type(number) is int and 0 <= number < 2**63 for number in found):
         raise UserError(f"{path}: {word!r}: found {type(found).__name__}, expected a list of caption numbers")

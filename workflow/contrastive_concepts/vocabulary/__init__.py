@@ -1,1 +1,1 @@
-"""Stage 2, vocabulary: what a word is, noun lemmas, and the concept list T."""
+"""Stage 2, vocabulary: the definition of a word, noun lemmas, and the concept list T."""

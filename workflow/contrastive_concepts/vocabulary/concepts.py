@@ -1,4 +1,4 @@
-"""The concept list T: read from a file, cleaned, its duplicates merged and reported."""
+"""The concept list T: read from a file, cleaned, with duplicates merged and reported."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -32,13 +32,13 @@ NAMES = (
     "word",
     "noun",
 )
-"""Names of columns of concepts; of several in one table the first counts."""
+"""Common names of concept columns. If a table has several, the first here is used."""
 EXPECTED = "a list of concepts (vocabulary.path)"
 MERGED = {"name": pl.String, "kept": pl.String, "reason": pl.String}
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Concept names as they stand in a text, CSV, TSV, parquet or JSON file; a line's outer blanks are left out.
+    """The concept names in a text, CSV, TSV, parquet or JSON file, unchanged except for surrounding white space.
 
     Raises UserError.
     """
@@ -69,15 +69,15 @@ def read_names(path: str | Path) -> list[str]:
 
 
 def clean_name(name: str) -> str:
-    """A concept's name as it is shown and embedded: `hot_dog` -> `hot dog`; its case is kept."""
+    """A concept's name for display and embedding: `hot_dog` -> `hot dog`. The letter case is kept."""
     return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").split())
 
 
 def merge_names(names: Iterable[str], mode: Literal["bag", "phrase"]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Merge names that match the same captions.
 
-    Returns the concepts (concept_id, concept, words: the lemmas that are matched) in order of first appearance, and a
-    report of every name that did not become a concept (name, kept: the concept it was merged into, reason).
+    Returns two tables: the concepts in order of first appearance (concept_id, concept, words: the lemmas to match), and
+    the names that did not become a concept (name, kept: the concept it was merged into, reason).
     """
     first: dict[tuple[str, ...], str] = {}
     merged: list[tuple[str, str | None, str]] = []
@@ -100,10 +100,10 @@ def merge_names(names: Iterable[str], mode: Literal["bag", "phrase"]) -> tuple[p
 
 
 def merged_into(names: Sequence[str], concepts: pl.DataFrame, mode: Literal["bag", "phrase"]) -> list[int | None]:
-    """For each name the concept_id that it was merged into by `merge_names`, None where there is none.
+    """For each name the concept_id that `merge_names` merged it into, None if there is none.
 
-    The name of a list that spaCy has lemmatised (sunglass) goes to the concept that it was made from (sunglasses),
-    where no concept has its words.
+    If no concept has a name's words, the name can be spaCy's lemma (sunglass) of a concept (sunglasses): then it
+    belongs to that concept.
     """
     ids: dict[tuple[str, ...], int] = {}
     others: dict[tuple[str, ...], int] = {}
@@ -129,10 +129,10 @@ def _parquet_names(path: Path) -> list[str]:
 
 
 def _table_names(path: Path) -> list[str]:
-    """Of the column with a known name; without a header, of the only column of text."""
+    """The names in the column with a known name or, without a header, in the only text column."""
     rows = read_table(path, EXPECTED)
     encoded = [[field.encode() for field in row] for row in rows[:100]]
-    # In a mere list "label" is a concept.
+    # In a table with one column, "label" can be a concept, not a header.
     known = NAMES if any(len(row) > 1 for row in rows) else NAMES[:2]
     if is_header(encoded, known):
         column = known_column(rows[0], known)

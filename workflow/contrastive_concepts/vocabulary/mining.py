@@ -1,9 +1,10 @@
-"""Mining the concept list from captions: the most frequent nouns, and pairs of words that belong together.
+"""Mine the concept list from captions: the most frequent nouns and two-word phrases.
 
-A sample of the captions is tagged by spaCy's English pipeline, the one behind the concept index that the paper used.
-What is counted together is told by lemmas; a concept's name is a form that captions use, see `best_form`. No concepts
-are what the tagger takes for nouns and is none (pronouns, determiners, numerals), nor what names no thing alone (single
-letters, units, numbers): a list that is given may hold them, see `resources/nouns/not_concepts.txt`.
+spaCy's English pipeline, which also made the concept index of the paper, tags a sample of the captions. Forms with the
+same lemma are counted together, and a concept is named by a form that captions use, see `best_form`. Two kinds of words
+never become concepts here: words that the tagger wrongly finds to be nouns (pronouns, determiners, numerals), and words
+that do not name a thing alone (single letters, units, numbers); see `resources/nouns/not_concepts.txt`. A given list
+can contain them.
 """
 
 import math
@@ -24,17 +25,18 @@ from contrastive_concepts.vocabulary.words import CharacterClass, character_clas
 MINED = {"concept": pl.String, "captions": pl.Int64}
 MAX_CHARACTERS = 1_000
 SELDOM = 10
-"""A noun is named in the plural where captions say that more than so many times as often as the singular."""
+"""A noun is named in the plural if captions have the plural more than this many times as often as the singular."""
 _QUANTITIES = frozenset(("lot", "bit"))
 _NOUNS_TOO = frozenset((
     "amount", "back", "bottom", "call", "empty", "front", "full", "move", "name", "part", "serious", "show", "side",
     "top", "well", "whole",
 ))  # fmt: skip
-"""Stop words of spaCy that are, or stand before, the name of a thing."""
+"""Stop words of spaCy that are the name of a thing, or come before one in a phrase."""
 
 
 class Word(NamedTuple):
-    """A word of a caption, folded; its noun, or itself where it is none; ADJ or NOUN, "" for what cannot be named."""
+    """A word of a caption. `form`: folded; `lemma`: its noun, or the form if it is not one; `kind`: ADJ, NOUN or, for a
+    word that cannot be part of a concept, ""."""
 
     form: str
     lemma: str
@@ -42,7 +44,7 @@ class Word(NamedTuple):
 
 
 def sample_captions(records: Sequence[ShardRecord], size: int) -> list[str]:
-    """About `size` captions, every n-th of the corpus, the same on every machine; each text once."""
+    """About `size` captions: every n-th of the corpus, each text once. The sample is the same on every machine."""
     total = sum(record.rows for record in records)
     step = max(total // size, 1)
     texts: dict[str, None] = {}
@@ -63,10 +65,10 @@ def sample_captions(records: Sequence[ShardRecord], size: int) -> list[str]:
 def mine_concepts(
     captions: Iterable[str], size: int, min_count: int, phrases: bool = True, phrase_npmi: float = 0.4
 ) -> pl.DataFrame:
-    """The most frequent nouns and noun phrases: concept, captions (of the sample that mention it), descending.
+    """The most frequent nouns and noun phrases: concept, captions (number that mention it in the sample), descending.
 
-    A phrase is an adjective or noun followed by a noun, in at least `min_count` captions, with a normalised pointwise
-    mutual information of the two words of at least `phrase_npmi`.
+    A phrase is an adjective or noun followed by a noun. It occurs in at least `min_count` captions, and the normalised
+    pointwise mutual information of its two words is at least `phrase_npmi`.
     """
     nouns: Counter[str] = Counter()
     forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -95,11 +97,12 @@ def mine_concepts(
 
 
 def best_form(noun: str, said: Mapping[str, int]) -> str:
-    """The name of a noun whose forms so many captions say: flower, although more say flowers; but pants, and fries.
+    """The name of a noun. `said`: number of captions with each of its forms.
 
-    It is the singular, unless captions say another form more than `SELDOM` times as often, counting one singular that
-    the sample may have missed. A singular that is never said is a name only if the dictionary has it. So a name is
-    always a word that is said, and a noun that has no singular (clothes) is its own.
+    The name is the singular (flower, although flowers is more frequent), unless another form is more than `SELDOM`
+    times as frequent (pants, fries). One is added to the singular's count, because the sample can miss it. A singular
+    that does not occur is a name only if spaCy's list of nouns has it. So names are words that people use, and a noun
+    without a singular (clothes) keeps its form.
     """
     usual = max(sorted(said), key=lambda form: said[form])
     singular = said.get(noun, 0)
@@ -108,7 +111,7 @@ def best_form(noun: str, said: Mapping[str, int]) -> str:
 
 
 def _phrase_name(noun: str, said: Mapping[tuple[str, str], int]) -> str:
-    """The head in its `best_form`, behind the form of the other word that captions say most before it."""
+    """The head noun in its `best_form`, after the most frequent form of the first word before it."""
     heads: Counter[str] = Counter()
     for (_, head), count in said.items():
         heads[head] += count
@@ -120,7 +123,7 @@ def _phrase_name(noun: str, said: Mapping[tuple[str, str], int]) -> str:
 
 
 def _phrases(tagged: Sequence[Word]) -> Iterator[tuple[Word, Word]]:
-    """The pairs of neighbours that may be a phrase: t-shirt and parking lot, but not the g sugar of 5 g sugar."""
+    """Yield pairs of neighbours that can be a phrase: t-shirt and parking lot, but not "g sugar" in "5 g sugar"."""
     for place, (first, head) in enumerate(pairwise(tagged)):
         if first.kind not in ("ADJ", "NOUN") or head.kind != "NOUN":
             continue
@@ -131,12 +134,12 @@ def _phrases(tagged: Sequence[Word]) -> Iterator[tuple[Word, Word]]:
 
 
 def _is_thing(word: Word) -> bool:
-    """Whether a noun can be a concept alone."""
+    """Whether a noun can be a concept by itself."""
     return word.lemma not in _QUANTITIES and not _is_letter(word.form) and not word.form[:1].isdecimal()
 
 
 def _is_letter(form: str) -> bool:
-    """One letter of an alphabet; a character of other scripts is a word."""
+    """Whether the form is one letter of an alphabet with letter case. A character of another script can be a word."""
     return len(form) == 1 and form.upper() != form.lower()
 
 
@@ -159,12 +162,13 @@ def _not_concepts() -> frozenset[str]:
 
 
 def _tagged(captions: Iterable[str]) -> Iterator[list[Word]]:
-    """The words of each caption; what is no single word has no form, and a hyphen is left out, as in matching."""
+    """Yield the words of each caption. A token that is not a single word has an empty form. Hyphens and white space are
+    left out, as in matching."""
     for document in _pipeline().pipe(captions, batch_size=256):
         tagged = []
         for token in document:
             inside = words(token.text)
-            # Of I'd a letter is left behind, which is no word.
+            # A token such as 'd (in I'd) leaves a single letter, which is not a word.
             if len(inside) == 1 and not (_is_letter(inside[0]) and len(token.text) > 1):
                 form, kind = inside[0], token.pos_
                 noun = lemma(form) if kind == "NOUN" else form

@@ -1,14 +1,14 @@
-"""What a word is: the reference semantics that the matching kernel reproduces byte by byte.
+"""The definition of a word: the reference semantics that the matching kernel reproduces byte by byte.
 
-Every code point has a class and, if it belongs to words, a folding; `FOLDING` and `character_class` are all there is to
-know about Unicode here, and the kernel's tables are made from them.
+Every code point has a class and, if it is part of words, a folding. The kernel's Unicode tables are generated from
+`character_class` and `fold_character` alone.
 
-- letters and numbers (categories L*, N*) make words; case, compatibility forms and accents are folded away
-- combining marks (M*) and invisible format characters (Cf) are skipped, as if they were not in the text
+- letters and numbers (categories L*, N*) make words; case, compatibility forms and accents are removed by folding
+- combining marks (M*) and invisible format characters (Cf) are skipped
 - an apostrophe between two word characters joins them (don't -> dont), except that a closing 's is dropped (dog's ->
   dog); any other apostrophe separates words
-- white space, hyphens, dashes and underscores separate words; a phrase may run across them, as across an apostrophe
-- any other character separates words and breaks a phrase
+- white space, hyphens, dashes and underscores separate words; a phrase can continue across them and apostrophes
+- any other character separates words and ends a phrase
 """
 
 import unicodedata
@@ -18,7 +18,7 @@ from functools import lru_cache
 
 
 class CharacterClass(IntEnum):
-    """What a code point does to the words around it."""
+    """The effect of a code point on the words around it."""
 
     BREAK = 0
     SPACE = 1
@@ -28,7 +28,7 @@ class CharacterClass(IntEnum):
 
 
 APOSTROPHES = frozenset("'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u2018\u2019\u201b\u2032\uff07")
-"""Read as an apostrophe, whatever their category; among them modifier letters and the prime that stand in for it."""
+"""Characters that are read as an apostrophe, independent of their category, such as modifier letters and the prime."""
 
 _ZERO_WIDTH_SPACE = "\u200b"
 _MINUS = "\u2212"
@@ -49,22 +49,21 @@ def character_class(character: str) -> CharacterClass:
 
 @lru_cache(maxsize=4096)
 def fold_character(character: str) -> str:
-    """Case, compatibility form and accents of one letter or number folded away: É -> e, ß -> ss, ﬁ -> fi, ² -> 2."""
+    """A letter or number without case, compatibility form and accents: É -> e, ß -> ss, ﬁ -> fi, ² -> 2."""
     decomposed = unicodedata.normalize("NFKD", character.casefold()).casefold()
     return "".join(c for c in decomposed if unicodedata.category(c)[0] in "LN" and c not in APOSTROPHES)
 
 
 def runs(text: str | bytes) -> list[list[str]]:
-    """The folded words of a text in order, as one list for each stretch that a phrase may not leave."""
+    """The folded words of a text in order, in one list for each part of the text between phrase breaks."""
     return [[word for word, _ in run] for run in placed_runs(text)]
 
 
 def placed_runs(text: str | bytes) -> list[list[tuple[str, int]]]:
-    """`runs` with the number of each word's first character.
+    """`runs` with the index of each word's first character.
 
-    Bytes are read as UTF-8. What is not UTF-8 in them breaks a phrase, exactly as `bytes.decode(errors="replace")`
-    would have it: each maximal ill-formed piece acts as one U+FFFD, and everything else keeps its meaning. A lone
-    surrogate in a `str` breaks a phrase too.
+    Bytes are read as UTF-8. Invalid sequences end a phrase, as with `bytes.decode(errors="replace")`: each maximal
+    ill-formed sequence acts as one U+FFFD, and all else is unaffected. A lone surrogate in a `str` also ends a phrase.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
@@ -101,7 +100,8 @@ def words(text: str | bytes) -> list[str]:
 
 
 def code_points() -> Iterator[tuple[int, CharacterClass, str]]:
-    """Every code point that is not a BREAK, ascending, with its class and the folding of a WORD ("" for the others)."""
+    """Yield (code point, class, folding) of every code point that is not a BREAK, ascending. The folding is "" unless
+    the class is WORD."""
     for number in range(0x110000):
         character = chr(number)
         if (kind := character_class(character)) is not CharacterClass.BREAK:

@@ -5,7 +5,7 @@ from pydantic import Field
 from contrastive_concepts.config.base import Settings
 from contrastive_concepts.config.selection import Fraction
 
-ZERO = " 0: only none at all stops it."
+ZERO = " 0: the run stops only if there are none."
 
 
 class CheckSettings(Settings):

@@ -46,7 +46,7 @@ def embed(
 ) -> Embeddings:
     """float32 [n, dimension], L2-normalised, one row per text. `progress` receives the number of finished texts.
 
-    mean: whether the prompts' vectors are normalised before averaging (CLIP) or not (TCL).
+    mean: "unit" normalises the prompts' vectors before averaging (CLIP), "raw" does not (TCL).
 
     Several texts share a batch, so that the encoder works on large batches. Each distinct prompt of a batch is encoded
     once.

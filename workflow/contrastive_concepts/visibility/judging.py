@@ -36,7 +36,7 @@ class Judge(Protocol):
         """Everything that the answers depend on, except the word."""
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers in small batches, in any order, each word once. Raises UserError if the model stops responding."""
+        """Answers in small batches, in any order, each word once. Raises UserError if the model becomes unavailable."""
 
     def __enter__(self) -> Self: ...
 

@@ -117,7 +117,7 @@ def agree(bench: Bench) -> str:
     rows, worst = [], []
     for path in bench.unseen:
         captions = read_pool([path])
-        # The model was fitted to even rows.
+        # The model was fitted to the even rows, so take the odd ones.
         captions = captions.take(pa.array(range(1, len(captions), 2)))[: bench.sizes.agreement_captions]
         for nouns in ("filtered", "index"):
             found = agreement(captions, bench.concepts, nouns)

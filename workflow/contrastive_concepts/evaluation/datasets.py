@@ -1,4 +1,4 @@
-"""Reads the paper's data sets in their official folder layouts, one image and label map at a time (paper 6.1)."""
+"""Reads the paper's data sets in their official folder layouts, one image and label map at a time."""
 
 import random
 import sys

@@ -54,7 +54,7 @@ class Confusion:
 
     @property
     def union(self) -> Counts:
-        """int64 [n, C]"""
+        """Number of pixels in the union, int64 [n, C]."""
         return self.predicted + self.labelled - self.intersection
 
     def _stack(self, part: int) -> Counts:

@@ -17,7 +17,7 @@ PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[START]", "[END]"
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
 CLIP_FOLDER = resource("toyworld/clip")
-"""The frozen checkpoint."""
+"""Folder of the frozen checkpoint."""
 
 
 def vocabulary() -> list[str]:

@@ -179,7 +179,7 @@ def _failures_of(written: list[tuple[int, _Line]]) -> Iterator[Failure]:
     chain: list[str] = []
     said: list[str] = []
     begun, level = 0, ""
-    inside = False  # between a traceback's first line and its error
+    inside = False  # True between the first line of a traceback and its error
     for position, line in written:
         text = line.text.strip()
         if text == _TRACEBACK:

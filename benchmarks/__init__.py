@@ -1,1 +1,1 @@
-"""What the costly stages cost: `contrastive-concepts bench`."""
+"""Measures time and memory of the expensive stages: `contrastive-concepts bench`."""

@@ -1,4 +1,4 @@
-"""How far the noun model agrees with spaCy: the concepts that each finds in the same captions."""
+"""Compares the noun model with spaCy by the concepts that each finds in the same captions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,10 @@ from contrastive_concepts.matching.nouns import Nouns
 
 @dataclass(frozen=True)
 class Agreement:
-    """Mentions (a caption and a concept) that both find; only the table ("+" before a word), only spaCy ("-")."""
+    """Numbers of mentions (pairs of caption and concept) that both find, or only the table, or only spaCy.
+
+    worst: the concepts with most differences, with "+" if only the table finds them and "-" if only spaCy does.
+    """
 
     captions: int
     both: int
@@ -44,7 +47,7 @@ def agreement(
     table: Nouns | None = None,
     worst: int = 20,
 ) -> Agreement:
-    """Compare the table's reading of `nouns` (or another one, `table`) with spaCy's."""
+    """Compare the mentions found with the noun model for `nouns` (or with `table`) with those found with spaCy."""
     kept = captions.drop_null()
     by_spacy = _pairs(kept, Lexicon.build(concepts, "bag", nouns, "spacy"))
     by_table = _pairs(kept, Lexicon.build(concepts, "bag", table or nouns, "table"))

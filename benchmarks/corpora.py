@@ -1,4 +1,4 @@
-"""What is counted in a measurement: shards of any size drawn from real captions, vocabularies of any size."""
+"""Makes the inputs of a measurement: shards of any size, drawn from real captions, and vocabularies of any size."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from contrastive_concepts.vocabulary.words import words
 
 
 def read_pool(paths: Sequence[Path]) -> pa.Array:
-    """All captions of some files, in order, nulls left out."""
+    """All captions in the given files, in order, without nulls."""
     chunks = []
     for path in map(str, paths):
         layout = detect_format(path)
@@ -26,7 +26,7 @@ def read_pool(paths: Sequence[Path]) -> pa.Array:
 
 
 class Draw:
-    """Draws captions from a pool with replacement, as long as those of some other captions."""
+    """Draws captions from a pool with replacement, with the lengths of other given captions."""
 
     def __init__(self, pool: pa.Array, like: pa.Array) -> None:
         lengths = pc.binary_length(pool).to_numpy()
@@ -34,7 +34,7 @@ class Draw:
         wanted = pc.binary_length(like).to_numpy()
         self.pool = pool.take(pa.array(order))
         self.firsts = np.searchsorted(lengths[order], wanted, "left")
-        # Where the pool has no caption of that length, the next longer one, or the longest.
+        # If the pool has no caption of that length, use the next longer one, or the longest.
         self.firsts = np.minimum(self.firsts, len(pool) - 1)
         self.lasts = np.maximum(np.searchsorted(lengths[order], wanted, "right"), self.firsts + 1)
         self.mean_bytes = float(lengths[order][self.firsts].mean())
@@ -45,7 +45,7 @@ class Draw:
 
 
 def write_shards(folder: Path, draw: Draw, shards: int, rows: int, seed: int = 0) -> list[Path]:
-    """Shards of `rows` captions each, as parquet (zstd) with a column TEXT."""
+    """Write shards of `rows` captions each, as parquet (zstd) with a column TEXT."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"part-{number:04d}.parquet" for number in range(shards)]
@@ -56,9 +56,9 @@ def write_shards(folder: Path, draw: Draw, shards: int, rows: int, seed: int = 0
 
 
 def vocabularies(small: Sequence[str], large: Sequence[str], pool: pa.Array, sizes: Sequence[int]) -> list[list[str]]:
-    """Concept lists of about these sizes: an even choice of the small list, then the large one, then the pool's words.
+    """Concept lists of about these sizes: from `small` (evenly spaced), else `large`, else with words of the pool.
 
-    Names with the same words are merged, so that a list may be somewhat shorter than asked for.
+    Names with the same words are merged, so that a list can be slightly shorter than requested.
     """
     frequent: list[str] = []
     if max(sizes) > len(small) + len(large):

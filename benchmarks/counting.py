@@ -1,4 +1,4 @@
-"""Counting a corpus from its files to X in a process of its own, so that its peak memory is its own too.
+"""Counts a corpus, from its files to X, in a separate process, so that only the count's own peak memory is measured.
 
 python -m benchmarks.counting LEXICON.npz THREADS SHARD...
 """
@@ -34,9 +34,9 @@ MAX_CAPTION_BYTES = 100_000
 
 @dataclass(frozen=True)
 class Run:
-    """One count: seconds on the clock and of the processor, peak resident memory, and which X came out.
+    """One count: wall-clock seconds, CPU seconds, peak resident memory, and the hash of X.
 
-    decode_seconds: reading the same column without counting, by as many threads.
+    decode_seconds: time for reading the same column without counting, with the same number of threads.
     """
 
     rows: int
@@ -53,7 +53,7 @@ class Run:
 
 
 def count_apart(shards: Sequence[Path], lexicon: Path, threads: int) -> Run:
-    """Count in a fresh process, which has compiled, or loaded, the kernel before the clock starts."""
+    """Count in a new process. It compiles or loads the kernel before the measured time starts."""
     command = [sys.executable, "-m", __name__, str(lexicon), str(threads), *map(str, shards)]
     paths = [
         str(Path(__file__).resolve().parents[1]),
@@ -66,12 +66,12 @@ def count_apart(shards: Sequence[Path], lexicon: Path, threads: int) -> Run:
 
 
 def best_of(times: int, shards: Sequence[Path], lexicon: Path, threads: int) -> Run:
-    """The fastest of several runs: on a shared machine, the one that was disturbed least."""
+    """The fastest of several runs, which on a shared machine is the least disturbed one."""
     return min((count_apart(shards, lexicon, threads) for _ in range(times)), key=lambda run: run.seconds)
 
 
 def count(shards: Sequence[Path], lexicon: Lexicon, threads: int) -> Run:
-    """As the workflow does: each shard to its X, then their sum."""
+    """Count as in the workflow: X of each shard, then their sum."""
     warm = CooccurrenceCounter(lexicon, MAX_CAPTION_BYTES)
     warm.add(pa.array(["warm up"]))
     warm.matrix()
@@ -84,7 +84,7 @@ def count(shards: Sequence[Path], lexicon: Lexicon, threads: int) -> Run:
     total, mentions = merge([], len(lexicon.concepts)), 0
     with ThreadPoolExecutor(threads) as pool:
         start, cpu = time.perf_counter(), time.process_time()
-        # One shard a thread at a time, so that no finished X waits for its sum.
+        # One shard per thread at a time, so that few finished matrices are in memory before they are added.
         for first in range(0, len(records), threads):
             for matrix, found in pool.map(counted, records[first : first + threads]):
                 total = merge([total, matrix], len(lexicon.concepts))
@@ -105,7 +105,7 @@ def count(shards: Sequence[Path], lexicon: Lexicon, threads: int) -> Run:
 
 
 def matrix_sha256(matrix: sparse.csr_array) -> str:
-    """Which X this is."""
+    """Hash of X."""
     digest = hashlib.sha256()
     for part in (matrix.indptr, matrix.indices, matrix.data):
         digest.update(np.ascontiguousarray(part, np.int64).tobytes())
@@ -113,7 +113,7 @@ def matrix_sha256(matrix: sparse.csr_array) -> str:
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process; ru_maxrss would take in what its parent had when it was started."""
+    """Peak resident memory of this process in MB: VmHWM if available, as ru_maxrss includes the parent's memory."""
     status = Path("/proc/self/status")
     if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
         return int(found[1]) / 1024

@@ -1,4 +1,4 @@
-"""Text embeddings: concepts together, each prompt once and without padding, against one concept at a time."""
+"""Compares the batched text embedding (distinct prompts, no padding) with embedding one concept at a time."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from contrastive_concepts.similarity.ensemble import embed, load_templates
 
 @dataclass(frozen=True)
 class Embedding:
-    """Seconds for the same concepts, and the largest difference of any number in the vectors."""
+    """Seconds for the same concepts, and the largest absolute difference of the vectors' components."""
 
     concepts: int
     together: float
@@ -21,9 +21,9 @@ class Embedding:
 
 
 def measure_embedding(concepts: Sequence[str], model: str = "ViT-B-16") -> Embedding:
-    """The 80 ImageNet prompts through an open_clip text tower of that architecture, its weights random.
+    """Encode the 80 ImageNet prompts with an open_clip text tower of the architecture `model` with random weights.
 
-    Without weights no file is needed, and the time is the same.
+    Random weights need no file, and the time is the same.
     """
     import open_clip
     import torch
@@ -36,7 +36,7 @@ def measure_embedding(concepts: Sequence[str], model: str = "ViT-B-16") -> Embed
     tokenizer = open_clip.get_tokenizer(model)
 
     class Encoder:
-        """As `OpenClipText`, for a tower that no file holds."""
+        """As `OpenClipText`, for a tower that is not loaded from a file."""
 
         name, weights_sha256 = f"open_clip:{model}:random", "0" * 64
         dimension = int(tower.text_projection.shape[-1])

@@ -1,4 +1,4 @@
-"""How fast the judges are: words a second, through a vLLM server and in this process."""
+"""Measures the speed of the judges in words per second, with a vLLM server and in this process."""
 
 import os
 import time
@@ -21,9 +21,9 @@ EMBEDDED = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 @dataclass(frozen=True)
 class Throughput:
-    """Words a second; at_once: requests under way, or words of a batch in process.
+    """Words per second. at_once: number of concurrent requests, or batch size in process.
 
-    load: the machine's load average at the end; above its cores, others had a part of them.
+    load: the machine's load average at the end. If it exceeds the number of cores, other processes used some of them.
     """
 
     judge: str
@@ -39,7 +39,7 @@ class Throughput:
 
 
 def cpu_server(python: Path, weights: Path, **changed: object) -> VllmJudge:
-    """Settings of a vLLM server on the CPU with the embedded model, whose weights `InProcessJudge.save` wrote."""
+    """Settings of a vLLM server on the CPU with the embedded model. weights: written by `InProcessJudge.save`."""
     arguments = "--dtype float32 --max-model-len 512 --enforce-eager --gpu-memory-utilization 0.3 --max-logprobs 20"
     values: dict[str, object] = {
         "judge": "vllm",
@@ -55,7 +55,7 @@ def cpu_server(python: Path, weights: Path, **changed: object) -> VllmJudge:
 
 
 def measure_judges(words: Sequence[str], server_settings: VllmJudge | None) -> Iterator[Throughput]:
-    """Each judge at each width on the same words, one after the other in one run; None leaves the server out."""
+    """Measure each judge at each batch size or concurrency on the same words, in sequence. None skips the server."""
     if server_settings is not None:
         with VllmServer(server_settings) as server:
             for form in ("yes_no", "likelihood"):

@@ -1,4 +1,4 @@
-"""How long a dictionary takes to answer: an exact name, and queries that are embedded already."""
+"""Measures how long a dictionary takes to answer an exact name, and queries that are already embedded."""
 
 import time
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Lookup:
 
 
 def measure_lookup(folder: Path, concepts: int, queries: int, dimension: int = 512) -> Lookup:
-    """Write a dictionary of made-up concepts below `folder`, `LISTED` contrastive concepts each, and ask it."""
+    """Write a synthetic dictionary below `folder`, with `LISTED` contrastive concepts per concept, and query it."""
     generator = np.random.default_rng(0)
     names = [f"concept {number}" for number in range(concepts)]
     listed = generator.integers(0, concepts, (concepts, LISTED))

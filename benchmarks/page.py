@@ -1,4 +1,4 @@
-"""The page of measurements: one section a part, written anew by the command that measured it."""
+"""The page of measurements: one section per part, rewritten by the command that measures it."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ TITLE = "# Performance\n\nMeasured by `contrastive-concepts bench`, on the machi
 
 
 def write_section(page: Path, title: str, text: str) -> None:
-    """Replace the section `## title` of a Markdown page, or add it at the end; the page is made where it is absent."""
+    """Replace the section `## title` of a Markdown page, or append it. Creates the page if it does not exist."""
     old = page.read_text(encoding="utf-8") if page.is_file() else TITLE
     section = f"## {title}\n\n{text.strip()}\n"
     found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", old, re.MULTILINE | re.DOTALL)
@@ -21,7 +21,7 @@ def write_section(page: Path, title: str, text: str) -> None:
 
 
 def machine() -> str:
-    """Processor and cores of this machine, in words."""
+    """A description of this machine's processor and cores."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file() and (named := re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE)):

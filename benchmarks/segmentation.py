@@ -1,4 +1,4 @@
-"""What encoding each image once saves: IoU-single both ways on the same images, which show eight classes each."""
+"""Measures the time saved by encoding each image only once: IoU-single both ways on images with eight classes each."""
 
 import resource
 import time
@@ -36,9 +36,9 @@ SIZE = (512, 683)
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of both ways; `queries` is the number of (image, class, set) triples.
+    """Seconds of both ways. queries: number of (image, class, set) triples.
 
-    The processor's seconds say what the work is where other jobs share the machine."""
+    CPU seconds measure the work even if other jobs share the machine."""
 
     cached: float
     straightforward: float
@@ -62,7 +62,7 @@ class Timing:
 
 
 def compare_ways(segmenter: Segmenter, samples: Sequence[Sample], protocol: Protocol | None = None) -> Timing:
-    """IoU-single both ways on the same images. Raises UserError where their numbers differ."""
+    """IoU-single both ways on the same images. Raises UserError if their results differ."""
     names = class_names()
     embed = _embedder(segmenter)
     return compare(segmenter, samples, names, range(len(names)), four_sets(names), embed, protocol or Protocol())
@@ -81,14 +81,14 @@ def class_names() -> list[str]:
 
 
 def ade_photos(folder: Path, images: int, classes: int = 8) -> Iterator[Sample]:
-    """The first photos of an ADE20K folder, one in memory at a time; only the largest classes of each are left."""
+    """The first photos of an ADE20K folder, one in memory at a time, with only the largest classes of each."""
     dataset = open_dataset("ade20k", folder)
     for sample in replace(dataset, names=dataset.names[:images]):
         yield replace(sample, labels=_largest(sample.labels, classes))
 
 
 def generated(images: int, classes: int = 8, seed: int = 0) -> Iterator[Sample]:
-    """Noise of ADE20K's size, labelled in upright stripes, one in memory at a time."""
+    """Noise images of ADE20K's size with vertical stripes as labels, one in memory at a time."""
     height, width = SIZE
     for number in range(images):
         random = np.random.default_rng((seed, number))
@@ -98,7 +98,7 @@ def generated(images: int, classes: int = 8, seed: int = 0) -> Iterator[Sample]:
 
 
 def four_sets(classes: Sequence[str], listed: int = 20) -> list[ContrastiveSet]:
-    """ "background"; lists of about the length of CC^L and of CC^D; the other classes of the image."""
+    """Four sets: "background", lists of about the length of CC^L and of CC^D, and the other classes of the image."""
     rows = {name: [*classes[k + 1 :], *classes[:k]] for k, name in enumerate(classes)}
     return [
         background_only(),
@@ -109,7 +109,7 @@ def four_sets(classes: Sequence[str], listed: int = 20) -> list[ContrastiveSet]:
 
 
 def _embedder(segmenter: Segmenter) -> Callable[[Sequence[str]], Embeddings]:
-    """Text -> a random unit vector that is always the same; only the image side is measured."""
+    """A function that gives each text a fixed random unit vector, as only the image side is measured."""
 
     def embed(texts: Sequence[str]) -> Embeddings:
         draws = [np.random.default_rng(zlib.crc32(text.encode())) for text in texts]
@@ -135,8 +135,8 @@ def evaluate_straightforward(
     embed: Embed,
     protocol: Protocol,
 ) -> list[SingleScores]:
-    """One full forward for each image, class and set, as public implementations do; texts are embedded once here too,
-    so that only the image side is compared."""
+    """One full forward pass for each image, class and set, as in public implementations. Texts are embedded once here
+    too, so that only the image side is compared."""
     texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
     results = [SingleScores(each.name, tuple(classes)) for each in sets]
     for sample in samples:
@@ -162,7 +162,7 @@ def compare(
     protocol: Protocol,
     tolerance: float = 1e-3,
 ) -> Timing:
-    """Time both ways. Raises UserError where an IoU differs by more than `tolerance` (ties aside, none does)."""
+    """Time both ways. Raises UserError if an IoU differs by more than `tolerance`. Only ties can cause differences."""
     clocks = [_clocks()]
     cached = evaluate_single(segmenter, samples, classes, queries, sets, embed, protocol)
     clocks.append(_clocks())

@@ -1,4 +1,4 @@
-"""What a measurement of mining is made with: its sizes, captions, vocabularies and lexicons."""
+"""Inputs for measurements of mining: sizes, captions, vocabularies and lexicons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from contrastive_concepts.matching.nouns import Nouns
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """The sizes of the measurements."""
 
     speed_shards: int = 4
     speed_rows: int = 2_000_000
@@ -51,7 +51,7 @@ QUICK = Sizes(
 
 
 class Bench:
-    """The inputs of all parts; what a part writes lies below `folder` and is removed after it."""
+    """The inputs of all parts. Files that a part writes are below `folder` and are removed after it."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Tools beside the library: what a run's jobs took, how the noun model is trained."""
+"""Tools that are not part of the library: resource usage of a run's jobs, training of the noun model."""

@@ -1,7 +1,7 @@
-"""What the jobs of a run took, from Snakemake's `benchmark:` files, beside what their rules asked for.
+"""Compares the resource usage of a run's jobs, from Snakemake's `benchmark:` files, with the requests of their rules.
 
-Memory is Snakemake's largest sample of a job's resident set (all its processes), taken twice a second for 15 seconds
-and every 30 seconds after, so a short peak can be missed: hence the head room.
+Memory is Snakemake's largest sample of a job's resident set (all its processes). It is sampled twice a second for 15
+seconds and then every 30 seconds, so a short peak can be missed. The proposals therefore include head room.
 """
 
 import ast
@@ -15,9 +15,9 @@ from typing import TypeVar
 from contrastive_concepts.errors import UserError
 
 HEADROOM = 1.5
-# A cluster's job holds Snakemake beside the rule's process (183 MB measured), and a job of a second has few samples.
+# A job on a cluster includes a Snakemake process (183 MB measured), and a job of one second has few samples.
 BASE_MB = 500
-# What a cluster's scheduler hardly tells apart.
+# Proposals are rounded up to this step, as smaller differences do not matter to a cluster's scheduler.
 MEMORY_STEP_MB = 250
 RUNTIME_STEP_MINUTES = 5
 Number = TypeVar("Number", int, float)
@@ -25,7 +25,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class Job:
-    """One benchmark row. Memory in MB, None where the job was over before it was measured."""
+    """One benchmark row. Memory in MB, None if the job ended before the first sample."""
 
     rule: str
     seconds: float
@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Demand:
-    """A rule's jobs together: the longest, the largest, and the most that was asked."""
+    """All jobs of a rule: the longest time, the largest memory, and the largest requests."""
 
     rule: str
     jobs: int
@@ -46,7 +46,7 @@ class Demand:
     asked_minutes: int | None
 
     def proposed_mb(self, headroom: float = HEADROOM) -> int | None:
-        """Memory with head room and 500 MB, in steps of 250 MB; None where none was measured."""
+        """Memory with head room plus 500 MB, in steps of 250 MB; None if it was not measured."""
         return None if self.memory_mb is None else _step(self.memory_mb * headroom + BASE_MB, MEMORY_STEP_MB)
 
     def proposed_minutes(self, headroom: float = HEADROOM) -> int:
@@ -55,7 +55,7 @@ class Demand:
 
 
 def demands(results: Path) -> list[Demand]:
-    """Each rule of a run's results, the one with the largest jobs first. Raises UserError where there is none."""
+    """The demand of each rule in a run's results, largest memory first. Raises UserError if there is none."""
     by_rule: dict[str, list[Job]] = {}
     for job in read_jobs(results):
         by_rule.setdefault(job.rule, []).append(job)
@@ -76,7 +76,7 @@ def demands(results: Path) -> list[Demand]:
 
 
 def profile(found: Iterable[Demand], headroom: float = HEADROOM) -> str:
-    """The proposal as the part of a Snakemake profile that sets resources; memory still doubles with each attempt."""
+    """The proposal as the `set-resources` part of a Snakemake profile. Memory still doubles with each attempt."""
     lines = [
         f"# What a run took, times {headroom:g} (memory: and {BASE_MB} MB), by `contrastive-concepts resources`.",
         "set-resources:",
@@ -91,11 +91,11 @@ def profile(found: Iterable[Demand], headroom: float = HEADROOM) -> str:
 
 
 def read_jobs(results: Path) -> Iterator[Job]:
-    """The rows of all benchmark files below a run's folder. Raises UserError for a file that is none."""
+    """The rows of all benchmark files below a run's folder. Raises UserError for a file of another format."""
     folder = results / "usage"
     for path in sorted(folder.rglob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
-            # Parameters are written as Python shows them, quotes and all.
+            # Parameters are written as Python's repr, including quotes.
             for number, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2):
                 try:
                     yield _job(row, path.relative_to(folder).parts[0].removesuffix(".tsv"))
@@ -104,7 +104,7 @@ def read_jobs(results: Path) -> Iterator[Job]:
 
 
 def _job(row: dict[str, str], place: str) -> Job:
-    """Without `benchmark-extended` a row names neither its rule (then the place of the file) nor what it asked."""
+    """Convert a row. Without `benchmark-extended` it has no rule (then `place` is used) and no requests."""
     asked = ast.literal_eval(row["resources"]) if row.get("resources") else {}
     return Job(
         row.get("rule_name") or place,

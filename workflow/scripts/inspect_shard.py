@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.captions.shards import Shard
 
     asked = snakemake.params
-    # A storage puts its copy elsewhere; the record names the shard as the config does.
+    # A storage plugin puts its copy at another path; the record keeps the shard's name from the config.
     shard = Shard(snakemake.wildcards.shard, *(snakemake.input or [asked.path]))
     record = inspect_shard(shard, asked.layout, asked.column, asked.on_bad_shard, asked.checksum)
     record = record.model_copy(update={"path": asked.path})

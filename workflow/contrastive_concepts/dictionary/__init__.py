@@ -1,1 +1,1 @@
-"""Stage 7, dictionary: the contrastive concepts CC^D of every concept, published as one folder and queried."""
+"""Stage 7, dictionary: publishes the contrastive concepts CC^D of every concept as one folder and queries it."""

@@ -1,4 +1,4 @@
-"""From a selection to a published dictionary and its manifest."""
+"""Publishes a selection as a dictionary with its manifest."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from contrastive_concepts.selection.select import Selection
 from contrastive_concepts.similarity.store import Embeddings
 
 BLOCK = 4096
-"""Vectors that are compared with as many others at a time: 64 MB of cosines."""
+"""Vectors per block. Two blocks are compared at a time, which needs 64 MB for the cosines."""
 
 
 def build_dictionary(
@@ -29,10 +29,10 @@ def build_dictionary(
     shards: pl.DataFrame | None = None,
     statistics: pl.DataFrame | None = None,
 ) -> Manifest:
-    """Publish a run's selection as the dictionary `folder`; returns the manifest without its file hashes.
+    """Publish a run's selection as the dictionary `folder`. Returns the manifest without its file hashes.
 
-    `verdicts` name the judge; `shards` and `statistics` describe a corpus of captions, None for a concept index. Raises
-    UserError where no contrastive concept is left.
+    verdicts: the table that names the judge. shards, statistics: description of the corpus, None for a concept index.
+    Raises UserError if no contrastive concept is left.
     """
     concepts, counts = selection.concepts, selection.counts
     require_contrastive(folder, counts, concepts.height)
@@ -71,7 +71,7 @@ def build_dictionary(
 
 
 def require_contrastive(folder: Path, counts: Mapping[str, int], concepts: int) -> None:
-    """Raises UserError where no contrastive concept is left to publish; `counts`: as `Selection.counts`."""
+    """Raises UserError if no contrastive concept is left to publish. counts: those of `Selection.counts`."""
     if not counts["contrastive concepts"]:
         rejected = {name: count for name, count in counts.items() if name.startswith("rejected: ") and count}
         taken = ", ".join(f"{count:,} {name.removeprefix('rejected: ')}" for name, count in rejected.items())
@@ -82,7 +82,7 @@ def require_contrastive(folder: Path, counts: Mapping[str, int], concepts: int) 
 
 
 def _remarks(verdicts: pl.DataFrame) -> dict[str, int]:
-    """How many answers bear each remark; verdicts of earlier versions bear none."""
+    """The number of answers with each remark. Verdicts of earlier versions have no remarks."""
     if "remark" not in verdicts.columns:
         return {}
     return dict(verdicts.filter(pl.col("remark") != "")["remark"].value_counts(sort=True).iter_rows())
@@ -96,16 +96,16 @@ def _totals(statistics: pl.DataFrame) -> dict[str, int]:
 
 
 def typical_nearest_similarity(embeddings: Embeddings) -> float:
-    """The cosine that three quarters of the concepts exceed to the concept nearest to them."""
+    """The lower quartile of each concept's cosine to its nearest other concept."""
     if len(embeddings) < 2:
         return 0.0
     return float(np.quantile(nearest_similarities(embeddings), 0.25))
 
 
 def nearest_similarities(embeddings: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The cosine of each unit vector [n, d] to the nearest other one, float32 [n]; n is 2 or more.
+    """The cosine of each unit vector [n, d] to its nearest other vector, float32 [n]. n is 2 or more.
 
-    Each pair is compared once, block by block: half of what an index does that is asked for every row.
+    Compares each pair once, block by block. A query of an index for every row would compare each pair twice.
     """
     nearest = np.full(len(embeddings), -np.inf, np.float32)
     starts = range(0, len(embeddings), BLOCK)

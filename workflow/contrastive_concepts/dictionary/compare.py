@@ -1,4 +1,4 @@
-"""Two dictionaries side by side: what another corpus, threshold or judge adds and drops."""
+"""Compares two dictionaries: the contrastive concepts that another corpus, threshold or judge adds or drops."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """`concepts`: a row a concept of both, with kept_in_both, added and dropped (lists, in order of rank) and jaccard;
-    the least alike first. `only_a`, `only_b`: concepts of one dictionary alone."""
+    """`concepts`: one row per common concept, with kept_in_both, added and dropped (lists in order of rank) and
+    jaccard, in ascending order of jaccard. `only_a`, `only_b`: concepts that only one dictionary has."""
 
     concepts: pl.DataFrame
     only_a: list[str]
@@ -27,7 +27,7 @@ class Comparison:
 
     @property
     def summary(self) -> dict[str, float]:
-        """Counts over the concepts of both, and their mean Jaccard index (two empty lists are alike: 1)."""
+        """Counts over the common concepts, and their mean Jaccard index (1 for two empty lists)."""
         table = self.concepts
         return {
             "concepts in both": table.height,
@@ -41,7 +41,7 @@ class Comparison:
 
 
 def compare(a: Path, b: Path) -> Comparison:
-    """Compare the folders of two dictionaries. Raises UserError where one is none."""
+    """Compare the folders of two dictionaries. Raises UserError if a folder is not a dictionary."""
     first, second = _lists(a), _lists(b)
     rows = []
     for concept in (name for name in first if name in second):

@@ -1,4 +1,4 @@
-"""A dictionary of contrastive concepts, loaded and asked (paper 3.4, 3.6)."""
+"""Loads a dictionary of contrastive concepts and answers queries (paper 3.4, 3.6)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ MAX_QUERY_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class Match:
-    """What a query was mapped to. `similarity` is the cosine to the matched concept, 1 for an exact name.
+    """The concept that a query was mapped to. `similarity` is the cosine of the two, 1 for an exact name.
 
-    `far`: less similar to it than three quarters of the dictionary's concepts are to their nearest neighbour.
+    far: three quarters of the dictionary's concepts are closer to their nearest neighbour than the query to its match.
     """
 
     query: str
@@ -39,7 +39,7 @@ class Match:
 
 
 class ContrastiveConcepts(Mapping[str, list[str]]):
-    """CC^D: concept -> contrastive concepts, the most frequent first; any other text goes to its nearest concept."""
+    """CC^D: concept -> contrastive concepts, the most frequent first. Other texts are mapped to the nearest concept."""
 
     def __init__(
         self, folder: Path, manifest: Manifest, background: bool = True, encoder: "TextEncoder | None" = None
@@ -60,10 +60,10 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def load(
         cls, folder: str | Path, background: bool = True, encoder: "TextEncoder | None" = None, verify: bool = True
     ) -> "ContrastiveConcepts":
-        """Load a dictionary's folder. Raises UserError where a file is missing, changed, or of another format.
+        """Load a dictionary's folder. Raises UserError if a file is missing, changed or in another format.
 
-        `background`: put "background" first in every answer (the paper's default). `encoder`: embeds unknown texts
-        instead of the one that the manifest names; it must be the same model.
+        background: put "background" first in every answer (the paper's default). encoder: used for unknown texts
+        instead of loading the one that the manifest names. It must be the same model.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
@@ -76,7 +76,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         return self._answer(self._lists[concept], [concept])
 
     def selected(self, concept: str) -> list[str]:
-        """What the selection kept for a concept, "background" neither put first nor left out. Raises KeyError."""
+        """The concepts that the selection kept, unchanged: "background" is not added or removed. Raises KeyError."""
         return list(self._lists[concept])
 
     def __iter__(self) -> Iterator[str]:
@@ -86,9 +86,9 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         return len(self._names)
 
     def lookup(self, queries: Sequence[str]) -> list[Match]:
-        """For each query its concept and contrastive concepts; a known name, in any case, needs no encoder.
+        """The matched concept and contrastive concepts of each query. A known name, in any case, needs no encoder.
 
-        Raises UserError for an empty or overlong query, or where the encoder is not the dictionary's.
+        Raises UserError for an empty or overlong query, or if the encoder is not the dictionary's.
         """
         concepts = self._nearest(queries)
         return [
@@ -105,8 +105,8 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def union(self, queries: Sequence[str], beta: float = BETA) -> list[str]:
         """The contrastive concepts of several queries at once (paper 3.6).
 
-        The union, in the order of the queries, without those whose cosine to any of the queries is above `beta`;
-        "background" is subject to it too. Where it, or a query, is no concept, the encoder is loaded.
+        The union, in the order of the queries, without concepts whose cosine to any query is above `beta`. This filter
+        applies to "background" too. The encoder is loaded if "background" or a query is not a concept.
         """
         if not 0 <= beta <= 1:
             raise UserError(f"beta: found {beta}, expected a number from 0 to 1")
@@ -119,17 +119,17 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
 
     @cached_property
     def index(self) -> "faiss.Index":
-        """The FAISS index of the concepts' vectors: exact inner product, a row a concept."""
+        """The FAISS index of the concepts' vectors: exact inner product, one row per concept."""
         return read_index(self.folder / "concepts.faiss")
 
     @cached_property
     def nearest_index(self) -> "faiss.Index":
-        """The same to be searched: on a GPU where FAISS has one (extra `gpu`)."""
+        """The index for searches: `index` on a GPU if FAISS can use one (extra `gpu`)."""
         return on_gpu(self.index)
 
     @cached_property
     def encoder(self) -> "TextEncoder":
-        """The encoder that made the dictionary's vectors. Raises UserError where another one would be used."""
+        """The encoder that made the dictionary's vectors. Raises UserError if it differs from the manifest's."""
         encoder = self._given_encoder
         if encoder is None:
             from pydantic import TypeAdapter
@@ -172,7 +172,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         return query if query in self._ids else self._by_folded.get(_fold(query))
 
     def _embed(self, queries: Sequence[str]) -> "Embeddings":
-        """Unit vectors of the queries themselves; those of known names come from the index."""
+        """Unit vectors of the queries. The vectors of known names are read from the index."""
         known = [self._known(query, number) for number, query in enumerate(queries, 1)]
         unknown = [query for query, name in zip(queries, known, strict=True) if name is None]
         encoded = iter(self._encode(unknown)) if unknown else iter(())

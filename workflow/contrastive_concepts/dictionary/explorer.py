@@ -1,4 +1,4 @@
-"""One HTML page to search a dictionary in: no server, no network, nothing but the file."""
+"""Writes one HTML page to search a dictionary. The page needs no server, network or other files."""
 
 import base64
 import gzip
@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).with_name("explorer.html")
 
 
 def write_explorer(folder: Path, page: Path) -> None:
-    """Write the page of a dictionary's folder. Raises UserError for a folder that is no dictionary."""
+    """Write the page for a dictionary's folder. Raises UserError for a folder that is not a dictionary."""
     manifest = read_manifest(folder)
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
     facts = {
@@ -33,10 +33,11 @@ def write_explorer(folder: Path, page: Path) -> None:
 
 
 def _packed(folder: Path) -> str:
-    """gzip in base64: length of the head (uint32), head (JSON, padded to 4 bytes), then columns of 4 bytes a number.
+    """gzip in base64: length of the head (uint32), head (JSON, padded to 4 bytes), then columns of 4-byte numbers.
 
-    Columns: for kept, then rejected pairs: offsets int32 [concepts + 1], id int32, frequency and similarity float32
-    (NaN where not measured), for rejected also the reason's number. Ids count concepts first, then further names.
+    Columns, for kept and then for rejected pairs: offsets int32 [concepts + 1], id int32, frequency and similarity
+    float32 (NaN if not measured); for rejected pairs also the index of the reason. Ids number the concepts first, then
+    other names.
     """
     concepts = pl.read_parquet(folder / "concepts.parquet")
     kept = pl.read_parquet(folder / "contrastive_concepts.parquet")
@@ -75,6 +76,6 @@ def _columns(pairs: pl.DataFrame, ids: dict[str, int], concepts: int) -> "list[n
 
 
 def _ordered(pairs: pl.DataFrame, ids: dict[str, int]) -> pl.DataFrame:
-    """By concept; within one as it was."""
+    """Sort by concept. The order within a concept stays unchanged."""
     order = np.argsort([ids[name] for name in pairs["concept"]], kind="stable")
     return pairs[order]

@@ -1,4 +1,4 @@
-"""A dictionary's answers in the formats that other programs read."""
+"""Exports a dictionary's answers in formats that other programs read."""
 
 import csv
 import json
@@ -25,13 +25,13 @@ STANDALONE = ("concepts.parquet", "contrastive_concepts.parquet", "concepts.fais
 def export(
     dictionary: ContrastiveConcepts, prompts: Sequence[str], target: Path, form: Format, name: str = "prompts"
 ) -> list[Path]:
-    """Write the contrastive concepts of each prompt, in the order given; returns the files.
+    """Write the contrastive concepts of each prompt, in the given order. Returns the files.
 
-    text, a folder: `name`.txt (a line a prompt), bkg_`name`.txt (the same, "background" first) and mapping_`name`.txt
-    (`prompt: concept`), as the authors' tool does. json: a list of an object a prompt; csv, parquet: a row a prompt and
-    contrastive concept. hf: a data-set folder with its card. standalone: the whole dictionary in a folder that numpy,
-    pyarrow and faiss alone can read; prompts play no part.
-    Raises UserError for a target that is there already, or a name that the format cannot hold.
+    text: a folder like that of the authors' tool, with `name`.txt (one line per prompt), bkg_`name`.txt (the same,
+    "background" first) and mapping_`name`.txt (`prompt: concept`). json: a list of one object per prompt. csv, parquet:
+    one row per prompt and contrastive concept. hf: a data-set folder with its card. standalone: the whole dictionary in
+    a folder that can be read with numpy, pyarrow and faiss alone; prompts are not used.
+    Raises UserError for a target that exists, or a name that the format cannot represent.
     """
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target}: exists, expected a new {'folder' if form in FOLDERS else 'file'}")
@@ -51,13 +51,13 @@ def export(
 
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""The wide ones too: some spreadsheets take them for the narrow."""
+"""First characters of a formula. Includes full-width forms, which some spreadsheets treat like the ASCII ones."""
 FOLDERS = ("text", "hf", "standalone")
 
 
 def _text(dictionary: ContrastiveConcepts, matches: Sequence[Match], target: Path, name: str) -> list[Path]:
     files = [target / f"{name}.txt", target / f"bkg_{name}.txt", target / f"mapping_{name}.txt"]
-    # Their rule knows no special name: a "background" that was mined stays where it is in both files.
+    # The authors' tool has no special names: a mined "background" stays in its place in both files.
     lists = [dictionary.selected(match.concept) for match in matches]
     write_cc_text(files[0], lists)
     write_cc_text(files[1], [[BACKGROUND, *texts] for texts in lists])
@@ -77,7 +77,7 @@ def _json(matches: Sequence[Match], target: Path) -> None:
 
 def _csv(matches: Sequence[Match], target: Path) -> None:
     with target.open("w", encoding="utf-8", newline="") as file:
-        # Texts in quotes: of itself it leaves a carriage return bare, which begins a row.
+        # Quote all texts: by default, a carriage return is not quoted and would start a new row.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(COLUMNS)
         for row in _rows(matches):
@@ -158,5 +158,5 @@ def _rows(matches: Sequence[Match]) -> list[tuple[str, str, float, int, str]]:
 
 
 def _harmless(cell: str) -> str:
-    """A spreadsheet runs what begins so as a formula; an apostrophe makes it text. JSON and parquet are exact."""
+    """Put an apostrophe before a text that a spreadsheet would run as a formula. CSV only; other formats are exact."""
     return f"'{cell}" if cell.startswith(FORMULA) else cell

@@ -1,4 +1,4 @@
-"""The FAISS index of a dictionary: exact inner products, a row a concept; asked on a GPU where FAISS has one."""
+"""The FAISS index of a dictionary: exact inner products, one row per concept, searched on a GPU if FAISS has one."""
 
 import sys
 from pathlib import Path
@@ -23,15 +23,15 @@ def write_index(index: "faiss.Index", path: Path) -> None:
 
 
 def read_index(path: Path) -> "faiss.Index":
-    """The index in the processor's memory."""
+    """Read the index into CPU memory."""
     index: faiss.Index = _faiss().read_index(str(path))
     return index
 
 
 def on_gpu(index: "faiss.Index") -> "faiss.Index":
-    """A copy on the first GPU, which answers alike within float error.
+    """A copy of the index on the first GPU. Results are equal up to float rounding.
 
-    Itself where this FAISS has no GPU, or where the GPU refuses it (no memory, another CUDA), which is said.
+    Returns `index` itself if FAISS has no GPU support, or, with a message, if the copy fails (memory, CUDA version).
     """
     build = _faiss()
     if not build.get_num_gpus():
@@ -45,7 +45,7 @@ def on_gpu(index: "faiss.Index") -> "faiss.Index":
 
 
 def _faiss() -> Any:
-    """The module, which one of two packages brings: both together break it, and neither is asked for by itself."""
+    """The module faiss. It is in two packages, which break each other, so the project requires neither by default."""
     try:
         import faiss
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""A dictionary's manifest: what it was made from, with what, and a hash of each of its files."""
+"""A dictionary's manifest: its inputs, settings and models, and a hash of each of its files."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from contrastive_concepts.errors import UserError
 
 FORMAT = 1
 NAME = "manifest.json"
-# The manifest last: where files are stored one by one, it says that the others are there.
+# The manifest is last: if files are stored one by one, its presence shows that the others are complete.
 DICTIONARY_FILES = (
     "concepts.parquet",
     "contrastive_concepts.parquet",
@@ -22,7 +22,7 @@ DICTIONARY_FILES = (
 
 
 class EncoderDescription(BaseModel):
-    """The encoder of the concepts' vectors; `settings` rebuild it."""
+    """The encoder of the concepts' vectors. It can be rebuilt from `settings`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,7 +34,7 @@ class EncoderDescription(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Everything a reader may want to know of a dictionary, and needs to trust it."""
+    """Describes a dictionary and how it was made, with the hashes to verify it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,7 +58,7 @@ class Manifest(BaseModel):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises UserError for a folder that is no dictionary, or one of another format."""
+    """Read a folder's manifest. Raises UserError if it is not a dictionary or has another format."""
     path = folder / NAME
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
@@ -72,7 +72,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Raises UserError where a file is missing or is not the one that the manifest was written for."""
+    """Raises UserError if a file is missing or differs from its hash in the manifest."""
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():

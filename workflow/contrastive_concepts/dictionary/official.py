@@ -1,4 +1,4 @@
-"""The authors' release as a dictionary: matrix, embeddings and verdicts, selected by their rule (paper 3.4)."""
+"""Imports the authors' release as a dictionary: matrix, embeddings and verdicts, with their selection (paper 3.4)."""
 
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from contrastive_concepts.text_files import read_json
 STOPLIST = ("image", "photo", "picture", "view")
 ENCODER = {
     "name": "open_clip:ViT-B-16:laion2b_s34b_b88k",
-    "weights_sha256": None,  # the release does not say
+    "weights_sha256": None,  # Not in the release.
     "templates": "imagenet",
     "settings": {"encoder": "open_clip", "model": "ViT-B-16", "pretrained": "laion2b_s34b_b88k"},
 }
@@ -32,11 +32,11 @@ def import_release(
     delta: float = 0.8,
     unparsed: Literal["keep", "drop"] = "drop",
 ) -> Manifest:
-    """Publish the release as a dictionary: j is kept for i when X[i, j] / X[i, i] > gamma, their cosine is below delta,
-    j is visible and not on the stop-list. A concept without a verdict is visible if `unparsed` is keep. Concepts keep
-    the release's order; of a repeated name the first row counts as the concept, as their nearest neighbour has it, and
-    any row as a contrastive concept. Cosines are the release's own (clip_sims), or else those of its embeddings.
-    Raises UserError by file and key."""
+    """Publish the release as a dictionary: j is kept for i if X[i, j] / X[i, i] > gamma, their cosine is below delta,
+    j is visible and not on the stop-list. A concept without a verdict is visible if `unparsed` is "keep". Concepts stay
+    in the release's order. Of a repeated name, the first row counts as the concept, as in the authors' search for the
+    nearest concept, and any row as a contrastive concept. Cosines are the release's own (clip_sims) if present, else
+    those of its embeddings. Raises UserError with file and key."""
     release = read_release(path)
     answers = _read_visibility(visibility, release.concepts)
     rows = first_rows(release.concepts)

@@ -1,4 +1,4 @@
-"""Writing a dictionary's folder: complete or not at all."""
+"""Writes a dictionary's folder atomically: complete or not at all."""
 
 import ctypes
 import json
@@ -25,9 +25,9 @@ def publish(
     embeddings: Embeddings,
     manifest: Manifest,
 ) -> None:
-    """Write the files beside `folder`, then take its place in one step: a killed run leaves the old one or the new one.
+    """Write the files to a temporary folder next to `folder`, then replace `folder` in one step.
 
-    `manifest.files` is filled in here.
+    An interrupted run leaves either the old or the new folder. `manifest.files` is filled in here.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -67,7 +67,7 @@ def _take_place(staging: Path, folder: Path) -> None:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap two folders atomically where the system can (Linux)."""
+    """Swap two folders atomically if the system supports it (Linux). Returns whether they were swapped."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False

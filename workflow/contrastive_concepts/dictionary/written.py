@@ -1,4 +1,4 @@
-"""CC^L: the contrastive concepts of a class list, written by a language model, as a dictionary (paper 3.5)."""
+"""Publishes CC^L, contrastive concepts that a language model wrote for a class list, as a dictionary (paper 3.5)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,10 +31,10 @@ def build_written_dictionary(
     embeddings: Embeddings,
     encoder: dict[str, Any],
 ) -> Manifest:
-    """Publish the lists, in the order in which they were written, in the files of CC^D; what was not measured is null.
+    """Publish the lists, in their original order, in the file format of CC^D. Values that were not measured are null.
 
-    `lists`: class -> names; nothing is filtered. `author`: judge, model, revision and prompt_hash of the writer.
-    `embeddings`: a row a class. Returns the manifest without its file hashes.
+    lists: class -> names, not filtered. author: judge, model, revision and prompt_hash of the writer.
+    embeddings: one row per class. Returns the manifest without its file hashes.
     """
     concepts = pl.DataFrame(
         {"concept_id": range(len(lists)), "concept": list(lists), "parsed": [bool(names) for names in lists.values()]},

@@ -1,1 +1,1 @@
-"""How well queries are segmented: data sets, protocol, contrastive sets, IoU-single and mIoU (paper 4, 6.1)."""
+"""Evaluates the segmentation of queries: data sets, protocol, contrastive sets, IoU-single, mIoU (paper 4, 6.1)."""

@@ -1,4 +1,4 @@
-"""One cell of the cross product: all images of a data set under one contrastive set, from their encoded features."""
+"""Computes one cell of the benchmark: all images of a data set under one contrastive set, from encoded features."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ TAKEN = {"query": pl.String, "concept": pl.String, "pixels": pl.Int64}
 
 @dataclass(frozen=True)
 class CellScores:
-    """`counts` by metric: image, class, intersection, union in pixels, a row where the union is not empty.
+    """counts: metric -> table of image, class, intersection and union in pixels, with a row if the union is not empty.
 
-    `taken`: pixels that each contrastive text took from each query under IoU-single."""
+    taken: the number of pixels that each contrastive text took from each query under IoU-single."""
 
     images: list[str]
     counts: dict[str, pl.DataFrame]
     taken: pl.DataFrame
 
     def save(self, folder: Path) -> None:
-        """counts.parquet with a column `metric`, images.parquet and taken.parquet in `folder`."""
+        """Write counts.parquet with a column `metric`, images.parquet and taken.parquet to `folder`."""
         stacked = [table.with_columns(metric=pl.lit(metric)) for metric, table in self.counts.items()]
         pl.concat(stacked).write_parquet(folder / "counts.parquet")
         pl.DataFrame({"image": self.images}).write_parquet(folder / "images.parquet")
@@ -42,7 +42,7 @@ class CellScores:
 def cell_texts(
     segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], chosen: ContrastiveSet
 ) -> list[str]:
-    """Every distinct text that a cell can need."""
+    """All distinct texts that a cell can need."""
     single = single_texts(segmenter, classes, queries, [chosen])
     return list(dict.fromkeys([*single, *classic_texts(classes, queries, chosen)]))
 
@@ -58,9 +58,9 @@ def run_cell(
     beta: float = BETA,
     progress: Callable[[int], None] = lambda done: None,
 ) -> CellScores:
-    """IoU-single and classic mIoU (paper 3.6, 4.1) in one pass; `progress` is told the images done so far.
+    """IoU-single and classic mIoU (paper 3.6, 4.1) in one pass. `progress` receives the number of finished images.
 
-    Raises UserError for no images."""
+    Raises UserError if there are no images."""
     single = SingleScores(chosen.name, tuple(classes))
     classic = Confusion(len(classes))
     asked = question(segmenter, classes, queries, chosen, texts, beta) if "mIoU" in metrics else None
@@ -84,7 +84,7 @@ def run_cell(
 
 
 def dense_counts(table: pl.DataFrame, images: Sequence[str], classes: int) -> tuple[Counts, Counts]:
-    """A cell's rows as intersections and unions int64 [n, C] over all of its images."""
+    """Convert a cell's rows to intersections and unions, int64 [n, C], over all of its images."""
     position = {image: row for row, image in enumerate(images)}
     rows = np.array([position[image] for image in table["image"]], np.int64)
     columns = table["class"].to_numpy()

@@ -1,4 +1,4 @@
-"""Classic mIoU with all classes as queries and the union of their contrastive concepts as negatives (paper 3.6)."""
+"""Classic mIoU: all classes are queries, the union of their contrastive concepts are the negatives (paper 3.6)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from contrastive_concepts.segmenters.segmenter import Segmenter
 
 
 def classic_texts(classes: Sequence[str], queries: Sequence[int], chosen: ContrastiveSet) -> Iterator[str]:
-    """Every text that may take part, before beta."""
+    """All texts that may be used, before the filter by beta."""
     names = [classes[label] for label in queries]
     return iter([BACKGROUND, *names, *(text for name in names for text in chosen.negatives(name, names))])
 
 
 @dataclass(frozen=True)
 class Question:
-    """All queries of a data set under one contrastive set: its texts, and the class that each label stands for.
+    """All queries of a data set under one contrastive set. texts: those to score. classes: label -> class number.
 
-    A pixel that a negative takes is background (0) where the data set has that class, else 255: no query's."""
+    A pixel that a negative takes is background (0) if the data set has that class, else 255, which is no class."""
 
     texts: tuple[str, ...]
     classes: Labels
@@ -48,14 +48,14 @@ def question(
     rows: TextRows,
     beta: float = BETA,
 ) -> Question:
-    """The texts of a data set. beta: negatives with a higher cosine to any query are dropped."""
+    """The question for a data set. beta: negatives with a higher cosine to any query are dropped."""
     names = [classes[label] for label in queries]
     vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, chosen)}
     negatives = union(chosen, names, vectors, beta)
     handled = chosen.original and segmenter.background_is
     if handled == "text":
         negatives = tuple(text for text in negatives if text != BACKGROUND)
-    # "background" first: on equal scores the official code gives the pixel to the first class.
+    # "background" is first: for equal scores, the official code gives the pixel to the first class.
     lead = (BACKGROUND,) if handled == "text" or BACKGROUND in negatives else ()
     texts = (*lead, *names, *(text for text in negatives if text != BACKGROUND))
     outside = 0 if 0 not in queries else IGNORED
@@ -74,7 +74,7 @@ def segment_classes(
     protocol: Protocol,
     beta: float = BETA,
 ) -> Iterator[tuple[str, Labels, Labels]]:
-    """Of each sample its name, its labels and its predicted classes, int64 [H, W]."""
+    """For each sample: its name, its labels and its predicted classes, both [H, W], the latter int64."""
     rows = embed_once(classic_texts(classes, queries, chosen), embed)
     asked = question(segmenter, classes, queries, chosen, rows, beta)
     for sample in encode_samples(segmenter, samples, protocol):
@@ -91,8 +91,8 @@ def evaluate_classic(
     protocol: Protocol,
     beta: float = BETA,
 ) -> Confusion:
-    """Confusion over the data set. beta: negatives with a higher cosine to any query are dropped. Raises UserError for
-    no images."""
+    """Confusion over the data set. beta: negatives with a higher cosine to any query are dropped. Raises UserError if
+    there are no images."""
     confusion = Confusion(len(classes))
     predictions = segment_classes(segmenter, samples, classes, queries, chosen, embed, protocol, beta)
     for _, labels, predicted in predictions:

@@ -1,4 +1,4 @@
-"""Contrastive sets: the texts that a query is contrasted with (paper 3.2-3.6, 4.3), as values and as files."""
+"""Contrastive sets: the texts that a query is contrasted with (paper 3.2-3.6, 4.3), in memory and as files."""
 
 import json
 import random
@@ -28,11 +28,11 @@ from contrastive_concepts.visibility.cc_text import read_cc_text
 
 @dataclass(frozen=True)
 class ContrastiveSet:
-    """Negatives of each query, by name of the set.
+    """The negatives of each query.
 
-    concepts: query -> negatives; a query that is missing is an error. background: "background" is added in front.
-    present_only: of the negatives, only classes that the image shows (per-image oracle). original: the segmenter's
-    own background handling is on as well."""
+    concepts: query -> negatives; a missing query is an error. background: "background" is added in front.
+    present_only: use only the negatives that are classes in the image (per-image oracle). original: the segmenter's own
+    background handling is switched on too."""
 
     name: str
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class ContrastiveSet:
     original: bool = False
 
     def negatives(self, query: str, present: Sequence[str] = ()) -> tuple[str, ...]:
-        """Distinct negatives in order, the query itself and the empty text left out."""
+        """The distinct negatives in order, without the query itself and the empty text."""
         listed: Sequence[str] = ()
         if self.concepts:
             if query not in self.concepts:
@@ -54,7 +54,7 @@ class ContrastiveSet:
 
 
 def none(original: bool = False) -> ContrastiveSet:
-    """The query alone: every pixel is the query, unless the segmenter handles the background itself."""
+    """The query alone. Every pixel belongs to the query, unless the segmenter has its own background handling."""
     return ContrastiveSet("original" if original else "none", original=original)
 
 
@@ -65,19 +65,19 @@ def background_only(original: bool = False) -> ContrastiveSet:
 def from_mapping(
     name: str, concepts: Mapping[str, Sequence[str]], background: bool = False, original: bool = False
 ) -> ContrastiveSet:
-    """CC^D, CC^L or any other list of negatives by query."""
+    """A set from lists of negatives by query, such as CC^D or CC^L."""
     return ContrastiveSet(
         name, {query: tuple(texts) for query, texts in concepts.items()}, background, original=original
     )
 
 
 def oracle(classes: Sequence[str], background: bool = False) -> ContrastiveSet:
-    """All other classes of the data set, "background" not among them (paper 4.3)."""
+    """All other classes of the data set, without its class "background" (paper 4.3)."""
     return ContrastiveSet("oracle", _others(classes), background)
 
 
 def image_oracle(classes: Sequence[str], background: bool = False) -> ContrastiveSet:
-    """The other classes that the image shows, a data set's background class among them."""
+    """The other classes that the image shows, including the data set's background class."""
     shown = {
         query: (*others, *(name for name in classes if name == BACKGROUND))
         for query, others in _others(classes).items()
@@ -88,14 +88,14 @@ def image_oracle(classes: Sequence[str], background: bool = False) -> Contrastiv
 def random_control(
     like: ContrastiveSet, vocabulary: Sequence[str], seed: int = 0, name: str = "random"
 ) -> ContrastiveSet:
-    """As many negatives for each query as `like` has, drawn without replacement from a vocabulary."""
+    """The same number of negatives for each query as in `like`, drawn without replacement from a vocabulary."""
     drawn = {}
     for query, concepts in like.concepts.items():
         pool = [text for text in dict.fromkeys(vocabulary) if text != query and text != BACKGROUND]
         size = len([text for text in dict.fromkeys(concepts) if text not in (query, BACKGROUND)])
         if size > len(pool):
             raise UserError(f"random control: found {len(pool)} words, expected {size} or more for {query!r}")
-        # Seeded by the query as well: a further query leaves the others' draws as they are.
+        # The seed includes the query, so that an additional query does not change the draws of the others.
         drawn[query] = tuple(random.Random(f"{seed}:{query}").sample(pool, size))
     return ContrastiveSet(name, drawn, like.background, original=like.original)
 
@@ -103,9 +103,9 @@ def random_control(
 def union(
     chosen: ContrastiveSet, queries: Sequence[str], embeddings: Mapping[str, Embeddings], beta: float = BETA
 ) -> tuple[str, ...]:
-    """CC_Q of several queries (paper 3.6): the union of their negatives, less those with a cosine above beta to any.
+    """CC_Q of several queries (paper 3.6): the union of their negatives without those above beta to any query.
 
-    embeddings: text -> unit vector [D]. "background" passes the same test."""
+    embeddings: text -> unit vector [D]. "background" is filtered in the same way."""
     texts = dict.fromkeys(text for query in queries for text in chosen.negatives(query, queries))
     negatives = [text for text in texts if text not in queries]
     if not negatives:
@@ -130,10 +130,11 @@ def resolve(
     like: ContrastiveSet | None = None,
     words: Sequence[str] = (),
 ) -> ContrastiveSet:
-    """The set of one data set. classes: names by label; queries: those that are asked for.
+    """The contrastive set of one data set. classes: names by label. queries: names of the classes to segment.
 
-    lists: query -> concepts, of a dictionary; text: an authors' text file, a line for each class or each query; like
-    and words: the set whose numbers a random one matches, and what is drawn from. Raises UserError."""
+    lists: query -> concepts, from a dictionary. text: a file in the authors' text format, one line per class or per
+    query. like, words: for a random set, the set with the sizes to match and the vocabulary to draw from. Raises
+    UserError for an input that does not fit the data set."""
     if isinstance(settings, NoneSet | BackgroundSet):
         concepts: Mapping[str, Sequence[str]] = {}
     elif isinstance(settings, DictionarySet):
@@ -156,7 +157,7 @@ def resolve(
 
 
 def lists_of_queries(lists: Mapping[str, Sequence[str]], matches: pl.DataFrame) -> dict[str, list[str]]:
-    """Query -> the contrastive concepts of its nearest concept (`matches`: query, concept), that concept left out."""
+    """Query -> contrastive concepts of its nearest concept, without that concept. matches: query, concept."""
     return {
         query: [name for name in lists[concept] if name != concept]
         for query, concept in matches.select("query", "concept").iter_rows()
@@ -164,7 +165,7 @@ def lists_of_queries(lists: Mapping[str, Sequence[str]], matches: pl.DataFrame) 
 
 
 def _lines(path: Path, classes: Sequence[str], queries: Sequence[str]) -> dict[str, list[str]]:
-    """The files list "background" among the concepts: whether it takes part is the set's own setting."""
+    """Read a file in the authors' text format. "background" is removed, as the set's own setting decides about it."""
     lines = read_cc_text(path)
     if len(lines) not in (len(classes), len(queries)):
         expected = " or ".join(str(count) for count in sorted({len(classes), len(queries)}))
@@ -182,7 +183,7 @@ def save_set(path: Path, chosen: ContrastiveSet) -> None:
 
 
 def load_set(path: Path) -> ContrastiveSet:
-    """Raises UserError for a file that `save_set` did not write."""
+    """Read a set. Raises UserError for a file that `save_set` did not write."""
     try:
         return ContrastiveSet(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The paper's data sets in their official folder layouts (spec 6.4): images and label maps read one at a time."""
+"""Reads the paper's data sets in their official folder layouts, one image and label map at a time."""
 
 import random
 import sys
@@ -26,12 +26,12 @@ TURNED = range(2, 9)
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
-    """uint8 RGB [H, W, 3], decoded by OpenCV as mmsegmentation does: turned by its EXIF orientation, grey repeated,
-    alpha dropped. Raises UserError where the file is missing or broken, truncation included.
+    """uint8 RGB [H, W, 3], decoded by OpenCV as in mmsegmentation: rotated by the EXIF orientation, grey repeated in
+    all channels, alpha dropped. Raises UserError if the file is missing, damaged or truncated.
 
-    size: height and width of its mask. Where only the photo as it was stored has that size, it is not turned; where
-    both have it, a warning says that the mask may lie otherwise."""
-    _, orientation = _decoded(path)  # OpenCV fills the rest of a truncated JPEG with grey and says nothing.
+    size: height and width of its mask. If only the photo without rotation has that size, it is not rotated. If both
+    have it, a warning says that photo and mask may have different orientations."""
+    _, orientation = _decoded(path)  # Detects truncation: OpenCV silently fills the rest of a truncated JPEG with grey.
     turned = _pixels(path, cv2.IMREAD_COLOR)
     if size is None or orientation not in TURNED:
         return turned
@@ -44,7 +44,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
 
 
 def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
-    """Label map [H, W] as stored (palette index or grey value). Raises UserError for colour or another size."""
+    """Label map [H, W] as stored (palette index or grey value). Raises UserError for a colour image or another size."""
     labels, _ = _decoded(path)
     if labels.ndim != 2:
         raise UserError(f"{path}: found {labels.shape[2]} channels, expected one label a pixel")
@@ -54,7 +54,7 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
 
 
 def read_pair(image: Path, mask: Path) -> tuple[Pixels, Labels]:
-    """A photo and its mask, of one size. Raises UserError as the two readers do."""
+    """A photo and its mask, of the same size. Raises the errors of `read_image` and `read_labels`."""
     labels = read_labels(mask)
     pixels = read_image(image, (labels.shape[0], labels.shape[1]))
     if pixels.shape[:2] != labels.shape:
@@ -72,12 +72,12 @@ def _pixels(path: Path, flags: int) -> Pixels:
 
 @cache
 def _warn(line: str) -> None:
-    """Once for each file, however often it is read."""
+    """Print a warning, once per file even if the file is read several times."""
     print(line, file=sys.stderr)
 
 
 def _decoded(path: Path) -> tuple[np.ndarray[Any, np.dtype[Any]], int]:
-    """The file as it was stored, and its EXIF orientation (1: upright)."""
+    """The image as stored, without rotation, and its EXIF orientation (1: upright)."""
     if not path.is_file():
         raise UserError(f"{path}: not found")
     try:
@@ -103,7 +103,7 @@ def _coco_stuff() -> Lookup:
 
 
 def _coco_object() -> Lookup:
-    """Pixel map -> 1..80 for things, 0 for all else: unlabelled pixels too are background, not ignored."""
+    """Pixel map -> 1..80 for things, 0 for all else. Unlabelled pixels are background too, not ignored."""
     stuff = _coco_stuff()
     return np.where(stuff < 80, stuff + 1, 0).astype(np.uint8)
 
@@ -116,10 +116,11 @@ def _cityscapes() -> Lookup:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set's files lie below its root; {split} is filled in.
+    """Paths of a data set's files below its root. {split} is filled in.
 
-    masks: suffixes of label files, the first that exists is read through its table. listing: file of names; without
-    one the image folder is searched. classes: None takes any number. zero: label 0 is ignored, the others shift."""
+    masks: suffixes of label files, each with its lookup table; the first file that exists is read. listing: file of
+    image names; None searches the image folder. classes: number of classes, None for any. zero: label 0 is ignored, and
+    the others are reduced by one."""
 
     images: str
     image_suffix: str
@@ -158,12 +159,12 @@ LAYOUTS: dict[str, Layout] = {
         "images/{split}", ".jpg", "annotations/{split}", ((".png", None),), 150, "validation", zero=True
     ),
 }  # fmt: skip
-"""`voc` is VOC's layout with any class list, as the toy world writes it."""
+"""`voc` is VOC's layout with any class list. The toy world uses it."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: uint8 RGB [H, W, 3] and its labels uint8 [H, W], class numbers with 255 ignored."""
+    """One image: uint8 RGB [H, W, 3] and its labels uint8 [H, W], which are class numbers or 255 (ignored)."""
 
     name: str
     image: Pixels
@@ -172,9 +173,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images of one split, read one at a time. Raises UserError for a wrong class list, an empty or missing list.
+    """Images of one split, read one at a time. Raises UserError for a wrong class list, or an empty or missing list.
 
-    classes: names by label (after the shift of zero-label data sets), "background" first where the layout has it."""
+    classes: names by label (after the shift of data sets with a zero label), "background" first if the layout has it.
+    """
 
     kind: str
     root: Path
@@ -207,7 +209,7 @@ class Dataset:
 
     @property
     def queries(self) -> list[int]:
-        """Labels that are asked for: all but the background."""
+        """Labels of the queries: all classes except the background."""
         return list(range(int(self.has_background), len(self.classes)))
 
     def __len__(self) -> int:
@@ -231,7 +233,7 @@ class Dataset:
         return names
 
     def read(self, name: str) -> Sample:
-        """Raises UserError for a missing or broken file, a mask of another size, a label outside the class list."""
+        """Read one image. Raises UserError for a missing or damaged file, a wrong mask size or an unknown label."""
         photo = self._folder(self.layout.images) / f"{name}{self.layout.image_suffix}"
         path, table = self._mask(name)
         image, stored = read_pair(photo, path)
@@ -255,7 +257,7 @@ class Dataset:
 
 
 def open_dataset(kind: str, root: Path, class_list: Path | None = None, split: str = "") -> Dataset:
-    """A data set whose class names stand in a text file, one a line in label order; None: the official names."""
+    """Open a data set. class_list: text file of class names, one per line in label order; None: the official names."""
     if class_list is None:
         if kind not in LAYOUTS or LAYOUTS[kind].classes is None:
             raise UserError(f"data set {kind}: class list is missing, expected a file of names, one a line")
@@ -264,7 +266,7 @@ def open_dataset(kind: str, root: Path, class_list: Path | None = None, split: s
 
 
 class DatasetDescription(BaseModel):
-    """Class names by label, the labels that are asked for, and the images in their order."""
+    """Class names by label, the labels of the queries, and the names of the images in order."""
 
     kind: str
     classes: list[str]
@@ -283,7 +285,7 @@ def describe(dataset: Dataset) -> DatasetDescription:
 
 
 def open_configured(settings: DatasetSettings, root: Path, class_list: Path) -> Dataset:
-    """The data set below `root`, its images drawn at random where the settings ask for some of them."""
+    """The data set below `root`. If the settings ask for a number of images, that many are drawn at random."""
     if isinstance(settings, ToyDataset):
         return Dataset("voc", root, read_lines(root / "classes.txt", CLASSES))
     dataset = Dataset(settings.kind, root, read_lines(class_list, CLASSES), settings.split)

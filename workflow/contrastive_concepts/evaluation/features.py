@@ -1,4 +1,4 @@
-"""Images encoded once for all contrastive sets, in memory or on disk, and the best IoU on their patch grid."""
+"""Encodes images once for all contrastive sets, stores the features, and bounds the IoU that a patch grid allows."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ IMAGES_PER_CHUNK = 32
 
 
 class EncodedSample(NamedTuple):
-    """An encoded image with its labels uint8 [H, W], 255 ignored."""
+    """An encoded image with its labels, uint8 [H, W], 255 = ignored."""
 
     name: str
     labels: Labels
@@ -28,7 +28,7 @@ class EncodedSample(NamedTuple):
 
 
 def encode_samples(segmenter: Segmenter, samples: Iterable[Sample], protocol: Protocol) -> Iterator[EncodedSample]:
-    """One pass through the encoder an image, one image in memory at a time."""
+    """Encode each image once, with one image in memory at a time."""
     for sample in samples:
         yield EncodedSample(sample.name, sample.labels, encode(segmenter, sample.image, protocol))
 
@@ -39,9 +39,9 @@ def write_features(
     extras: Iterable[str] = (),
     precision: Literal["float32", "float16"] = "float32",
 ) -> int:
-    """Write chunks of images to a new folder, of each what scores need; memory is bounded by a chunk.
+    """Write the features that scores need to a new folder, in chunks of images. Memory is bounded by one chunk.
 
-    extras: names of the extra features that are kept. Returns the number of images."""
+    extras: names of the extra features to write. Returns the number of images."""
     folder.mkdir(parents=True)
     kept, kind = tuple(extras), torch.float16 if precision == "float16" else torch.float32
     tensors: dict[str, Tensor] = {}
@@ -74,7 +74,7 @@ def write_features(
 
 
 def read_features(folder: Path, device: str | torch.device = "cpu") -> Iterator[EncodedSample]:
-    """What `write_features` wrote, in its order, one image in memory at a time; float32 again."""
+    """Read the features that `write_features` wrote, in order, as float32, with one image in memory at a time."""
     from safetensors import safe_open
 
     files = sorted(folder.glob("*.safetensors"))
@@ -114,21 +114,21 @@ Grid = tuple[int, int]
 
 
 class GridBound:
-    """Collects images one at a time; `iou` is the bound over all of them."""
+    """Collects images one at a time. `iou` gives the bound over all of them."""
 
     def __init__(self, classes: int, queries: Sequence[int]) -> None:
         self._classes = classes
         self._cells: dict[int, list[tuple[Labels, Labels]]] = {label: [] for label in queries}
 
     def add(self, labels: Labels, grid: Grid) -> None:
-        """One image: labels [H, W], 255 ignored, under a grid of so many rows and columns."""
+        """Add one image. labels: [H, W], 255 = ignored. grid: number of rows and columns."""
         cell, size = _cells(labels.shape, grid), grid[0] * grid[1]
         kept = np.bincount(cell[labels != IGNORED], minlength=size)
         for label in set(np.unique(labels).tolist()) & set(self._cells):
             self._cells[label].append((np.bincount(cell[labels == label], minlength=size), kept))
 
     def require_any(self, root: Path | str, images: int) -> None:
-        """Raises UserError where no image of the data set below `root` shows any of the queries."""
+        """Raises UserError if no image of the data set below `root` shows any of the queries."""
         if not any(self._cells.values()):
             raise UserError(
                 f"{root}: found none of the {len(self._cells)} queried classes in any of {images} images, expected "
@@ -136,7 +136,7 @@ class GridBound:
             )
 
     def iou(self) -> Ratios:
-        """Highest IoU over the data set for each class, float64 [C]; NaN where it is no query or never occurs."""
+        """Highest possible IoU of each class over the data set, float64 [C]; NaN if it is no query or never occurs."""
         bounds = np.full(self._classes, np.nan)
         for label, found in self._cells.items():
             if found:
@@ -146,9 +146,9 @@ class GridBound:
 
 
 def grid_bound(label_maps: Iterable[Labels], classes: int, queries: Sequence[int], grid: Grid) -> Ratios:
-    """The bound of label maps [H, W] under one grid; only images that show a class count for it, as in IoU-single.
+    """The bound for label maps [H, W] and one grid. As in IoU-single, a class counts only the images that show it.
 
-    Scores enlarged smoothly may cut through cells, so a segmenter is not strictly held to it."""
+    A segmenter can exceed the bound slightly, because interpolated scores can divide a cell of the grid."""
     bound = GridBound(classes, queries)
     for labels in label_maps:
         bound.add(labels, grid)
@@ -156,7 +156,7 @@ def grid_bound(label_maps: Iterable[Labels], classes: int, queries: Sequence[int
 
 
 def grid_of(encoded: EncodedImage) -> Grid:
-    """Rows and columns of the patches that an encoded image consists of."""
+    """Number of rows and columns of patches in an encoded image."""
     features = encoded.features[0]
     cells = (features.dense.shape[-2] / features.size[0], features.dense.shape[-1] / features.size[1])
     rows, columns = (max(round(side * share), 1) for side, share in zip(encoded.resized, cells, strict=True))
@@ -164,7 +164,7 @@ def grid_of(encoded: EncodedImage) -> Grid:
 
 
 def _best(inside: Labels, kept: Labels) -> float:
-    # A ratio of sums is largest when cells are taken in the order of their purity; some prefix is the best choice.
+    # The best choice of cells is a prefix of the cells in descending order of the share of the class.
     taken = kept > 0
     inside, kept = inside[taken], kept[taken]
     order = np.argsort(-inside / kept, kind="stable")

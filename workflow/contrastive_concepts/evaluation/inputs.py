@@ -1,4 +1,4 @@
-"""Whether the files that a benchmark reads are there, asked before any job runs."""
+"""Checks before any job runs that the files of a benchmark exist."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +14,12 @@ HEADS = ("tcl", "clip_dinoiser")
 
 
 def class_list(settings: RunSettings, dataset: FolderDataset, official: Path) -> str:
-    """The file of class names; `official`: the folder of the lists that come with the project."""
+    """The file of class names. official: the folder of the lists that are included in the project."""
     return str(official / f"{dataset.kind}.txt") if dataset.classes is None else data_path(settings, dataset.classes)
 
 
 def check_benchmark(settings: RunSettings, official: Path) -> None:
-    """Raises UserError, a line for each key whose file or folder is not there."""
+    """Raises UserError with one line for each key whose file or folder is missing."""
     missing = [
         f"config: benchmark.{key}: no {what} {path!r} (data_dir is {settings.data_dir!r})"
         for key, what, path in _wanted(settings, official)
@@ -35,7 +35,7 @@ def check_benchmark(settings: RunSettings, official: Path) -> None:
 
 
 def _wanted(settings: RunSettings, official: Path) -> Iterator[tuple[str, str, str]]:
-    """Key, file or folder, path of everything that is read."""
+    """Key, "file" or "folder", and path of each input."""
     benchmark = settings.benchmark
     for name, dataset in benchmark.datasets.items():
         if isinstance(dataset, FolderDataset):

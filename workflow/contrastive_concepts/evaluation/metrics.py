@@ -1,4 +1,4 @@
-"""Classic mIoU as mmsegmentation 0.27 counts it, and how far a score could be off by the choice of images."""
+"""Classic mIoU as in mmsegmentation 0.27, and confidence intervals by bootstrap over images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ IGNORED = 255
 
 
 def reduce_zero_label(labels: Labels) -> Labels:
-    """uint8 labels, 0 -> 255 (ignored), the others one less; 255 stays."""
+    """Shift uint8 labels: 0 -> 255 (ignored), 255 -> 255, all others are reduced by one."""
     labels = labels.astype(np.uint8)
     return np.where((labels == 0) | (labels == IGNORED), IGNORED, labels - 1).astype(np.uint8)
 
 
 @dataclass
 class Confusion:
-    """Per image and class: pixels in both, predicted, labelled; int64 [n, C] each."""
+    """Numbers of pixels per image and class: intersection, predicted, labelled; int64 [n, C] each."""
 
     classes: int
 
@@ -29,8 +29,8 @@ class Confusion:
         self._rows: list[tuple[Counts, Counts, Counts]] = []
 
     def add(self, predicted: Labels, labels: Labels) -> None:
-        """One image, both [H, W]; pixels labelled 255 are left out. A label outside 0..C-1 is still a false positive
-        of what was predicted there."""
+        """Add one image, both arrays [H, W]. Pixels with label 255 are ignored. On a pixel with another label outside
+        0..C-1, the prediction counts as a false positive."""
         kept = labels != IGNORED
         predicted, labels = predicted[kept], labels[kept]
         both = predicted[predicted == labels]
@@ -54,42 +54,42 @@ class Confusion:
 
     @property
     def union(self) -> Counts:
-        """int64 [n, C]"""
+        """Number of pixels in the union, int64 [n, C]."""
         return self.predicted + self.labelled - self.intersection
 
     def _stack(self, part: int) -> Counts:
         return np.array([row[part] for row in self._rows], np.int64).reshape(-1, self.classes)
 
     def iou(self) -> Ratios:
-        """float64 [C] in 0..1; NaN for a class that occurs nowhere."""
+        """IoU of each class, float64 [C] in 0..1; NaN for a class that is neither labelled nor predicted."""
         return ratio(self.intersection.sum(0), self.union.sum(0))
 
     def accuracy(self) -> Ratios:
-        """Share of a class's pixels that were found, float64 [C]."""
+        """Share of each class's pixels that are predicted correctly, float64 [C]."""
         return ratio(self.intersection.sum(0), self.labelled.sum(0))
 
     def pixel_accuracy(self) -> float:
-        """aAcc: share of all labelled pixels that were found."""
+        """aAcc: share of all labelled pixels that are predicted correctly."""
         return float(ratio(self.intersection.sum()[None], self.labelled.sum()[None])[0])
 
     def miou(self) -> float:
-        """Mean over the classes that occur, in 0..1."""
+        """Mean IoU over the classes that occur, in 0..1."""
         return mean(self.iou())
 
 
 def ratio(part: Counts, whole: Counts) -> Ratios:
-    """part / whole, NaN where whole is 0."""
+    """part / whole; NaN where whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0))
 
 
 def mean(values: Ratios) -> float:
-    """Mean of what is no NaN; NaN of nothing."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def class_image_mean(by_image: Ratios) -> float:
-    """[n, C] -> mean over classes of the mean over the images that have a value; NaN of nothing."""
+    """[n, C] -> mean over classes of the mean over the images that have a value; NaN if there are none."""
     shown = (~np.isnan(by_image)).sum(0)
     sums = np.nansum(by_image, axis=0)
     return mean(np.divide(sums, shown, out=np.full(len(shown), np.nan), where=shown > 0))
@@ -105,7 +105,7 @@ class Interval:
 
 
 def class_mean(intersection: Counts, union: Counts) -> Ratios:
-    """Sums over images [..., C] -> mean IoU over the classes that occur, [...]; NaN where none does."""
+    """Sums over images [..., C] -> mean IoU over the classes that occur, [...]; NaN if none does."""
     occurs = union > 0
     ious = np.divide(intersection, union, out=np.zeros(np.shape(union)), where=occurs)
     count = occurs.sum(axis=-1)
@@ -113,7 +113,7 @@ def class_mean(intersection: Counts, union: Counts) -> Ratios:
 
 
 def bootstrap(intersection: Counts, union: Counts, draws: int = 1000, seed: int = 0) -> Interval:
-    """Interval of the mean IoU from per-image sums, int64 [n, C] both."""
+    """Interval of the mean IoU from the numbers of pixels per image, both int64 [n, C]."""
     totals = _resampled([intersection, union], draws, seed)
     samples = class_mean(totals[0], totals[1])
     return _interval(float(class_mean(intersection.sum(0), union.sum(0))), samples)
@@ -122,7 +122,7 @@ def bootstrap(intersection: Counts, union: Counts, draws: int = 1000, seed: int 
 def paired_bootstrap(
     first: tuple[Counts, Counts], second: tuple[Counts, Counts], draws: int = 1000, seed: int = 0
 ) -> Interval:
-    """Interval of (first - second): intersections and unions [n, C] of the same images in the same order."""
+    """Interval of first - second: intersections and unions [n, C] of the same images in the same order."""
     if first[0].shape != second[0].shape:
         raise UserError(f"paired bootstrap: found {first[0].shape} and {second[0].shape}, expected the same images")
     totals = _resampled([*first, *second], draws, seed)
@@ -132,7 +132,7 @@ def paired_bootstrap(
 
 
 def _resampled(sums: list[Counts], draws: int, seed: int) -> list[Counts]:
-    """Totals over images drawn with replacement, [draws, C] each; the draw is a row of multinomial weights."""
+    """Totals over images drawn with replacement, [draws, C] each. A draw is a row of multinomial weights."""
     images = len(sums[0])
     if images == 0:
         raise UserError("bootstrap: found 0 images, expected at least one")

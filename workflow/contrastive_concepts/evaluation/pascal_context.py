@@ -1,4 +1,4 @@
-"""Pascal Context's label maps from the Detail annotations (`trainval_merged.json`), as mmsegmentation makes them."""
+"""Makes Pascal Context's label maps from the Detail annotations (`trainval_merged.json`), as in mmsegmentation."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ DETAIL_IDS = (
     162, 187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324, 326, 347, 349, 354, 355, 360, 366, 368, 397,
     415, 416, 420, 424, 427, 440, 445, 454, 458,
 )  # fmt: skip
-"""Category ids of the 60 classes; a class's label is the rank of its id, 0 the background."""
+"""Category ids of the 60 classes. The label of a class is the rank of its id; 0 is the background."""
 
 Region = tuple[int, Mapping[str, Any]]
 """label, mask"""
@@ -27,8 +27,8 @@ LABELS = {category: label for label, category in enumerate(DETAIL_IDS)}
 def convert_context(annotations: Path, root: Path) -> dict[str, int]:
     """Write SegmentationClassContext/*.png and ImageSets/SegmentationContext/{train,val}.txt below VOC2010's folder.
 
-    The annotations are read as a stream. Returns the number of images by split. Raises UserError for a file of another
-    layout or a category that is none of the 60."""
+    The annotations are read as a stream. Returns the number of images by split. Raises UserError for a file with
+    another structure or a category that is not one of the 60."""
     try:
         images, regions = _read(annotations)
     except KeyError as key:
@@ -47,7 +47,7 @@ def convert_context(annotations: Path, root: Path) -> dict[str, int]:
                 raise UserError(
                     f"{annotations}: image {number}: found a mask of {covered.shape}, expected {labels.shape}"
                 )
-            labels[covered] = label  # A later region lies over an earlier one.
+            labels[covered] = label  # A later region overwrites an earlier one.
         name = Path(image["file_name"]).stem
         Image.fromarray(labels).save(folder / f"{name}.png")
         splits[image["phase"]].append(name)
@@ -74,9 +74,10 @@ def _read(annotations: Path) -> tuple[dict[int, dict[str, Any]], dict[int, list[
 def decode_mask(mask: Mapping[str, Any]) -> Labels:
     """COCO's compressed run lengths, {"size": [H, W], "counts": text} -> bool [H, W].
 
-    Runs go down the columns and alternate from 0. Each is written in base 32 from character 48 on, low digits first,
-    32 marking that more follow and 16 the sign; from the fourth on it is a difference to the run before the last.
-    Raises UserError where the runs do not fill the mask: pycocotools 2.0.11 returns uninitialised memory there."""
+    Runs go down the columns and alternate between 0 and 1, starting with 0. Each length is written in base 32, low
+    digits first, as characters from 48 on. Bit 32 of a character means that more follow, bit 16 is the sign. From the
+    fourth run on, the number is the difference to the length two runs before. Raises UserError if the runs do not fill
+    the mask; pycocotools 2.0.11 returns uninitialised memory in this case."""
     runs: list[int] = []
     value = shift = 0
     for character in mask["counts"]:

@@ -1,4 +1,4 @@
-"""mmsegmentation's test protocol (paper 6.1): shorter side 448, windows of 448 at stride 224, scores averaged."""
+"""mmsegmentation's test protocol (paper 6.1): shorter side 448, windows of 448 with stride 224, averaged scores."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ Window = tuple[int, int, int, int]
 
 
 def resize_shape(height: int, width: int, short: int = 448, long: int = 2048) -> tuple[int, int]:
-    """Size after mmsegmentation's keep-ratio resize; at least one pixel a side."""
+    """Height and width after mmsegmentation's keep-ratio resize, each at least one pixel."""
     scale = min(long / max(height, width), short / min(height, width))
     return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
 
 
 def resize_image(image: Pixels, short: int = 448, long: int = 2048) -> Pixels:
-    """uint8 [H, W, 3], bilinear without antialiasing, as cv2 does it."""
+    """Resize uint8 [H, W, 3] bilinearly without antialiasing, with OpenCV."""
     height, width = resize_shape(image.shape[0], image.shape[1], short, long)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def sliding_window(height: int, width: int, crop: int = 448, stride: int = 224) -> list[Window]:
-    """Windows in reading order; the last one of an axis is shifted back inside, a short side gives a smaller window."""
+    """Windows in reading order. The last one of an axis is shifted back inside. A short side gives smaller windows."""
     return [(*rows, *columns) for rows in _spans(height, crop, stride) for columns in _spans(width, crop, stride)]
 
 
@@ -40,7 +40,7 @@ def _spans(length: int, crop: int, stride: int) -> list[tuple[int, int]]:
 
 
 def average(windows: Sequence[Window], outputs: Tensor, height: int, width: int) -> Tensor:
-    """Window scores [n, C, h, w] at pixel size -> their mean [C, height, width]."""
+    """Scores of windows [n, C, h, w] at pixel resolution -> their mean [C, height, width]."""
     if len(windows) == 1:
         return outputs[0]
     total = outputs.new_zeros((outputs.shape[1], height, width))
@@ -53,7 +53,7 @@ def average(windows: Sequence[Window], outputs: Tensor, height: int, width: int)
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """One image after the encoder: features of its windows, batch by batch, and its sizes in pixels."""
+    """One encoded image: the features of its windows, batch by batch, and its sizes in pixels."""
 
     features: tuple[Features, ...]
     windows: tuple[Window, ...]
@@ -62,7 +62,7 @@ class EncodedImage:
 
 
 def encode(segmenter: Segmenter, image: Pixels, protocol: Protocol) -> EncodedImage:
-    """The one pass through the encoder; windows of an image all have the same size."""
+    """Encode the windows of an image, which all have the same size."""
     resized = resize_image(image, protocol.short_side, protocol.long_side)
     windows = sliding_window(resized.shape[0], resized.shape[1], protocol.window, protocol.stride)
     crops = np.stack([resized[top:bottom, left:right] for top, bottom, left, right in windows])
@@ -77,7 +77,7 @@ def encode(segmenter: Segmenter, image: Pixels, protocol: Protocol) -> EncodedIm
 
 @torch.inference_mode()
 def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> list[Tensor]:
-    """All texts against the image, one matrix product a batch of windows: [n, T, h, w] each."""
+    """Compare all texts with the image, by one matrix product per batch of windows: [n, T, h, w] each."""
     return [segmenter.similarities(features, texts) for features in encoded.features]
 
 
@@ -89,10 +89,10 @@ def label_map(
     chosen: Sequence[int],
     background: bool = False,
 ) -> Tensor:
-    """Best of the chosen texts for each pixel of the original image, int64 [H, W].
+    """Index of the best of the chosen texts for each pixel of the original image, int64 [H, W].
 
-    chosen: rows of the texts that `compared` was made from. With background handling by an added channel, label 0 is
-    that channel and text k has label k + 1."""
+    compared: the result of `similarities`. chosen: indices of its texts. If the background handling adds a channel,
+    label 0 is that channel and text k has label k + 1."""
     rows = torch.tensor(list(chosen), device=compared[0].device)
     outputs = []
     for features, maps in zip(encoded.features, compared, strict=True):
@@ -106,7 +106,7 @@ def label_map(
 def slide(
     image: Tensor, forward: Callable[[Tensor], Tensor], original: tuple[int, int], crop: int = 448, stride: int = 224
 ) -> tuple[Tensor, Tensor]:
-    """Any segmenter over windows: image [3, H, W], forward [n, 3, h, w] -> [n, C, h, w].
+    """Apply any segmenter to windows: image [3, H, W], forward [n, 3, h, w] -> [n, C, h, w].
 
     Returns the averaged scores [C, H, W] and their softmax at the original size."""
     height, width = int(image.shape[1]), int(image.shape[2])

@@ -1,4 +1,4 @@
-"""All cells together: scores with intervals, paired differences, classes, what took the pixels."""
+"""Collects all cells: scores with intervals, paired differences, classes, and the concepts that took the pixels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ PERCENT = 100
 
 @dataclass(frozen=True)
 class Results:
-    """scores: a row a cell and metric, in percent, the grid bound beside them. sweeps: a row a value of a threshold.
-    differences: first - second with its interval, in points. classes: IoU of each class. taken: contrastive concepts by
-    the pixels they took."""
+    """scores: one row per cell and metric, in percent, with the grid bound. sweeps: one row per value of a threshold.
+    differences: first - second with its interval, in percentage points. classes: IoU of each class. taken: contrastive
+    concepts with the number of pixels they took."""
 
     scores: pl.DataFrame
     sweeps: pl.DataFrame
@@ -40,7 +40,7 @@ class Results:
 
 @dataclass(frozen=True)
 class CellFiles:
-    """One cell's files, read when asked for."""
+    """One cell's files, read at first use."""
 
     cell: Cell
     folder: Path
@@ -51,7 +51,7 @@ class CellFiles:
         return pl.read_parquet(self.folder / "images.parquet")["image"].to_list()
 
     def counts(self, metric: str) -> tuple[Counts, Counts]:
-        """Intersections and unions int64 [n, C]; of the classes that count: IoU-single leaves the background out."""
+        """Intersections and unions, int64 [n, C], of the classes that count. IoU-single excludes the background."""
         table = pl.read_parquet(self.folder / "counts.parquet").filter(pl.col("metric") == metric)
         return dense_counts(table, self.images, len(self.description.classes))
 
@@ -66,10 +66,10 @@ def collect(
     descriptions: Mapping[str, DatasetDescription],
     bounds: Mapping[Encoding, Path],
 ) -> Results:
-    """Everything that the cells of a benchmark say.
+    """The results of all cells of a benchmark.
 
-    folders: of each cell, then of each point of a sweep, in the order of the settings. descriptions: by data set.
-    bounds: the file of grid bounds of each encoding."""
+    folders: those of the cells, then those of the points of sweeps, in the order of the settings. descriptions: by data
+    set. bounds: the file of grid bounds of each encoding."""
     cells, points = list(settings.cells()), list(settings.sweep_points())
     files = [
         CellFiles(cell, folder, descriptions[cell.dataset])
@@ -120,7 +120,7 @@ def _score(
 
 
 def describe_cell(settings: BenchmarkSettings, cell: Cell) -> dict[str, Any]:
-    """The names of a cell and what the tables know it by."""
+    """The names of a cell, and its method, training data and column in the tables."""
     chosen = settings.sets[cell.set]
     return {
         **cell._asdict(),
@@ -153,7 +153,7 @@ def _classes(settings: BenchmarkSettings, files: CellFiles) -> Iterator[dict[str
 
 
 def _differences(settings: BenchmarkSettings, cells: Sequence[CellFiles]) -> Iterator[tuple[Any, ...]]:
-    """Own background handling is compared with like alone."""
+    """Paired differences between sets that both use own background handling, or both do not."""
     by_column: dict[tuple[object, ...], CellFiles] = {
         (*files.cell[:3], settings.sets[files.cell.set].original, settings.column(files.cell.set)): files
         for files in cells
@@ -186,7 +186,7 @@ DIFFERENCES = {
 
 
 def _largest(taken: pl.DataFrame, count: int = 10) -> pl.DataFrame:
-    """The concepts that took most of each query's pixels, at most `count` of them, and their share of all taken."""
+    """For each query the at most `count` concepts that took most pixels, with their share of all taken pixels."""
     place = ["segmenter", "backbone", "dataset", "set", "query"]
     share = (pl.col("pixels") / pl.col("pixels").sum().over(place)).alias("share")
     ranked = taken.with_columns(share).sort("pixels", descending=True, maintain_order=True)

@@ -1,4 +1,4 @@
-"""IoU-single (paper 4.1, 6.1.2): each class that an image shows is asked for alone."""
+"""IoU-single (paper 4.1, 6.1.2): each class that an image shows is a single query."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +20,13 @@ from contrastive_concepts.segmenters.segmenter import Segmenter
 
 @dataclass
 class SingleScores:
-    """Sums by image and class, int64 [n, C]; zero where the image does not show the class."""
+    """Numbers of pixels by image and class, int64 [n, C]; zero if the image does not show the class."""
 
     name: str
     classes: tuple[str, ...]
     images: list[str] = field(default_factory=list)
     taken: dict[str, Counter[str]] = field(default_factory=dict)
-    """Class -> contrastive text -> pixels it took (ignored ones not counted), over all images that show the class."""
+    """Class -> contrastive text -> number of pixels it took (without ignored ones) in images that show the class."""
 
     def __post_init__(self) -> None:
         self._intersection: list[Counts] = []
@@ -38,14 +38,14 @@ class SingleScores:
         self._union.append(np.zeros(len(self.classes), np.int64))
 
     def add_query(self, label: int, query: str, texts: Sequence[str], found: Labels, labels: Labels) -> None:
-        """One query of the image that was started last: found [H, W] holds rows of its texts, or -1 for none."""
+        """Add a query of the image that was started last. found: [H, W], indices of its texts, or -1 for none."""
         self.add(label, found == texts.index(query), labels)
         pixels = np.bincount(found[labels != IGNORED] + 1, minlength=len(texts) + 1)[1:].tolist()
         taken = {text: count for text, count in zip(texts, pixels, strict=True) if text != query and count}
         self.taken.setdefault(query, Counter()).update(taken)
 
     def add(self, label: int, mask: Labels, labels: Labels) -> None:
-        """The mask of one query alone: bool [H, W]."""
+        """Add the mask of one query, bool [H, W]."""
         kept = labels != IGNORED
         truth = labels == label
         self._intersection[-1][label] += int((mask & truth).sum())
@@ -60,11 +60,11 @@ class SingleScores:
         return np.array(self._union, np.int64).reshape(-1, len(self.classes))
 
     def per_class(self) -> Ratios:
-        """A: IoU of each class over the data set, float64 [C]; NaN where it never occurs."""
+        """A: IoU of each class over the data set, float64 [C]; NaN if it never occurs."""
         return ratio(self.intersection.sum(0), self.union.sum(0))
 
     def iou_single(self) -> float:
-        """A, the primary one: mean over the classes that occur."""
+        """A, the primary metric: mean over the classes that occur."""
         return mean(self.per_class())
 
     def pair_mean(self) -> float:
@@ -77,7 +77,7 @@ class SingleScores:
 
 
 def query_texts(segmenter: Segmenter, chosen: ContrastiveSet, query: str, present: Sequence[str]) -> tuple[str, ...]:
-    """Texts of one query: the query first, unless the background handling wants "background" there."""
+    """Texts of one query. The query is first, unless the background handling needs "background" first."""
     negatives = chosen.negatives(query, present)
     if chosen.original and segmenter.background_is == "text":
         return (BACKGROUND, query, *(text for text in negatives if text != BACKGROUND))
@@ -87,18 +87,18 @@ def query_texts(segmenter: Segmenter, chosen: ContrastiveSet, query: str, presen
 def single_texts(
     segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], sets: Sequence[ContrastiveSet]
 ) -> Iterator[str]:
-    """Every text that any query of any image can need."""
+    """All texts that any query of any image can need."""
     names = [classes[label] for label in queries]
     return (text for each in sets for name in names for text in query_texts(segmenter, each, name, classes))
 
 
 def shown_classes(labels: Labels, queries: Sequence[int]) -> list[int]:
-    """The labels that an image shows, among those that are asked for."""
+    """The labels of the queries that an image shows."""
     return sorted(set(np.unique(labels).tolist()) & set(queries))
 
 
 def present_names(labels: Labels, classes: Sequence[str]) -> list[str]:
-    """The names of all classes that an image shows, a background class too."""
+    """The names of all classes that an image shows, including a background class."""
     return [classes[label] for label in np.unique(labels).tolist() if label < len(classes)]
 
 
@@ -113,8 +113,8 @@ def evaluate_single(
 ) -> list[SingleScores]:
     """Scores of each contrastive set, in one pass over the images.
 
-    An image is encoded once, a text embedded once, all texts of an image compared in one product; memory does not grow
-    with the data set but for the sums. queries: labels that are asked for. Raises UserError for no images."""
+    Each image is encoded once, each text is embedded once, and all texts are compared with an image in one product.
+    Only the sums grow with the data set. queries: labels of the queries. Raises UserError if there are no images."""
     texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
     results = [SingleScores(each.name, tuple(classes)) for each in sets]
     for sample in encode_samples(segmenter, samples, protocol):
@@ -133,13 +133,13 @@ def score_image(
     texts: TextRows,
     results: Sequence[SingleScores],
 ) -> None:
-    """All queries of one encoded image under all sets, added to the results."""
+    """Score all queries of one encoded image under all sets and add the scores to the results."""
     shown, present = shown_classes(sample.labels, queries), present_names(sample.labels, classes)
     asked = [[query_texts(segmenter, each, classes[label], present) for label in shown] for each in sets]
     needed = list(dict.fromkeys(text for of_set in asked for of_query in of_set for text in of_query))
     position = {text: index for index, text in enumerate(needed)}
     compared = similarities(segmenter, sample.encoded, texts.select(needed)) if needed else []
-    # A set of texts may belong to several contrastive sets: it is segmented once.
+    # Different contrastive sets may give the same texts, which are then segmented once.
     maps: dict[tuple[tuple[str, ...], bool], Labels] = {}
     for each, result, of_set in zip(sets, results, asked, strict=True):
         result.start(sample.name)
@@ -152,5 +152,5 @@ def score_image(
 
 
 def added_channels(segmenter: Segmenter, chosen: ContrastiveSet) -> int:
-    """Labels before that of text 0: one where the own background handling adds a channel."""
+    """Number of labels before that of text 0: 1 if the own background handling adds a channel, else 0."""
     return int(chosen.original and segmenter.background_is == "channel")

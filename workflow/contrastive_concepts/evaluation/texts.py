@@ -1,4 +1,4 @@
-"""Distinct texts and their embeddings: each is computed once, and kept on disk between jobs."""
+"""Distinct texts and their embeddings, which are computed once and stored on disk between jobs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Embed = Callable[[Sequence[str]], Embeddings]
 
 @dataclass(frozen=True)
 class TextRows:
-    """Texts by row of their embeddings, float32 [n, D]."""
+    """Texts and their embeddings, float32 [n, D], row by row."""
 
     row: Mapping[str, int]
     matrix: Tensor
@@ -37,7 +37,7 @@ class TextRows:
 
 
 def embed_once(texts: Iterable[str], embed: Embed, known: TextRows | None = None) -> TextRows:
-    """Embed the distinct texts that are not among `known`; the rows are those of `texts`, in their order."""
+    """Embed the distinct texts that are not in `known`. The result has one row per distinct text, in order."""
     distinct = list(dict.fromkeys(texts))
     row = known.row if known is not None else {}
     new = [text for text in distinct if text not in row]
@@ -51,7 +51,7 @@ def embed_once(texts: Iterable[str], embed: Embed, known: TextRows | None = None
 
 
 def load_texts(path: Path) -> TextRows:
-    """What `TextRows.save` wrote. Raises UserError where it cannot be read."""
+    """Read a file that `TextRows.save` wrote. Raises UserError if it cannot be read."""
     import polars as pl
 
     try:
@@ -65,14 +65,14 @@ def load_texts(path: Path) -> TextRows:
 
 
 def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> list[str]:
-    """Every distinct text that the queries and sets can need, "background" first."""
+    """All distinct texts that the queries and sets can need, "background" first."""
     concepts = (text for each in sets for listed in each.concepts.values() for text in listed)
     return [text for text in dict.fromkeys([BACKGROUND, *queries, *concepts]) if text]
 
 
 def update_texts(path: Path, texts: Sequence[str], embed: Embed, fingerprint: str) -> int:
-    """Write the embeddings of `texts`; those that the file has under the same fingerprint (model, prompts, code) are
-    taken over. Returns how many are new."""
+    """Write the embeddings of `texts`. Embeddings in the file with the same fingerprint (model, prompts, code) are
+    reused. Returns the number of new ones."""
     known = load_texts(path) if path.is_file() and read_fingerprint(path) == fingerprint else None
     rows = embed_once(texts, embed, known)
     rows.save(path, fingerprint)
@@ -80,7 +80,7 @@ def update_texts(path: Path, texts: Sequence[str], embed: Embed, fingerprint: st
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """The fingerprint of a file that `TextRows.save` wrote; None of any other."""
+    """The fingerprint of a file that `TextRows.save` wrote, None for any other file."""
     import polars as pl
 
     try:

@@ -1,1 +1,1 @@
-"""Stage 10, report: figures and lists of what a benchmark found."""
+"""Stage 10, report: figures, tables and lists of the results of a run."""

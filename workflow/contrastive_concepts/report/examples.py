@@ -1,4 +1,4 @@
-"""Which queries of a data set are shown in the qualitative figures: by a rule, not by how well they turned out."""
+"""Chooses the queries for the qualitative figures by a fixed rule that does not depend on the segmentations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,12 +9,12 @@ from contrastive_concepts.evaluation.datasets import Dataset, Sample
 from contrastive_concepts.evaluation.single import shown_classes
 
 LEAST, MOST = 0.05, 0.6
-"""Share of the image that the class covers: neither a speck nor nearly everything."""
+"""Limits for the share of the image that the class covers, so that it is neither tiny nor almost the whole image."""
 
 
 def examples(dataset: Dataset, queries: Sequence[int], count: int) -> Iterator[tuple[Sample, int]]:
-    """`count` samples with a label each: the first image, in the data set's order, for each class that fits in it with
-    another class beside it; a class is shown once."""
+    """`count` samples, each with a label. Goes through the images in order and takes an image that shows at least two
+    queries, one of them new and of a size within the limits. Each class is used once."""
     shown: set[int] = set()
     for sample in dataset:
         present = shown_classes(sample.labels, queries)
@@ -29,7 +29,7 @@ def examples(dataset: Dataset, queries: Sequence[int], count: int) -> Iterator[t
 
 
 def named_examples(dataset: Dataset, wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[Sample, int]]:
-    """The images and classes asked for. Raises UserError for a name that the data set does not have, or an image that
+    """The given pairs of image and class. Raises UserError for a name that is not in the data set, or an image that
     does not show the class."""
     for image, query in wanted:
         if image not in dataset.names:

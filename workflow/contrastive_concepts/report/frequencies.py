@@ -1,4 +1,4 @@
-"""Figure 2a: how many captions say "background", and how many name each class of a data set."""
+"""Figure 2a: the number of captions that mention "background" and each class of a data set."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,9 +9,10 @@ Counts = Mapping[str, int]
 
 
 def chosen_counts(counts: Counts, names: Iterable[str], most: int = 40) -> list[tuple[str, int]]:
-    """Captions that name "background" and the most frequent of the names, most frequent first; equal ones by name.
+    """Numbers of captions for "background" and the most frequent names, in descending order, then by name.
 
-    counts: concept -> captions that name it. A name that is no concept is left out, "background" too."""
+    counts: concept -> number of captions that mention it. Names that are not concepts are left out, also "background".
+    """
     known = [(name, counts[name]) for name in dict.fromkeys(names) if name in counts and name != BACKGROUND]
     frequent = sorted(known, key=lambda item: (-item[1], item[0]))[:most]
     background = [(BACKGROUND, counts[BACKGROUND])] if BACKGROUND in counts else []
@@ -19,7 +20,7 @@ def chosen_counts(counts: Counts, names: Iterable[str], most: int = 40) -> list[
 
 
 def draw_frequencies(counts: Counts, names: Iterable[str], path: Path) -> list[tuple[str, int]]:
-    """Write a bar chart of `chosen_counts`, "background" in a colour of its own. Returns what it shows."""
+    """Write a bar chart of `chosen_counts`, with "background" in its own colour. Returns the plotted counts."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -30,7 +31,7 @@ def draw_frequencies(counts: Counts, names: Iterable[str], path: Path) -> list[t
     figure, axes = pyplot.subplots(figsize=(max(3.0, 0.28 * len(shown)), 3.2), layout="constrained")
     axes.bar(range(len(shown)), [count for _, count in shown], color=colours)
     axes.set_xticks(range(len(shown)))
-    # Names are data: a dollar sign in one is no formula.
+    # A dollar sign in a name must not start a formula.
     axes.set_xticklabels([name for name, _ in shown], rotation=90, parse_math=False)
     axes.set_ylabel("captions")
     if not shown:

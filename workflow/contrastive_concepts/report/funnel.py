@@ -1,4 +1,4 @@
-"""How many pairs each filter leaves: candidates -> stop-list -> visible -> similar -> kept (paper 3.4)."""
+"""Number of pairs that remain after each filter: candidates -> stop-list -> visible -> similar -> kept (paper 3.4)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from contrastive_concepts.selection.select import REASONS
 
 PAPER = 3
-"""So many filters are the paper's; the others are told where they took any."""
+"""Number of filters that are the paper's. The others are shown only if they rejected any pairs."""
 
 
 def funnel(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """(step, pairs left after it), from the manifest's `counts`; the last one is what the dictionary keeps."""
+    """(step, pairs left after it), from the manifest's `counts`. The last step gives the pairs in the dictionary."""
     left = counts["candidates"]
     steps = [("candidates over gamma", left)]
     for number, reason in enumerate(REASONS):
@@ -22,7 +22,7 @@ def funnel(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def draw_funnel(steps: list[tuple[str, int]], path: Path) -> None:
-    """Write a bar a step, its number and its share of the candidates beside it."""
+    """Write a bar chart with one bar per step, labelled with its number and its share of the candidates."""
     import matplotlib
 
     matplotlib.use("Agg")

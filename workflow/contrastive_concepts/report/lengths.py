@@ -1,4 +1,4 @@
-"""How many contrastive concepts the concepts of a dictionary have."""
+"""Histogram of the number of contrastive concepts per concept of a dictionary."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,13 +8,13 @@ HEADS = ("Class", "Contrastive concepts")
 
 
 def markdown(concepts: Mapping[str, Sequence[str]], title: str) -> str:
-    """A table of GitHub's, a row a class, under its title."""
+    """A table in GitHub's Markdown with one row per class, under its title."""
     rows = ((query, ", ".join(texts)) for query, texts in concepts.items())
     return f"**{markdown_text(title)}**\n\n{markdown_table(HEADS, rows)}"
 
 
 def latex(concepts: Mapping[str, Sequence[str]], title: str) -> str:
-    """A floating table with booktabs; long rows are broken."""
+    """A floating table with booktabs. Long rows are wrapped."""
     rows = ((query, ", ".join(texts)) for query, texts in concepts.items())
     table = latex_table(r"lp{0.75\linewidth}", HEADS, rows)
     return f"\\begin{{table}}\n\\centering\n{table}\\caption{{{latex_text(title)}}}\n\\end{{table}}\n"

@@ -1,4 +1,4 @@
-"""What came of a run, in a few lines: the last ones that it prints."""
+"""Summarises a run in a few lines, which it prints at its end."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from contrastive_concepts.errors import UserError
 
 
 def describe_run(results: Path) -> list[str]:
-    """The counts of the dictionary in `results`, then a line for each warning; nothing where there is no dictionary."""
+    """The counts of the dictionary in `results`, then one line per warning; empty if there is no dictionary."""
     try:
         manifest = read_manifest(results / "dictionary")
     except UserError:

@@ -1,4 +1,4 @@
-"""Figures 3, 4 and 6: an image, its truth and its segmentations side by side, colours explained below."""
+"""Draws Figures 3, 4 and 6: an image, its ground truth and its segmentations side by side, with legends below."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Colour = tuple[int, int, int]
 
 QUERY: Colour = (220, 20, 60)
 UNKNOWN: Colour = (0, 0, 0)
-"""Pixels whose label is ignored."""
+"""Colour of pixels with an ignored label."""
 TITLE, GAP, ROW, SWATCH = 22, 6, 18, 12
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row: its title, uint8 RGB [H, W, 3], and the names of its colours."""
+    """One picture in a row: its title, pixels uint8 RGB [H, W, 3], and the names of its colours."""
 
     title: str
     pixels: "Pixels"
@@ -36,7 +36,7 @@ def image_panel(title: str, image: "Pixels") -> Panel:
 
 
 def query_panel(title: str, image: "Pixels", found: Labels, name: str = "") -> Panel:
-    """The pixels of the query, bool [H, W], tinted on the image in grey."""
+    """The image in grey, with the pixels of the query (`found`, bool [H, W]) tinted."""
     _same_size(image, found)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
     tinted = np.where(found[..., None], 0.4 * grey + 0.6 * np.array(QUERY), grey)
@@ -44,9 +44,9 @@ def query_panel(title: str, image: "Pixels", found: Labels, name: str = "") -> P
 
 
 def map_panel(title: str, image: "Pixels", labels: Labels, names: Sequence[str], most: int = 8) -> Panel:
-    """The full map [H, W] of label numbers in flat colours, 255 in black; the legend lists the largest.
+    """The full map [H, W] of labels in flat colours, 255 in black. The legend lists the labels with most pixels.
 
-    The first name is the query's."""
+    The first name is that of the query."""
     _same_size(image, labels)
     shown = np.full((*labels.shape, 3), UNKNOWN, np.uint8)
     counts = np.bincount(labels[labels != IGNORED].ravel(), minlength=len(names))
@@ -59,7 +59,7 @@ def map_panel(title: str, image: "Pixels", labels: Labels, names: Sequence[str],
 
 
 def label_colour(label: int) -> Colour:
-    """The query's colour for 0; for any other number VOC's palette, which gives neighbours unlike colours."""
+    """The query's colour for 0, else a colour from VOC's palette, in which consecutive labels differ strongly."""
     if label == 0:
         return QUERY
     colour = [0, 0, 0]
@@ -70,9 +70,9 @@ def label_colour(label: int) -> Colour:
 
 
 def draw_rows(rows: Sequence[Sequence[Panel]], path: Path, height: int = 160) -> None:
-    """Write a picture (its suffix says which format): a row of panels each, titles above, legends below.
+    """Write a picture of rows of panels, titles above, legends below. The suffix of `path` selects the format.
 
-    height: pixels that every panel is scaled to. Raises UserError for no panels."""
+    height: every panel is scaled to this number of pixels. Raises UserError if there are no panels."""
     drawn = [_draw_row(row, height) for row in rows if row]
     if not drawn:
         raise UserError("figure: found 0 panels, expected at least one")

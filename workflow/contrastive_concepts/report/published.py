@@ -1,4 +1,4 @@
-"""The values that the paper prints, by table, data set, method, training data and column."""
+"""The values printed in the paper, by table, data set, method, training data and column."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from contrastive_concepts.errors import UserError, one_line
 
 METHODS = {"maskclip": "MaskCLIP", "clip_dinoiser": "CLIP-DINOiser", "tcl": "TCL", "gem": "GEM"}
-"""The paper's names, in the order of its tables."""
+"""The paper's names of the methods, in the order of its tables."""
 
 DATASETS = {
     "voc21": "VOC21",
@@ -18,24 +18,24 @@ DATASETS = {
     "coco_object": "COCO-Object",
     "context60": "Pascal Context",
 }
-"""The paper's names of the layouts it evaluates, in the order of Table 7."""
+"""The paper's names of the data sets it evaluates, in the order of Table 7."""
 
 ABLATED = {"MaskCLIP": "WIT400M", "CLIP-DINOiser": "Laion2B", "TCL": "TCL(own)", "GEM": "MetaCLIP"}
-"""Training data behind Tables 2a and 2b, which name the method alone; the figures are those rows' of Table 1."""
+"""Training data for Tables 2a and 2b, which print only the method. Their values are in these rows of Table 1."""
 
 STEPS = {"no filtering": "no filtering", "+ abstract": "+ visible", "+ semantic similarity": "CC_D"}
 
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """A cell of the paper, in percent; original: with the method's own background handling (the asterisk)."""
+    """One value in the paper, in percent. original: with the method's own background handling (the asterisk)."""
 
     value: float
     original: bool = False
 
 
 class Published:
-    """Values of `resources/paper_tables.json`."""
+    """The values in `resources/paper_tables.json`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -57,7 +57,9 @@ class Published:
                     self._add(number, threshold, row["method"], row["clip"], f"{step:g}", value)
 
     def value(self, table: str, group: str, method: str, training_data: str, column: str) -> PublishedValue | None:
-        """group: a data set as the paper names it, or the threshold of Tables 4 and 5. TCL has towers of its own."""
+        """The published value, None if there is none. TCL's training data is always its own.
+
+        group: the paper's name of a data set, or the threshold of Tables 4 and 5."""
         trained = "TCL(own)" if method == "TCL" else training_data
         return self._values.get((table, group, method, trained, column))
 

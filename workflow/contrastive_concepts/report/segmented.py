@@ -26,10 +26,10 @@ def segmented_row(
     maps: Collection[str],
     nearest: str | None = None,
 ) -> list[Panel]:
-    """The image, the truth of class `label`, and its segmentation under each set (by title).
+    """The image, the ground truth of class `label`, and its segmentation under each set. sets: title -> set.
 
-    The image is encoded once. maps: sets that are followed by their full map, black where the method's own background
-    handling took a pixel. nearest: the vocabulary's concept that stood in for the query, named in the title."""
+    The image is encoded once. maps: titles of the sets whose full map is shown too, with black pixels where the
+    method's own background handling took them. nearest: concept that the query was mapped to, printed in the title."""
     query = classes[label]
     present = [classes[shown] for shown in shown_classes(sample.labels, range(len(classes)))]
     title = query if nearest in (None, query) else f"{query} (nearest: {nearest})"
@@ -42,7 +42,7 @@ def segmented_row(
         found = found - added_channels(segmenter, chosen)
         panels.append(query_panel(name, sample.image, found == asked.index(query)))
         if name in maps:
-            # The query first, so that it has its own colour in every map.
+            # The query is first, so that it has the same colour in every map.
             names = [query, *(text for text in asked if text != query)]
             full = np.full(found.shape, IGNORED, np.uint8)
             for row, text in enumerate(asked):

@@ -1,4 +1,4 @@
-"""Every contrastive set of the benchmark: how long its lists are, and what it scores."""
+"""Table of all contrastive sets of the benchmark: the length of their lists and their scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +9,16 @@ from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 
 
 def mean_size(chosen: ContrastiveSet, queries: list[str]) -> float | None:
-    """Mean |CC| of a data set's queries, "background" included where the set adds it; None where it is by image."""
+    """Mean |CC| of the queries, including "background" if the set adds it; None if the set depends on the image."""
     if chosen.present_only:
         return None
     return sum(len(chosen.negatives(query, queries)) for query in queries) / len(queries)
 
 
 def set_sizes(scores: pl.DataFrame, sizes: Mapping[tuple[str, str], float | None]) -> pl.DataFrame:
-    """A row a data set, segmenter, backbone and set: mean |CC|, IoU-single with its interval, mIoU; in percent.
+    """One row per data set, segmenter, backbone and set: mean |CC|, IoU-single with its interval, mIoU; in percent.
 
-    scores: as the benchmark's results have them. sizes: (data set, set) -> mean |CC|."""
+    scores: table of the benchmark's results. sizes: (data set, set) -> mean |CC|."""
     rows: list[dict[str, Any]] = []
     places = ["dataset", "segmenter", "backbone", "set"]
     for place, own in scores.group_by(places, maintain_order=True):

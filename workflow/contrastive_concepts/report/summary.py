@@ -1,4 +1,4 @@
-"""The benchmark on one page, and each table as parquet, CSV, Markdown and LaTeX."""
+"""Writes the benchmark's results on one page, and each table as parquet, CSV, Markdown and LaTeX."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ NUMBERS = ("value", "low", "high", "paper", "difference")
 
 
 def write_table(table: Table, folder: Path) -> None:
-    """table_<number>.parquet and .csv (a row a cell), .md and .tex (the paper's layout)."""
+    """Write table_<number>.parquet and .csv (one row per cell), .md and .tex (the paper's layout)."""
     stem = folder / f"table_{table.number}"
     cells = long_form(table)
     cells.write_parquet(stem.with_suffix(".parquet"))
@@ -29,7 +29,7 @@ def write_table(table: Table, folder: Path) -> None:
 
 
 def long_form(table: Table) -> pl.DataFrame:
-    """A row a cell: the row's labels, group, column, value, low, high, original, paper, difference."""
+    """One row per cell: the row's labels, group, column, value, low, high, original, paper, difference."""
     rows = [
         {
             "table": table.number,
@@ -50,14 +50,14 @@ def long_form(table: Table) -> pl.DataFrame:
 
 
 def markdown(table: Table) -> str:
-    """GitHub's table under its caption."""
+    """A table in GitHub's Markdown under its caption."""
     heads = [_ours(head) for head in (*table.labels, *(f"{group} {column}" for group, column in table.columns))]
     rows = ([*map(_ours, labels), *(_ours(_text(cell)) for cell in cells)] for labels, cells in table.rows)
     return f"**Table {table.number}.** {table.caption}\n\n{markdown_table(heads, rows)}\n{LEGEND}\n"
 
 
 def latex(table: Table) -> str:
-    """A tabular of booktabs, data sets over their columns."""
+    """A tabular with booktabs, with the data sets above their columns."""
     spans = Counter(group for group, _ in table.columns)
     heads = [*table.labels, *(column for _, column in table.columns)]
     rows = ([*labels, *map(_text, cells)] for labels, cells in table.rows)
@@ -66,7 +66,7 @@ def latex(table: Table) -> str:
 
 
 def _ours(text: str) -> Markup:
-    """Numbers, and names that the configuration gives: they may have asterisks and bars, and need no other escape."""
+    """Markup for numbers and names in the configuration. Only asterisks and bars need to be escaped in them."""
     return Markup(re.sub(r"([*|])", r"\\\1", text))
 
 
@@ -93,7 +93,7 @@ def summary(
     classes: pl.DataFrame,
     taken: pl.DataFrame,
 ) -> str:
-    """Markdown, from what `results` made."""
+    """The page in Markdown, from the tables of `evaluation.results`."""
     parts = ["# Benchmark\n", *(markdown(table) for table in tables)]
     if differences.height:
         parts.append(_differences(differences))
@@ -126,7 +126,7 @@ def _differences(differences: pl.DataFrame) -> str:
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
-    """A row a class: its IoU under each set, and what took most of the pixels under CC^D."""
+    """One row per class: its IoU under each set, and the concepts that took most of its pixels under CC^D."""
     sets = classes["set"].unique(maintain_order=True).to_list()
     wide = classes.pivot("set", index=["class", "images"], values="iou", aggregate_function="first")
     share = (100 * pl.col("share")).round().cast(pl.Int32).cast(pl.String)

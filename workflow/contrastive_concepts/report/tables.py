@@ -1,4 +1,4 @@
-"""The paper's tables from the scores of a run, the published value beside each cell that has one."""
+"""Builds the paper's tables from the scores of a run, with the published value, if any, in each cell."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import polars as pl
 from contrastive_concepts.report.published import DATASETS, METHODS, Published, PublishedValue
 
 OWN_COLUMNS = ("original", "none", "BG", "random", "CC_L", "CC_D", "image oracle", "oracle", "grid bound")
-"""What is printed of a data set that the paper does not have."""
+"""Columns for a data set that is not in the paper."""
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """One value in percent with its 95 % interval, or only a published one; original: own background handling."""
+    """One value in percent with its 95 % interval, or only a published value. original: own background handling."""
 
     value: float | None
     low: float | None = None
@@ -24,7 +24,7 @@ class TableCell:
 
     @property
     def difference(self) -> float | None:
-        """Ours - published, in points."""
+        """Measured minus published value, in percentage points."""
         if self.value is None or self.published is None:
             return None
         return self.value - self.published.value
@@ -32,7 +32,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class Table:
-    """labels: heads of the leading columns; columns: (group, column) of each cell; rows: labels and cells."""
+    """labels: headers of the leading columns. columns: (group, column) of each cell. rows: labels and cells."""
 
     number: str
     caption: str
@@ -46,7 +46,7 @@ class Table:
 
 
 class Model(NamedTuple):
-    """A segmenter on a backbone; method and training data as the paper names them."""
+    """A segmenter on a backbone. method, training_data: the paper's names."""
 
     segmenter: str
     backbone: str
@@ -56,26 +56,26 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Scores:
-    """The score of a place: the best of the sets that fill its column, as the paper's asterisk rule has it."""
+    """Looks up the score for a cell of a table: the best of the sets for its column (the paper's asterisk rule)."""
 
     table: pl.DataFrame
     published: Published
 
     def models(self) -> list[Model]:
-        """In the order of the paper's tables, training data in the order of the config."""
+        """All models: methods in the order of the paper's tables, training data in the order of the config."""
         found = self.table.select("segmenter", "backbone", "method", "training_data").unique(maintain_order=True)
         order = list(METHODS)
         rows = sorted(found.iter_rows(), key=lambda row: order.index(row[2]))
         return [Model(segmenter, backbone, METHODS[method], data) for segmenter, backbone, method, data in rows]
 
     def labels(self, model: Model) -> tuple[str, str]:
-        """Method and training data; the segmenter's own name where several share the method."""
+        """Method and training data. The segmenter's name is added if several segmenters share the method."""
         same = {other.segmenter for other in self.models() if other.method == model.method}
         name = model.method if len(same) == 1 else f"{model.method} ({model.segmenter})"
         return name, model.training_data
 
     def groups(self, paper: Sequence[str]) -> list[str]:
-        """The paper's data sets of a table that were run, then those that the paper does not have."""
+        """The data sets of the run: first those in the paper's table, then those that are not in the paper."""
         run = self.table["group"].unique(maintain_order=True).to_list()
         return [name for name in paper if name in run] + [name for name in run if name not in DATASETS.values()]
 
@@ -94,9 +94,9 @@ class Scores:
 
 
 def build_tables(scores: pl.DataFrame, sweeps: pl.DataFrame, published: Published) -> list[Table]:
-    """Tables 1 to 7 of what was run; a table of which no cell was run is left out.
+    """Tables 1 to 7 from a run's scores. Tables without any cell in the run are left out.
 
-    scores, sweeps: as `results` makes them."""
+    scores, sweeps: tables of `evaluation.results`."""
     paper = pl.col("kind").replace_strict(DATASETS, default=None, return_dtype=pl.String)
     alone = pl.col("dataset").n_unique().over("kind") == 1
     made = Scores(scores.with_columns(group=pl.coalesce(pl.when(alone).then(paper), pl.col("dataset"))), published)
@@ -152,7 +152,7 @@ def _columns_7(group: str) -> Sequence[str]:
 def _by_dataset(
     scores: Scores, number: str, metric: str, paper: Sequence[str], columns_of: Callable[[str], Sequence[str]]
 ) -> Table:
-    """A row a method, data sets side by side; columns that nobody filled or published are left out."""
+    """One row per method, data sets side by side. Columns without a measured or published value are left out."""
     columns = tuple((group, column) for group in scores.groups(paper) for column in columns_of(group))
     rows = tuple(
         (scores.labels(model), tuple(scores.cell(number, metric, model, *place) for place in columns))
@@ -162,7 +162,7 @@ def _by_dataset(
 
 
 def _filter_steps(scores: Scores) -> Table:
-    """Table 2a: a row a step, methods side by side."""
+    """Table 2a: one row per step, methods side by side."""
     places = [(group, model) for group in scores.groups(("ADE20k",)) for model in scores.models()]
     steps = {"no filtering": "no filtering", "+ visible": "+ visible", "+ semantic similarity": "CC_D"}
     rows = tuple(
@@ -174,13 +174,13 @@ def _filter_steps(scores: Scores) -> Table:
 
 
 def _backbones(scores: Scores) -> Table:
-    """Table 2c: MaskCLIP alone."""
+    """Table 2c: MaskCLIP only."""
     only = Scores(scores.table.filter(pl.col("method") == "maskclip"), scores.published)
     return _by_dataset(only, "2c", "IoU-single", ("VOC21",), lambda group: ("BG", "CC_L", "CC_D"))
 
 
 def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataFrame, published: Published) -> Table:
-    """Tables 4 and 5: the values of a threshold side by side, data sets below one another."""
+    """Tables 4 and 5: the values of a threshold are columns, the data sets are rows."""
     found = sweeps.filter(pl.col("threshold").is_in(thresholds) & (pl.col("metric") == metric))
     columns = tuple(found.select("threshold", "step").unique(maintain_order=True).iter_rows())
     models = found.select("dataset", "segmenter", "backbone", "method", "training_data").unique(maintain_order=True)
@@ -208,7 +208,7 @@ def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataF
 
 
 def _without_empty(table: Table) -> Table:
-    """Leave out columns that hold nothing at all, and rows without a value of ours."""
+    """Remove empty columns, and rows without a measured value."""
     kept = [
         index
         for index in range(len(table.columns))

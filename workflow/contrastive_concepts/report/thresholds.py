@@ -1,4 +1,4 @@
-"""What gamma and delta do: to |CC| over the mined tables, and to IoU-single where the benchmark sweeps them."""
+"""Effect of gamma and delta on |CC| in the mined tables, and on IoU-single if the benchmark sweeps them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ GRID: Mapping[str, Sequence[float]] = {
 
 
 def mean_lengths(tables: Tables, thresholds: Thresholds) -> pl.DataFrame:
-    """threshold, value, mean |CC| of the concepts that captions name; the other thresholds as given."""
+    """threshold, value, mean |CC| of the concepts that captions mention. The other thresholds stay as given."""
     named = tables.concepts.filter(pl.col("count") > 0)["concept"].to_list()
     rows = []
     for threshold, values in GRID.items():
@@ -27,9 +27,9 @@ def mean_lengths(tables: Tables, thresholds: Thresholds) -> pl.DataFrame:
 
 
 def draw_thresholds(lengths: pl.DataFrame, sweeps: pl.DataFrame, chosen: Mapping[str, float], path: Path) -> None:
-    """Write a panel a threshold: |CC| in grey, below it the benchmark's sweeps, the run's own value dashed.
+    """Write one panel per threshold: |CC| in grey, below it the benchmark's sweeps, and the run's value as dashed line.
 
-    lengths: as `mean_lengths` gives them. sweeps: as the benchmark's results have them; may be empty."""
+    lengths: result of `mean_lengths`. sweeps: table of the benchmark's results, may be empty."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -14,10 +14,10 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def build(name: str, clip_model: Any, precision: str = "float32", **options: Any) -> "Segmenter":
-    """A segmenter on an open_clip 3.x ViT model, in eval mode; the options are those of its class.
+    """A segmenter on an open_clip 3.x ViT model, in eval mode. The options are those of its class.
 
-    precision: of the encoder's products, bfloat16 or float16 on a GPU. tcl and clip_dinoiser need `checkpoint`, the
-    official file. Raises UserError for an unknown name, option or precision."""
+    precision: dtype of the encoder's matrix products; bfloat16 and float16 need a GPU. tcl and clip_dinoiser need
+    `checkpoint`, the official file. Raises UserError for an unknown name, option or precision."""
     import inspect
 
     import torch

@@ -1,4 +1,4 @@
-"""Trained heads in the official files: read without running code, every key and shape checked by name."""
+"""Reads trained heads from the official files. Runs no code from the files and checks every key and shape."""
 
 import re
 from collections.abc import Collection
@@ -12,9 +12,9 @@ from contrastive_concepts.tensor_files import is_torchscript, read_tensors
 
 
 def read_checkpoint(path: Path | str, wrapper: str, expected: Collection[str]) -> dict[str, Tensor]:
-    """State dict of a file, whatever it is wrapped in; `wrapper` is the key of the official one.
+    """The state dict in a file, with any wrapper around it. `wrapper` is the key under which the official file has it.
 
-    Raises UserError for an unreadable file and one without any of the expected names."""
+    Raises UserError for an unreadable file or one without any of the expected names."""
     if is_torchscript(path):
         raise UserError(
             f"{path}: found a TorchScript archive, as OpenAI publishes CLIP, expected the trained heads; CLIP itself "
@@ -26,9 +26,8 @@ def read_checkpoint(path: Path | str, wrapper: str, expected: Collection[str]) -
 def select(
     state: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], ignored: str, path: Path | str
 ) -> dict[str, Tensor]:
-    """The tensors named by `shapes`, float32. Raises UserError for a missing, misshapen, non-finite or unknown key.
-
-    ignored: regular expression of further keys that may be there (the frozen CLIP towers)."""
+    """The tensors named in `shapes`, float32. Raises UserError for a key that is missing, unknown, of another shape or
+    not finite. ignored: regular expression of further keys that are allowed (the frozen CLIP towers)."""
     for name, shape in shapes.items():
         if name not in state:
             raise UserError(f"{path}: key {name!r} is missing, expected shape {shape}")

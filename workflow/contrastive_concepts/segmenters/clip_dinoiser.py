@@ -1,4 +1,4 @@
-"""CLIP-DINOiser: MaskCLIP features pooled over patches that DINO would find alike; learned saliency."""
+"""CLIP-DINOiser: MaskCLIP features, averaged over patches with similar predicted DINO features; learned saliency."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ CORRELATION_WIDTH = 256
 
 
 class ClipDinoiser(Segmenter):
-    """Scores are probabilities at patch resolution; with background, text 0 must be "background".
+    """Scores are probabilities at patch resolution. With background handling, text 0 must be "background".
 
-    checkpoint: the official last.pt, a path or its state dict. gamma: correlations below it are dropped. delta: a
-    patch is left to its class where that class is at least so probable, salient or not."""
+    checkpoint: the official last.pt, as a path or state dict. gamma: correlations below it are set to 0. delta: with
+    background handling, a patch that is not salient is background unless its best text has at least this probability.
+    """
 
     name = "clip_dinoiser"
     scored_extra = ("saliency_logit",)

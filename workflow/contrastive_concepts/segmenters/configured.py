@@ -1,4 +1,4 @@
-"""A segmenter as the configuration names it, with its CLIP model and tokenizer."""
+"""Builds a segmenter from the configuration, with its CLIP model and tokenizer."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from contrastive_concepts.similarity.store import Embeddings
 def configured_segmenter(
     settings: SegmenterSettings, backbone: BackboneSettings, data_dir: str | Path, device: str = "cpu"
 ) -> tuple[Segmenter, Any, Any]:
-    """The segmenter, its CLIP model and the tokenizer. Raises UserError for what cannot be loaded."""
+    """The segmenter, its CLIP model and the tokenizer. Raises UserError if one of them cannot be loaded."""
     clip_model, tokenizer = load_clip("benchmark.backbones", backbone.model, backbone.pretrained, device)
     return build(settings.method, clip_model, **_options(settings, data_dir)), clip_model, tokenizer
 
@@ -25,7 +25,7 @@ def configured_segmenter(
 def scoring_segmenter(
     settings: SegmenterSettings, backbone: BackboneSettings, data_dir: str | Path, device: str = "cpu"
 ) -> Segmenter:
-    """One that scores features encoded before; MaskCLIP then needs no CLIP model, which takes seconds to load."""
+    """A segmenter that only scores encoded features. For MaskCLIP, this avoids loading the CLIP model (seconds)."""
     if settings.method == "maskclip":
         return build("maskclip", None, **_options(settings, data_dir))
     return configured_segmenter(settings, backbone, data_dir, device)[0]
@@ -34,7 +34,7 @@ def scoring_segmenter(
 def text_side(
     settings: SegmenterSettings, backbone: BackboneSettings, device: str = "cpu"
 ) -> tuple[Callable[[Sequence[str]], Embeddings], str]:
-    """Texts -> unit vectors with the method's prompts, and a name of what makes them (weights and method)."""
+    """A function texts -> unit vectors with the method's prompts, and an identifier of its weights and method."""
     encoder = OpenClipText(
         OpenClipEncoder(encoder="open_clip", model=backbone.model, pretrained=backbone.pretrained, device=device)
     )

@@ -1,4 +1,4 @@
-"""GEM: self-self attention (queries, keys, values each with themselves) beside the ordinary stream."""
+"""GEM: self-self attention (queries, keys and values, each with themselves) in parallel to the ordinary stream."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from contrastive_concepts.segmenters.tower import normalise_pixels, to_map
 
 
 class Gem(Segmenter):
-    """Scores are 100 cos at patch resolution; with minmax, at pixel resolution.
+    """Scores are 100 cos at patch resolution; with minmax, values in [0, 1] at pixel resolution.
 
-    depth: the last depth - 1 blocks are changed, as in the original (7: six blocks); by default 7 or, in a shallower
-    tower, as many as there are. temperature: None adapts it to each image. threshold: below this softmax probability
-    a pixel is background. minmax: scores enlarged to pixels, then scaled to [0, 1] for each text and window, as the
-    original does for heat maps."""
+    depth: the last depth - 1 blocks are changed, as in the original (7: six blocks). The default is 7, or the number of
+    blocks in a shallower tower. temperature: None adapts it to each image. threshold: a pixel is background if its
+    highest softmax probability is below it. minmax: resize scores to pixels, then scale them to [0, 1] for each text
+    and window, as the original does for heat maps."""
 
     name = "gem"
     background_is = "channel"
@@ -56,7 +56,7 @@ class Gem(Segmenter):
         batch, length, width = inner.shape
         query, key, value = heads.view(batch, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
         if self.temperature is None:
-            # One scalar an image; 64 in CLIP, where a head is 64 wide.
+            # One scalar per image. value.shape[-1] is the width of a head, 64 in CLIP.
             scale = inner.norm(dim=-1).mean(dim=1).view(-1, 1, 1, 1) * value.shape[-1] ** -0.5
         else:
             scale = torch.as_tensor(self.temperature, device=inner.device)

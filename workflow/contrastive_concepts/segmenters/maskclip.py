@@ -1,4 +1,4 @@
-"""MaskCLIP as in the CLIP-DINOiser code: value-only last block, softmax(100 cos) over the texts."""
+"""MaskCLIP as in the CLIP-DINOiser code: the last block uses only the values; softmax(100 cos) over the texts."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from contrastive_concepts.segmenters.tower import normalise_pixels, to_map, valu
 
 
 class MaskClip(Segmenter):
-    """No background handling of its own; scores are probabilities at patch resolution."""
+    """Scores are probabilities at patch resolution. The method has no background handling of its own."""
 
     name = "maskclip"
 

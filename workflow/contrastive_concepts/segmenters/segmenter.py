@@ -1,4 +1,4 @@
-"""What the four segmenters share: an image goes through the encoder once, any set of texts is scored afterwards."""
+"""Base class of the four segmenters: an image is encoded once, then any number of sets of texts can be scored."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class Features:
-    """What is kept of B images: `dense` [B, D, h, w] to be compared with texts, and what a method adds to it.
+    """Features of B images: `dense` [B, D, h, w], to be compared with texts, and `extra`, further features of a method.
 
-    `single`: made from one image, whose scores then come without the leading B. `size`: H, W in pixels."""
+    `single`: the input was one image [H, W, 3], so its scores have no dimension B. `size`: H, W in pixels."""
 
     dense: Tensor
     size: tuple[int, int]
@@ -29,25 +29,25 @@ class Features:
 
 
 class Segmenter(ABC):
-    """A training-free reading of CLIP's patches (paper 4.1).
+    """Segments an image by comparing CLIP's patch features with texts (paper 4.1).
 
-    `similarities` gives one map for each text, whatever the others are; `combine` does what depends on the set of
-    texts. Texts are therefore compared once per image, however many sets they belong to."""
+    `similarities` computes one map for each text, independently of the other texts. `combine` does the part that
+    depends on the set of texts. A text in several sets is therefore compared with an image only once."""
 
     name: ClassVar[str]
     background_is: ClassVar[str | None] = None
     """Own background handling: None; "text" (text 0 must be "background"); "channel" (index 0 is added)."""
     scored_extra: ClassVar[tuple[str, ...]] = ()
-    """The extras that scores need once the image is encoded."""
+    """Names of the extra features that are needed for scores."""
 
     precision: torch.dtype = torch.float32
-    """Of the encoder's products; float16 and bfloat16 are for GPUs. What it gives is float32 either way."""
+    """Dtype of the encoder's matrix products; float16 and bfloat16 are for GPUs. The results are always float32."""
 
     def __init__(self, clip_model: Any) -> None:
-        """clip_model: None for a MaskCLIP that only scores features encoded before."""
+        """clip_model: None for a MaskCLIP that only scores encoded features."""
         self._clip_model = clip_model
         if clip_model is not None:
-            self.tower  # noqa: B018  an unfit model is refused here, not at the first image
+            self.tower  # noqa: B018  raises an error for an unsuitable model here, not at the first image
 
     @cached_property
     def tower(self) -> Tower:
@@ -55,7 +55,7 @@ class Segmenter(ABC):
 
     @torch.inference_mode()
     def encode_image(self, image: Pixels | Tensor) -> Features:
-        """uint8 RGB [H, W, 3], or [B, H, W, 3] of one size. Raises UserError for any other array."""
+        """Encode uint8 RGB [H, W, 3], or [B, H, W, 3] of one size. Raises UserError for any other array."""
         pixels = torch.as_tensor(image)
         if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3 or 0 in pixels.shape:
             found = f"{pixels.dtype} {tuple(pixels.shape)}"
@@ -76,9 +76,9 @@ class Segmenter(ABC):
     def scores(
         self, features: Features, text_embeddings: Tensor | np.ndarray[Any, Any], background: bool = False
     ) -> Tensor:
-        """Scores of one set of texts, [C, h, w] ([B, C, h, w] for a batch): what is averaged over windows.
+        """Scores of one set of texts, [C, h, w] ([B, C, h, w] for a batch), to be averaged over windows.
 
-        background: the method's own background handling (paper 6.1.1), see `background_is`."""
+        background: use the method's own background handling (paper 6.1.1), see `background_is`."""
         texts = torch.as_tensor(text_embeddings).to(features.dense)
         if texts.ndim != 2 or texts.shape[1] != self.tower.embed or len(texts) == 0:
             raise UserError(f"texts: found {tuple(texts.shape)}, expected [C, {self.tower.embed}] with C > 0")
@@ -87,7 +87,7 @@ class Segmenter(ABC):
 
     @torch.inference_mode()
     def combine(self, features: Features, similarities: Tensor, background: bool = False) -> Tensor:
-        """[B, C, h, w] as `similarities` gave it for one set -> its scores [B, C (+ 1), h, w]."""
+        """Result of `similarities` for one set [B, C, h, w] -> scores of the set [B, C (+ 1), h, w]."""
         if background and self.background_is is None:
             raise UserError(
                 f"segmenter {self.name}: it has no background handling of its own, expected background=False"
@@ -107,5 +107,5 @@ class Segmenter(ABC):
 
 
 def cosine(dense: Tensor, texts: Tensor) -> Tensor:
-    """[B, D, h, w] and [T, D] -> [B, T, h, w]; the texts are taken as they are (unit vectors)."""
+    """[B, D, h, w] and [T, D] -> [B, T, h, w]. The texts must be unit vectors."""
     return torch.einsum("bdhw,td->bthw", F.normalize(dense, dim=1), texts)

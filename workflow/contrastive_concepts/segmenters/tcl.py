@@ -1,4 +1,4 @@
-"""TCL: a trained masker on frozen CLIP, one independent mask for each text."""
+"""TCL: a trained mask decoder on a frozen CLIP, with one independent mask for each text."""
 
 import copy
 from pathlib import Path
@@ -21,10 +21,10 @@ STAGES, CONVS = (0, 1), ("conv", "conv2")
 
 
 class Tcl(Segmenter):
-    """Scores are masks in [0, 1] at pixel resolution; with background, a constant channel `threshold` comes first.
+    """Scores are masks in [0, 1] at pixel resolution. Background handling adds a first channel, constant `threshold`.
 
-    checkpoint: the official tcl.pth, a path or its state dict. refine: PAMR on the masks. knowledge: share of the
-    frozen CLIP's own masks in the result (kp_w). threshold: 0.5 is the paper's (6.1.1)."""
+    checkpoint: the official tcl.pth, as a path or state dict. refine: apply PAMR to the masks. knowledge: weight of the
+    frozen CLIP's masks in the result (kp_w in the original). threshold: 0.5 in the paper (6.1.1)."""
 
     name = "tcl"
     scored_extra = ("frozen", "pixels")
@@ -92,7 +92,7 @@ class Tcl(Segmenter):
 
     @torch.inference_mode()
     def similarities(self, features: Features, texts: Tensor) -> Tensor:
-        """Masks [B, T, 4h, 4w] in [0, 1], each one final but for its size: no text depends on another."""
+        """Masks [B, T, 4h, 4w] in [0, 1], final except for their size. Each mask is independent of the other texts."""
         texts = texts.to(features.dense)
         learned = _cosine(features.dense, texts)
         masks = torch.sigmoid(self.heads["masker.sim2mask.w"] * learned + self.heads["masker.sim2mask.b"])

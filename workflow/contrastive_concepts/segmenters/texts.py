@@ -1,4 +1,4 @@
-"""Text embeddings as each method makes them (spec 1.2): which prompts, and how their vectors are averaged."""
+"""Text embeddings of each method: its prompts, and whether their vectors are normalised before they are averaged."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -16,10 +16,10 @@ MEANS: dict[str, Mean] = {"maskclip": "unit", "clip_dinoiser": "unit", "gem": "u
 
 
 def text_embeddings(texts: Sequence[str], encoder: TextEncoder, method: str, prompts: Prompts = "paper") -> Embeddings:
-    """float32 [n, D] unit vectors, a row a text in order; a text that comes twice is embedded once.
+    """Unit vectors float32 [n, D], one row per text, in order. A repeated text is embedded once.
 
-    prompts: the paper takes the 80 ImageNet prompts for all methods (6.1); original: those of the method's authors.
-    The mean is the method's own either way. Raises UserError for an unknown method."""
+    prompts: "paper" uses the 80 ImageNet prompts for all methods (paper 6.1), "original" those of the method's authors.
+    Both average the vectors in the method's own way. Raises UserError for an unknown method."""
     if method not in OWN_PROMPTS:
         raise UserError(f"text embeddings: found method {method!r}, expected one of {', '.join(OWN_PROMPTS)}")
     templates: Templates = OWN_PROMPTS[method] if prompts == "original" else "imagenet"

@@ -1,4 +1,4 @@
-"""One pass through an open_clip ViT image tower, with access to its blocks and at any image size."""
+"""An open_clip ViT image tower with access to its blocks, for images of any size."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Tower:
-    """The image tower of an open_clip 3.x CLIP model. Raises UserError where it is no plain ViT."""
+    """The image tower of an open_clip 3.x CLIP model. Raises UserError if it is not a plain ViT."""
 
     def __init__(self, clip_model: Any) -> None:
         visual = getattr(clip_model, "visual", None)
@@ -35,7 +35,7 @@ class Tower:
         return device
 
     def tokens(self, images: Tensor, antialias: bool = False) -> tuple[Tensor, tuple[int, int]]:
-        """[B, 3, H, W] normalised -> what enters block 0, [B, 1 + h*w, width], and (h, w)."""
+        """Normalised images [B, 3, H, W] -> input of block 0 [B, 1 + h*w, width], and (h, w)."""
         short = [max(self.patch - side, 0) for side in images.shape[-2:]]
         patches = self.visual.conv1(F.pad(images, (0, short[1], 0, short[0])))
         grid = (int(patches.shape[-2]), int(patches.shape[-1]))
@@ -44,7 +44,7 @@ class Tower:
         return self.visual.ln_pre(tokens + self.positions(grid, antialias).to(patches.dtype)), grid
 
     def positions(self, grid: tuple[int, int], antialias: bool) -> Tensor:
-        """The positional embedding at another grid, [1 + h*w, width]; bicubic, the CLS position untouched."""
+        """The positional embedding [1 + h*w, width], resized bicubically to a grid. The CLS position is unchanged."""
         table = self.visual.positional_embedding
         native = self.visual.grid_size
         if tuple(native) == grid:
@@ -54,12 +54,12 @@ class Tower:
         return torch.cat([table[:1].float(), image.flatten(2)[0].T])
 
     def project(self, tokens: Tensor) -> Tensor:
-        """ln_post and the projection, [B, L, width] -> [B, L, embed]."""
+        """Apply ln_post and the projection: [B, L, width] -> [B, L, embed]."""
         return self.visual.ln_post(tokens) @ self.visual.proj  # type: ignore[no-any-return]
 
 
 def value_only(block: Any, tokens: Tensor) -> Tensor:
-    """A block in which each token attends to itself alone; residual and MLP kept. [B, L, width] both ways."""
+    """Apply a block in which each token attends only to itself, with residual and MLP: [B, L, width] -> same shape."""
     attention: nn.MultiheadAttention = block.attn
     assert attention.in_proj_weight is not None
     width = tokens.shape[-1]
@@ -70,11 +70,11 @@ def value_only(block: Any, tokens: Tensor) -> Tensor:
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """[B, 1 + h*w, C] -> [B, C, h, w], CLS dropped."""
+    """Drop the CLS token: [B, 1 + h*w, C] -> [B, C, h, w]."""
     return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, *grid)
 
 
 def normalise_pixels(images: Tensor, mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD) -> Tensor:
-    """[B, 3, H, W] in [0, 1] -> zero mean and unit deviation by channel."""
+    """Normalise each channel: [B, 3, H, W] in [0, 1] -> (images - mean) / std."""
     centre, spread = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (mean, std))
     return (images - centre) / spread

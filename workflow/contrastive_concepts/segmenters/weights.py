@@ -1,4 +1,4 @@
-"""Official files of trained heads: where they lie, and how a fetched one is known to be the right one."""
+"""Official files of trained heads: their addresses and checksums, and a verified download."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from contrastive_concepts.errors import UserError, one_line
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A published file. sha256 or git_blob (the id that `git hash-object` gives) where its publisher states one."""
+    """A published file. sha256, git_blob (the id from `git hash-object`): given if the publisher states one."""
 
     url: str
     sha256: str | None = None
@@ -31,9 +31,9 @@ OFFICIAL = {
 
 
 def fetch(file: OfficialFile, path: Path) -> str:
-    """Download to `path`, which appears only when the content is what it should be. Returns its sha256.
+    """Download to `path`, which is created only after the content is verified. Returns its sha256.
 
-    Raises UserError where the path exists, the address gives nothing, or a checksum differs."""
+    Raises UserError if the path exists, the download fails, or a checksum differs."""
     if path.exists():
         raise UserError(f"{path}: exists already, expected a new file")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""From co-occurrence counts, verdicts and vectors to each concept's contrastive concepts (paper 3.4, 3.6)."""
+"""Selects each concept's contrastive concepts from co-occurrence counts, verdicts and vectors (paper 3.4, 3.6)."""

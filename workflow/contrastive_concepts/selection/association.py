@@ -1,4 +1,4 @@
-"""Beyond the paper: how much more two concepts meet than chance alone would let them; off by default."""
+"""Beyond the paper: how much more often two concepts co-occur than expected by chance. Off by default."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ Scores = np.ndarray[tuple[int], np.dtype[np.float64]]
 def associate(
     candidates: pl.DataFrame, matrix: sparse.csr_array, captions: int | None, settings: AssociationSettings
 ) -> pl.DataFrame:
-    """Add `association` (float64) and `associated` (is it enough?); the strongest first within a concept.
+    """Add `association` (float64) and `associated` (whether it passes the threshold), strongest first per concept.
 
-    candidates: as `find_candidates` gives them. captions: N, the number of captions X was counted in; `settings` may
-    tell another. association is the lift, the NPMI, or -ln p of the test. Raises UserError where N is not known, or
-    less than X itself shows.
+    candidates: the result of `find_candidates`. captions: N, the number of captions X was counted in; `settings` can
+    override it. association is the lift, the NPMI, or -ln p of the test. Raises UserError if N is unknown or smaller
+    than the counts in X imply.
     """
     alone = matrix.diagonal()
     captions = _checked(settings.captions or captions, matrix)
@@ -43,19 +43,19 @@ def associate(
 
 
 def lift(both: Counts, one: Counts, other: Counts, captions: int) -> Scores:
-    """P(i, j) / (P(i) P(j)): 1 where the two are independent."""
+    """P(i, j) / (P(i) P(j)): 1 if the two are independent."""
     return np.asarray(both * (captions / one) / other, np.float64)
 
 
 def npmi(both: Counts, one: Counts, other: Counts, captions: int) -> Scores:
-    """ln(lift) / -ln P(i, j), in [-1, 1]; 0 for two concepts that every caption names (Bouma 2009)."""
+    """ln(lift) / -ln P(i, j), in [-1, 1]; 0 for two concepts that every caption mentions (Bouma 2009)."""
     surprise = -np.log(both / captions)
     information = np.log(lift(both, one, other, captions))
     return np.divide(information, surprise, out=np.zeros(len(surprise)), where=surprise > 0)
 
 
 def log_p_value(both: Counts, one: Counts, other: Counts, captions: int) -> Scores:
-    """ln p of meeting so often by chance, one-sided: the signed root of Dunning's log-likelihood ratio (1993)."""
+    """ln p of co-occurring so often by chance, one-sided, from the signed root of Dunning's likelihood ratio (1993)."""
     one, other = one.astype(np.float64), other.astype(np.float64)
     observed = (both, one - both, other - both, captions - one - other + both)
     rest_one, rest_other = captions - one, captions - other
@@ -66,9 +66,9 @@ def log_p_value(both: Counts, one: Counts, other: Counts, captions: int) -> Scor
 
 
 def _largest_discovery(matrix: sparse.csr_array, captions: int, rate: float) -> float:
-    """The largest ln p that Benjamini and Hochberg's procedure admits among all pairs of concepts that captions name.
+    """The largest ln p that passes the Benjamini-Hochberg procedure over all pairs of concepts that captions mention.
 
-    Pairs that never meet are tested too, with p = 1."""
+    Pairs that never co-occur count as tests too, with p = 1."""
     alone = matrix.diagonal()
     pairs = sparse.coo_array(sparse.triu(matrix, k=1))
     met = pairs.data > 0

@@ -1,4 +1,4 @@
-"""Pairs of concepts over gamma, and the cosine of each that is held against delta (paper 3.4)."""
+"""Finds the pairs of concepts above gamma and compares their cosine with delta (paper 3.4)."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -27,10 +27,10 @@ def find_candidates(
     stoplist: Sequence[str],
     stop_by: Literal["name", "lemma"] = "name",
 ) -> pl.DataFrame:
-    """Every pair (i, j), j != i, with X[i, j] / X[i, i] > gamma (strict), the most frequent first within a concept.
+    """Every pair (i, j), j != i, with X[i, j] / X[i, i] > gamma (strict), the most frequent first for each concept.
 
-    A candidate on the stop-list stays in the table, marked `stopped`. By name, as in the authors' rule, "photo" stops
-    neither "photos" nor "Photo"; by lemma it stops both. A concept that no caption mentions has none.
+    A candidate on the stop-list stays in the table with `stopped` set. stop_by "name" is the authors' rule: "photo"
+    does not stop "photos" or "Photo". "lemma" stops both. A concept that no caption mentions has no candidates.
     """
     pairs = sparse.coo_array(matrix)
     captions = matrix.diagonal()
@@ -59,8 +59,8 @@ def measure_candidates(
 ) -> pl.DataFrame:
     """Add `similarity` (float32, cosine of the two concepts) and `similar` (similarity >= delta) to the candidates.
 
-    A candidate too similar to its concept would compete with it. embeddings: unit vectors, a row a concept_id. known:
-    cosines [T, T] to use instead of theirs, compared in their own precision. delta None: no candidate is similar.
+    A candidate too similar to its concept would compete with it for pixels. embeddings: unit vectors, row = concept_id.
+    known: cosines [T, T] to use instead, compared in their own precision. delta None: no candidate is similar.
     """
     left = candidates["concept_id"].to_numpy()
     right = candidates["candidate_id"].to_numpy()
@@ -71,7 +71,7 @@ def measure_candidates(
             measured[rows] = np.einsum("nd,nd->n", embeddings[left[rows]], embeddings[right[rows]])
     else:
         measured = known[left, right]
-    # Compared as float32: 0.8 read from a config is not representable, and its neighbours must not tip the scale.
+    # Compare in the cosines' dtype: a delta such as 0.8 is rounded there in the same way as the cosines.
     similar = np.zeros(len(left), bool) if delta is None else measured >= measured.dtype.type(delta)
     return candidates.with_columns(
         pl.Series("similarity", measured.astype(np.float32), pl.Float32), pl.Series("similar", similar, pl.Boolean)

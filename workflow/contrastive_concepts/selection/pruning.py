@@ -1,4 +1,4 @@
-"""Beyond the paper: shorter lists of contrastive concepts, by redundancy among them and by a cap; off by default."""
+"""Beyond the paper: shortens lists of contrastive concepts by removing redundant ones and by a cap. Off by default."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -19,11 +19,11 @@ def prune(
     redundancy: float | None,
     max_concepts: int | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What `select` split, with more pairs rejected: the redundant ones first, then those over the cap.
+    """Move pairs from `kept` to `rejected`: first the redundant ones, then those over the cap. Returns both tables.
 
-    In order of rank, a contrastive concept is redundant where its cosine to one that stays is `redundancy` or more; of
-    the others the first `max_concepts` stay. None leaves a step out. embeddings: unit vectors, a row a name of
-    `concepts`.
+    In order of rank, a contrastive concept is redundant if its cosine to an earlier one that stays is `redundancy` or
+    more. Of the others, the first `max_concepts` stay. None skips a step. embeddings: unit vectors, one row per name
+    in `concepts`.
     """
     if redundancy is None and max_concepts is None:
         return kept, rejected
@@ -47,7 +47,7 @@ def prune(
 
 
 def not_redundant(vectors: Embeddings, threshold: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """bool [n]: which rows stay when each, in order, removes those after it with a cosine of `threshold` or more."""
+    """bool [n]: the rows that stay if each of them, in order, removes later rows with a cosine >= `threshold`."""
     near = vectors @ vectors.T >= np.float32(threshold)
     stays = np.ones(len(vectors), bool)
     for place in range(len(vectors)):

@@ -1,4 +1,4 @@
-"""Which candidates become contrastive concepts, and why the others do not (paper 3.4)."""
+"""Selects the candidates that become contrastive concepts and gives a reason for each rejected one (paper 3.4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,17 +19,17 @@ from contrastive_concepts.selection.pruning import CAPPED, REDUNDANT, prune
 from contrastive_concepts.similarity.store import Embeddings, load_embeddings
 
 REASONS = ("stop-list", "not visible", "similar", "part", "not associated", REDUNDANT, CAPPED)
-"""Why a candidate is rejected, in the order in which the filters act."""
+"""Reasons for rejecting a candidate, in the order in which the filters are applied."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What the stages before the selection left.
+    """Results of the stages before the selection.
 
-    concepts: concept_id (its row in X and among the vectors), concept, count and what else a dictionary shows of it.
+    concepts: concept_id (row in X and in the vectors), concept, count, and further columns that a dictionary shows.
     matrix: X [T, T]. verdicts: concept, p_visible, visible, parsed. embeddings: unit vectors float32 [T, D].
-    parts: concept, part; only where parts are to be removed (paper 6.4). captions: the number of captions X was counted
-    in, where it is known. similarities: cosines [T, T] to use instead of those of the embeddings.
+    parts: concept, part; given only if parts are to be removed (paper 6.4). captions: the number of captions X was
+    counted in, if known. similarities: cosines [T, T] to use instead of those of the embeddings.
     """
 
     concepts: pl.DataFrame
@@ -42,7 +42,7 @@ class Tables:
 
     @classmethod
     def read(cls, files: Mapping[str, str]) -> Self:
-        """From the files concepts, matrix, verdicts and vectors; parts and statistics may be missing or empty."""
+        """Read the files concepts, matrix, verdicts and vectors. The files parts and statistics are optional."""
         parts, statistics = files.get("parts"), files.get("statistics")
         return cls(
             pl.read_parquet(files["concepts"]),
@@ -56,7 +56,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What the filters act by: the paper's gamma, stop-list, visibility and delta, then what goes beyond the paper.
+    """Parameters of the filters: the paper's gamma, stop-list, visibility and delta, then those beyond the paper.
 
     delta None: no candidate is too similar. visible_only False: the verdicts are not used.
     """
@@ -73,7 +73,7 @@ class Thresholds:
 
     @classmethod
     def of(cls, settings: SelectionSettings, corpus: str, unparsed: Literal["keep", "drop"]) -> Self:
-        """Those of a run's settings."""
+        """The thresholds in a run's settings."""
         return cls(
             settings.gamma_for(corpus),
             settings.delta,
@@ -86,7 +86,7 @@ class Thresholds:
         )
 
     def changed_by(self, chosen: DictionarySet) -> "Thresholds":
-        """Those of a contrastive set that names some of its own, or leaves filters out."""
+        """The thresholds of a contrastive set that changes some values or disables filters."""
         delta = self.delta if chosen.delta is None else chosen.delta
         return replace(
             self,
@@ -102,10 +102,10 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Selection:
-    """The concepts with their verdicts, the pairs that are kept, and the rejected ones.
+    """The concepts with their verdicts, the kept pairs and the rejected pairs.
 
-    Both have concept, contrastive_concept, cooccurrences, frequency, similarity and, where it was asked for,
-    association; kept has rank, from 1 within a concept; rejected has reason, one of REASONS.
+    Both tables of pairs have concept, contrastive_concept, cooccurrences, frequency, similarity and, if configured,
+    association. `kept` also has rank, from 1 within a concept. `rejected` also has reason, one of REASONS.
     """
 
     concepts: pl.DataFrame
@@ -114,7 +114,7 @@ class Selection:
 
     @property
     def lists(self) -> dict[str, list[str]]:
-        """Concept -> its contrastive concepts in order of rank; every concept is there."""
+        """Concept -> its contrastive concepts in order of rank. Contains every concept."""
         lists: dict[str, list[str]] = {name: [] for name in self.concepts["concept"]}
         for concept, contrastive in self.kept.select("concept", "contrastive_concept").iter_rows():
             lists[concept].append(contrastive)
@@ -122,7 +122,7 @@ class Selection:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many candidates there were, how many each filter rejected, and how many are kept."""
+        """The number of candidates, the number rejected by each filter, and the number kept."""
         reasons = dict(self.rejected.group_by("reason").len().iter_rows())
         return {
             "candidates": self.kept.height + self.rejected.height,
@@ -138,16 +138,16 @@ class Selection:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read the files that `save` wrote."""
         return cls(*(pl.read_parquet(folder / f"{name}.parquet") for name in ("concepts", "kept", "rejected")))
 
 
 def select(tables: Tables, thresholds: Thresholds) -> Selection:
-    """The pairs over gamma, filtered in the paper's order; a rejected pair has the first reason that holds.
+    """Filter the pairs above gamma in the paper's order. A rejected pair has the first reason that applies.
 
-    Kept pairs are ranked by frequency, or by association where it is asked for. Where a name is repeated among the
-    concepts, its first row counts as the concept, and any of its rows as a contrastive concept. Raises UserError where
-    a concept was not judged.
+    Kept pairs are ranked by frequency, or by association if configured. If a name is repeated among the concepts, its
+    first row counts as the concept, and any of its rows as a contrastive concept. Raises UserError if a concept has no
+    verdict.
     """
     names = tables.concepts["concept"].to_list()
     concepts = describe_concepts(tables.concepts, tables.verdicts, thresholds.unparsed)
@@ -178,8 +178,7 @@ def describe_concepts(
 ) -> pl.DataFrame:
     """The concepts with the judge's `p_visible`, `visible` and `parsed`.
 
-    Where an answer could not be read the concept is visible if `unparsed` is keep.
-    Raises UserError where a concept was not judged.
+    A concept with an unparsed answer is visible if `unparsed` is "keep". Raises UserError if a concept has no verdict.
     """
     answers = verdicts.select("concept", "p_visible", "visible", "parsed")
     table = concepts.join(answers, on="concept", how="left", maintain_order="left")
@@ -199,9 +198,9 @@ def first_rows(names: Sequence[str]) -> list[int]:
 
 
 def _named_once(pairs: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> pl.DataFrame:
-    """The pairs with a name's first row for all of its rows, numbered anew.
+    """The pairs with repeated names merged into their first row, and with new ids.
 
-    Of several pairs of the same two names one that is not too similar counts, the most frequent first.
+    Of several pairs of the same two names, a pair that is not too similar is preferred, then the most frequent.
     """
     number = {names[row]: place for place, row in enumerate(rows)}
     numbers = {row: number[name] for row, name in enumerate(names)}
@@ -218,7 +217,7 @@ def _named_once(pairs: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) 
 def _split(
     candidates: pl.DataFrame, concepts: pl.DataFrame, parts: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The kept and the rejected pairs, with names; kept pairs keep the order of the candidates."""
+    """The kept and the rejected pairs, with names instead of ids. Kept pairs stay in the order of the candidates."""
     names = concepts.select("concept_id", "concept", "visible")
     pairs = candidates.join(names.drop("visible"), on="concept_id", maintain_order="left").join(
         names.rename({"concept_id": "candidate_id", "concept": "contrastive_concept"}),
@@ -237,7 +236,7 @@ def _split(
                 _are_parts(pairs, parts),
                 ~pl.col("associated") if measured else pl.lit(False),
             ),
-            strict=False,  # the last reasons are those of pruning
+            strict=False,  # The last reasons are assigned later, by pruning.
         )
     )
     columns = ["concept", "contrastive_concept", "cooccurrences", "frequency", "similarity"]
@@ -249,7 +248,7 @@ def _split(
 
 
 def _are_parts(pairs: pl.DataFrame, parts: pl.DataFrame | None) -> pl.Series | pl.Expr:
-    """Whether the contrastive concept is a part of the concept, without regard to case (paper 6.4)."""
+    """Whether the contrastive concept is a part of the concept, ignoring case (paper 6.4)."""
     if parts is None:
         return pl.lit(False)
     listed = {(whole, part.casefold()) for whole, part in parts.iter_rows()}

@@ -1,4 +1,4 @@
-"""A CLIP model by open_clip's names, a folder, or the toy world's; loaded once, refused in one line."""
+"""Loads a CLIP model by its open_clip name, from a folder, or from the toy world. Errors are one line."""
 
 import socket
 import tempfile
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import torch
 
 CARRIED = {"toyworld-clip": "toyworld/clip"}
-"""Models that come with the project: their folders below `resources/`."""
+"""Models included in the project -> their folders below `resources/`."""
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
 AS_OPEN_CLIP = (".safetensors", ".npz", ".npy")
-"""Files that open_clip reads in a way of its own."""
+"""Suffixes of files that open_clip reads with its own code."""
 
 
 def load_clip(
@@ -27,10 +27,10 @@ def load_clip(
 ) -> tuple[Any, Any]:
     """The model (fp32, eval mode) and its tokenizer.
 
-    model: a name that open_clip lists, `local-dir:FOLDER`, `hf-hub:OWNER/NAME` (from the hub's cache where it is
-    there), or one of CARRIED; pretrained: open_clip's tag or a local file, in any wrapper (`tensor_files`), OpenAI's
-    TorchScript archives too; config_file: JSON of an architecture that open_clip does not list. Raises UserError, with
-    `key` of the config in it, for an unknown model, unreadable or missing weights, or weights of another activation
+    model: a name that open_clip lists, `local-dir:FOLDER`, `hf-hub:OWNER/NAME` (from the hub's cache if present), or
+    one of CARRIED. pretrained: a tag of open_clip or a local file, in any wrapper (`tensor_files`) and also OpenAI's
+    TorchScript archives. config_file: JSON of an architecture that open_clip does not list. Raises UserError with the
+    config's `key` for an unknown model, unreadable or missing weights, or weights trained with another activation
     (QuickGELU)."""
     import open_clip
 
@@ -54,7 +54,7 @@ def load_clip(
         raise
     except UserWarning as warning:
         raise UserError(f"config: {key}.model: {model!r} does not fit {pretrained!r}: {warning}") from None
-    except Exception as error:  # open_clip, the hub and the tokenizers raise of every kind
+    except Exception as error:  # open_clip, the hub and the tokenizers raise exceptions of many types
         if model.startswith((LOCAL, HUB)):
             raise UserError(f"config: {key}.model: {model!r} cannot be loaded ({one_line(error)})") from None
         raise UserError(
@@ -65,12 +65,12 @@ def load_clip(
 def _created(model: str, pretrained: str | None, device: "str | torch.device") -> Any:
     import open_clip
 
-    # Without `require_pretrained` a folder without weights gives a model of random ones.
+    # Without `require_pretrained`, a folder without weights would give a model with random weights.
     return open_clip.create_model(model, pretrained=pretrained, device=device, require_pretrained=True)
 
 
 def _from_file(key: str, model: str, file: Path, device: "str | torch.device") -> Any:
-    """A local file of weights: as open_clip reads it, else its tensors, found in their wrapper and written plainly."""
+    """Load local weights: with open_clip's reader, else by extracting the tensors and saving them as a plain file."""
     import open_clip
     import torch
 
@@ -97,7 +97,7 @@ def _from_file(key: str, model: str, file: Path, device: "str | torch.device") -
     except UserError as error:
         raise UserError(f"config: {key}.pretrained: {str(file)!r} cannot be loaded into {model!r} ({error})") from None
     if program:
-        # A program keeps its constants beside its weights.
+        # A TorchScript program contains constants in addition to its weights.
         tensors = {name: tensor for name, tensor in tensors.items() if name in names}
     elif set(tensors) != set(names):
         raise refused
@@ -115,13 +115,13 @@ def _tokenizer(place: str, model: str) -> Any:
     except Exception:
         if place == model:
             raise
-        return open_clip.get_tokenizer(model)  # its files may lie in another repository than the model's
+        return open_clip.get_tokenizer(model)  # Its files may be in another repository than the model's.
 
 
 def _cached(key: str, model: str) -> str:
-    """Where the hub's cache has a model's configuration and weights, as `local-dir:`; else its own name.
+    """`local-dir:` and the folder of a model in the hub's cache; the unchanged name if it is not cached.
 
-    Raises UserError where it is not there and no hub can be reached."""
+    Raises UserError if it is not cached and the hub cannot be reached."""
     from huggingface_hub import constants, snapshot_download
 
     name = model.removeprefix(HUB)
@@ -144,7 +144,7 @@ def _cached(key: str, model: str) -> str:
 
 
 def _resolves(url: str) -> bool:
-    """False where a connection is bound to fail; the hub's client would try for minutes."""
+    """False if the host cannot be resolved, so that no connection is possible. The hub's client retries for minutes."""
     if urllib.request.getproxies():
         return True
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TextEncoder(Protocol):
-    """Prompts in, vectors out."""
+    """Encodes prompts as vectors."""
 
     name: str
     dimension: int
@@ -29,7 +29,7 @@ class TextEncoder(Protocol):
 
 
 class OpenClipText:
-    """CLIP's text tower. Raises UserError for an unknown model, unreadable weights, or the wrong activation."""
+    """CLIP's text tower. Raises UserError for an unknown model, unreadable weights or the wrong activation."""
 
     def __init__(self, settings: OpenClipEncoder) -> None:
         self.name = f"open_clip:{settings.model}:{_weights_name(settings.model, settings.pretrained)}"
@@ -55,7 +55,7 @@ class OpenClipText:
 
 
 class SentenceText:
-    """A sentence encoder. Raises UserError where it cannot be loaded."""
+    """A sentence encoder. Raises UserError if it cannot be loaded."""
 
     def __init__(self, settings: SentenceTransformersEncoder) -> None:
         from sentence_transformers import SentenceTransformer
@@ -85,7 +85,7 @@ class SentenceText:
 
 
 def build_encoder(settings: SimilaritySettings) -> TextEncoder:
-    """The encoder that the settings name. Raises UserError where it, or its library, is not there."""
+    """The encoder that the settings name. Raises UserError if the encoder or its library is missing."""
     try:
         return OpenClipText(settings) if isinstance(settings, OpenClipEncoder) else SentenceText(settings)
     except ModuleNotFoundError as error:
@@ -95,7 +95,7 @@ def build_encoder(settings: SimilaritySettings) -> TextEncoder:
 
 
 def weights_sha256(model: "torch.nn.Module") -> str:
-    """Hash of all tensors of a model, by name; independent of the file they came from."""
+    """Hash of all tensors of a model and their names. It does not depend on the file format."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -1,4 +1,4 @@
-"""One vector a text: its prompts encoded, each normalised, averaged, normalised again (CLIP's ImageNet ensemble)."""
+"""One vector per text: encode its prompts, normalise each, average, normalise again (CLIP's ImageNet ensemble)."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -44,11 +44,12 @@ def embed(
     progress: Callable[[int], None] = lambda done: None,
     mean: Mean = "unit",
 ) -> Embeddings:
-    """float32 [n, dimension], L2-normalised, a row a text; `progress` is told the number of texts done so far.
+    """float32 [n, dimension], L2-normalised, one row per text. `progress` receives the number of finished texts.
 
-    mean: of the prompts' unit vectors, as CLIP does it, or of the vectors as they are (TCL).
+    mean: "unit" normalises the prompts' vectors before averaging (CLIP), "raw" does not (TCL).
 
-    Texts are taken together so that the encoder sees large batches; each distinct prompt of a batch is encoded once.
+    Several texts share a batch, so that the encoder works on large batches. Each distinct prompt of a batch is encoded
+    once.
     """
     prompts_of = load_templates(templates)
     vectors = np.empty((len(texts), encoder.dimension), np.float32)
@@ -65,6 +66,6 @@ def embed(
 
 
 def normalise(vectors: Embeddings) -> Embeddings:
-    """Rows of unit length; a row of zeros stays as it is."""
+    """Scale rows to unit length. A row of zeros stays unchanged."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)

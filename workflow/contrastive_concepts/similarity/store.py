@@ -1,4 +1,4 @@
-"""Embeddings on disk: the vectors, and which encoder made them."""
+"""Embeddings on disk: the vectors and a description of their encoder."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from contrastive_concepts.similarity.encoders import TextEncoder
 
 Embeddings = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-"""Vectors of texts, a row a text."""
+"""Vectors of texts, one row per text."""
 
 
 def describe_encoder(encoder: "TextEncoder", templates: Templates, settings: dict[str, Any]) -> dict[str, Any]:
-    """What a reader needs to embed further texts in the same space, and to notice when it is another."""
+    """The data needed to embed further texts in the same space and to detect a different encoder."""
     return {
         "name": encoder.name,
         "dimension": encoder.dimension,

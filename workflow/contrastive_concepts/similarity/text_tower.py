@@ -1,4 +1,4 @@
-"""CLIP's text tower on no more positions than the longest text of a batch has: padding never counts."""
+"""Runs CLIP's text tower only on as many positions as the longest text in a batch, without further padding."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def encode_tokens(model: Any, tokens: Tensor) -> Tensor:
-    """Token ids int64 [n, context] -> [n, D], not normalised; `model.encode_text` to rounding, several times faster.
+    """Token ids int64 [n, context] -> [n, D], not normalised. Equals `model.encode_text` up to rounding, but faster.
 
-    Attention is causal and the vector is read at the end token, so that padding is work for nothing. A model of another
-    kind (no causal mask, another pooling) is left to its own `encode_text`."""
+    Padding cannot affect the result, because attention is causal and the vector is read at the end token. For models
+    without a causal mask or with another pooling, `model.encode_text` is called."""
     if getattr(model, "attn_mask", None) is None or getattr(model, "text_pool_type", None) != "argmax":
         return model.encode_text(tokens)  # type: ignore[no-any-return]
     end = tokens.argmax(dim=-1)

@@ -1,1 +1,1 @@
-"""A drawn world with captions, masks and a small CLIP, on which the paper's claim can be seen without downloads."""
+"""Drawn images with captions and masks, and a small CLIP: they demonstrate the paper's claim without downloads."""

@@ -1,4 +1,4 @@
-"""What is said of an image: like alt-text, about 1.2 of the classes that it shows."""
+"""Captions of images. Like alt-texts, they mention only some of the classes in the image, 1.2 on average."""
 
 from contrastive_concepts.toyworld.draws import Draws, Stream
 from contrastive_concepts.toyworld.grammar import ABSTRACT, ADJECTIVES, KINDS, SCENES, STUFFS, THINGS, UNINFORMATIVE
@@ -15,12 +15,12 @@ FUNCTION_WORDS = (
 
 
 def caption_image(seed: int, image: int, which: int = 0) -> str:
-    """Caption number `which` of an image; depends on its arguments alone. Nothing is rendered."""
+    """Caption number `which` of an image. It depends only on the arguments. The image is not rendered."""
     return describe(compose(seed, image), Draws(seed, image, Stream.CAPTION + which))
 
 
 def describe(layout: Layout, draws: Draws) -> str:
-    """One caption: words of drawn classes, sometimes of the place, an idea, "background", "photo"."""
+    """One caption: words for drawn classes, sometimes also for the place or an abstract idea, "background", "photo"."""
     mentioned = mention(layout, draws)
     text = _phrase(draws, mentioned[0])
     for name in mentioned[1:]:
@@ -41,7 +41,7 @@ def describe(layout: Layout, draws: Draws) -> str:
 
 
 def mention(layout: Layout, draws: Draws) -> tuple[str, ...]:
-    """One or two of the drawn classes; objects are named more often than surfaces."""
+    """One or two of the drawn classes. Objects are mentioned more often than surfaces."""
     drawn = list(layout.drawn())
     chosen: list[str] = []
     while drawn:

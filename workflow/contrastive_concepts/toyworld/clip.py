@@ -1,4 +1,4 @@
-"""The toy CLIP in open_clip's own architecture: its configuration and its tokenizer."""
+"""The toy CLIP's configuration and tokenizer. Its architecture is open_clip's."""
 
 import json
 import re
@@ -17,7 +17,7 @@ PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[START]", "[END]"
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
 CLIP_FOLDER = resource("toyworld/clip")
-"""The frozen checkpoint."""
+"""Folder of the frozen checkpoint."""
 
 
 def vocabulary() -> list[str]:
@@ -36,9 +36,9 @@ def vocabulary() -> list[str]:
 def model_config(tokenizer: str) -> dict[str, Any]:
     """open_clip's model configuration: 64-pixel images, patches of 8 pixels, width 128, 2 + 2 layers.
 
-    The image vector is the patches' average. With a class token the loss never reaches what a patch itself carries into
-    the last block; in a deep CLIP that is small, in two layers it drowns what MaskCLIP reads (docs/toyworld.md).
-    `tokenizer` is the folder of the tokenizer's files.
+    The image vector is the average of the patches. With a class token, the loss would not reach the residual of a patch
+    in the last block. In a deep CLIP that residual is small; with two layers it hides the features that MaskCLIP reads
+    (docs/toyworld.md). tokenizer: folder of the tokenizer's files.
     """
     return {
         "embed_dim": 128,
@@ -54,7 +54,7 @@ def model_config(tokenizer: str) -> dict[str, Any]:
 
 
 def write_architecture(folder: Path) -> None:
-    """Write open_clip's configuration and the tokenizer's files, all that a `local-dir:FOLDER` needs but weights."""
+    """Write the files of a `local-dir:FOLDER` except the weights: open_clip's configuration, the tokenizer's files."""
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -81,7 +81,7 @@ def write_architecture(folder: Path) -> None:
 
 
 def register(folder: Path = CLIP_FOLDER) -> None:
-    """Make `open_clip.create_model(NAME)` and `open_clip.get_tokenizer(NAME)` work from any working directory."""
+    """Register NAME with open_clip, so that `create_model` and `get_tokenizer` find it from any working directory."""
     import open_clip
 
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]

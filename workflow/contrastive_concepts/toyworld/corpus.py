@@ -1,4 +1,4 @@
-"""The world as files: LAION's caption shards, VOC's image folders, a contact sheet."""
+"""Writes the toy world as files: LAION's caption shards, VOC's image folders, a contact sheet."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from PIL import Image
 
 HELD_OUT = 1 << 32
-"""Evaluation images are numbered from here on: the corpus never describes them."""
+"""Number of the first evaluation image. The corpus has no captions of images from here on."""
 
 GAP = 2
 
 
 def write_captions(folder: Path, captions: int, shards: int, seed: int) -> list[Path]:
-    """Write LAION-layout parquet shards (`URL`, `TEXT`), nearly equal in size; equal arguments give equal bytes.
+    """Write parquet shards in LAION's layout (`URL`, `TEXT`), of nearly equal size. Equal arguments give equal bytes.
 
-    Caption k belongs to image k of the seed, which is never rendered. Raises UserError for fewer captions than shards.
+    Caption k describes image k of the seed, which is not rendered. Raises UserError for fewer captions than shards.
     """
     if captions < shards:
         raise UserError(f"toyworld.captions: found {captions}, expected at least one for each of {shards} shards")
@@ -48,7 +48,7 @@ def write_captions(folder: Path, captions: int, shards: int, seed: int) -> list[
 def write_images(folder: Path, images: int, seed: int) -> None:
     """Write VOC's layout: JPEGImages, SegmentationClass, ImageSets/Segmentation/val.txt; classes.txt, index = line.
 
-    JPEG at quality 95 without chroma subsampling; masks are palette PNGs, 0 = background. All images are held out.
+    JPEG quality 95 without chroma subsampling. Masks are palette PNGs, 0 = background. All images are held out.
     """
     from PIL import Image
 
@@ -65,7 +65,7 @@ def write_images(folder: Path, images: int, seed: int) -> None:
 
 
 def indexed(labels: Bytes) -> "Image.Image":
-    """A palette picture whose values are the labels, in VOC's colours."""
+    """A palette image with the labels as pixel values, in VOC's colours."""
     from PIL import Image
 
     picture = Image.new("P", (labels.shape[1], labels.shape[0]))
@@ -75,7 +75,7 @@ def indexed(labels: Bytes) -> "Image.Image":
 
 
 def voc_palette() -> bytes:
-    """VOC's 256 colours: the bits of the index spread over the high bits of red, green, blue."""
+    """VOC's 256 colours: the bits of the index are spread over the high bits of red, green and blue."""
     index = np.arange(256)[:, None]
     channels = np.zeros((256, 3), np.int64)
     for bit in range(8):

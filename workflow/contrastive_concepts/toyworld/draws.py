@@ -1,4 +1,4 @@
-"""Random numbers that depend on (seed, image, stream) alone, the same on every machine."""
+"""Random numbers that depend only on (seed, image, stream) and are equal on every machine."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -20,12 +20,12 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, image: int, stream: int) -> np.random.Generator:
-    """Philox keyed by its arguments: counter-based, so that image k needs no image before it."""
+    """A Philox generator with the arguments as key, so that image k can be drawn without the images before it."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, (stream << 48) | image], np.uint64)))
 
 
 class Draws:
-    """A stream of uniform numbers, drawn in batches because single draws would dominate the cost of a caption."""
+    """A stream of uniform numbers. Drawn in batches, as single draws would take most of the time of a caption."""
 
     def __init__(self, seed: int, image: int, stream: int) -> None:
         self._generator = generator(seed, image, stream)
@@ -43,7 +43,7 @@ class Draws:
         return items[int(self.uniform() * len(items))]
 
     def weighted(self, weights: Sequence[float]) -> int:
-        """An index, with probability in proportion to its weight."""
+        """A random index, with a probability proportional to its weight."""
         point = self.uniform() * sum(weights)
         for index, weight in enumerate(weights):
             point -= weight

@@ -1,4 +1,4 @@
-"""What the world holds: classes with their words and colours, and the scenes in which they are seen together."""
+"""The contents of the toy world: classes with their words and colours, and the scenes in which they occur together."""
 
 from dataclasses import dataclass
 from itertools import cycle
@@ -15,7 +15,7 @@ Pattern = Literal["plain", "rows", "columns", "rising", "falling", "checks", "do
 
 @dataclass(frozen=True)
 class Thing:
-    """An object: its words (the first is the class name), height in scenes, width over height, colours, pattern."""
+    """An object: its words (the first is the class name), height in scenes, aspect ratio, colours, pattern."""
 
     words: tuple[str, ...]
     height: float
@@ -35,7 +35,7 @@ class Stuff:
 
 @dataclass(frozen=True)
 class Scene:
-    """Words for the place, surfaces from top to bottom with the heights where each begins, objects by zone."""
+    """Words for the place, surfaces from top to bottom with the height where each begins, objects by zone."""
 
     words: tuple[str, ...]
     bands: tuple[tuple[tuple[str, ...], float], ...]
@@ -43,7 +43,7 @@ class Scene:
 
 
 def _things(*rows: tuple[str, float, float, RGB]) -> dict[str, Thing]:
-    """Patterns are dealt out in turn, so that objects of one scene differ."""
+    """Build the objects. Patterns are assigned in turn, so that the objects in one scene differ."""
     return {
         words.split("/")[0]: Thing(tuple(words.split("/")), height, aspect, (colour,), pattern)
         for (words, height, aspect, colour), pattern in zip(rows, cycle(get_args(Pattern)), strict=False)
@@ -126,7 +126,7 @@ STUFFS: dict[str, Stuff] = {
 }
 
 CLASSES: tuple[str, ...] = (*THINGS, *STUFFS)
-"""Names of the drawn classes; class i of a mask is CLASSES[i - 1], 0 is background."""
+"""Names of the drawn classes. Class i in a mask is CLASSES[i - 1], 0 is background."""
 
 SCENES: dict[str, Scene] = {
     "harbour": Scene(
@@ -295,7 +295,7 @@ ABSTRACT: tuple[str, ...] = (
     "freedom", "holiday", "love", "summer", "travel", "design", "business",
     "idea", "quality", "adventure", "peace", "health", "history", "success",
 )  # fmt: skip
-"""Said in captions, never drawn."""
+"""Words that occur in captions but are never drawn."""
 
 UNINFORMATIVE: tuple[str, ...] = ("photo", "image", "picture", "view")
 ADJECTIVES: tuple[str, ...] = (

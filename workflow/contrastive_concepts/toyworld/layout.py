@@ -1,4 +1,4 @@
-"""What one image shows and where: composed from the grammar, without drawing a pixel."""
+"""Composes the layout of an image from the grammar: the classes and their places. Nothing is rendered here."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,8 @@ from contrastive_concepts.toyworld.shapes import RGB
 Kind = Literal["scene", "studio", "texture"]
 
 STUDIO, TEXTURE, ZOOM = 0.30, 0.08, 0.45
-"""Shares: one object on a plain backdrop; one surface alone; scenes cropped. Without them CLIP learns scenes only."""
+"""Shares of images with one object on a plain backdrop, of images with one surface, and of scenes that are cropped.
+Without such images CLIP learns only scenes."""
 
 BACKDROPS: tuple[RGB, ...] = (
     (244, 244, 244),
@@ -25,7 +26,7 @@ MARGIN = 0.04
 
 @dataclass(frozen=True)
 class Band:
-    """A surface from `top` (a waved line) down to the next band or the edge; scene units."""
+    """A surface from `top` (a wavy line) down to the next band or the edge, in scene units."""
 
     name: str
     colour: RGB
@@ -36,7 +37,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Placed:
-    """An object in its box; scene units."""
+    """An object and its bounding box, in scene units."""
 
     name: str
     colour: RGB
@@ -49,7 +50,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Layout:
-    """View = (left, top, side) of the square that the image shows. `backdrop` is the colour where no band is."""
+    """view: (left, top, side) of the square that the image shows. backdrop: colour where there is no band."""
 
     kind: Kind
     scene: str | None
@@ -59,7 +60,7 @@ class Layout:
     backdrop: RGB
 
     def drawn(self) -> tuple[str, ...]:
-        """Classes of which a fair part is in view, objects first, each once."""
+        """The distinct classes with a sufficient part in view, objects first."""
         left, top, side = self.view
         names = [
             thing.name
@@ -77,7 +78,7 @@ class Layout:
 
 
 def compose(seed: int, image: int) -> Layout:
-    """The layout of image number `image`; depends on its arguments alone."""
+    """The layout of image number `image`. It depends only on the arguments."""
     draws = Draws(seed, image, Stream.LAYOUT)
     kind = draws.uniform()
     if kind < STUDIO:
@@ -123,7 +124,7 @@ def _scene(draws: Draws, name: str, scene: Scene) -> Layout:
 
 
 def _place(draws: Draws, name: str, zone: str, left: float, room: float, ground: float, scale: float) -> Placed:
-    """Objects stand in slots side by side, so that none hides another."""
+    """Place an object in its slot. Slots are side by side, so that no object hides another."""
     kind = THINGS[name]
     height = min(kind.height * scale, (room * 0.98) / kind.aspect, 0.9)
     width = height * kind.aspect
@@ -137,7 +138,7 @@ def _place(draws: Draws, name: str, zone: str, left: float, room: float, ground:
 
 
 def _zoom(draws: Draws, things: list[Placed]) -> tuple[float, float, float]:
-    """A crop, half of the time around an object."""
+    """A crop (left, top, side), in half of the cases around an object."""
     if not draws.chance(0.5):
         return _window(draws, 2.6)
     thing = draws.pick(things)

@@ -1,4 +1,4 @@
-"""From a layout to pixels and to the mask of its classes."""
+"""Renders a layout as pixels and as a mask of its classes."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from contrastive_concepts.toyworld.shapes import SHAPES, Ellipse, Part
 
 SIZE = 64
 NOISE, CONTRAST, DETAIL = 9, 34.0, 0.5
-"""Pixel noise is uniform in -NOISE..NOISE, an object's pattern in -CONTRAST..CONTRAST (dots: more), out of 255;
-parts of a colour of their own keep DETAIL of their difference. Patterns make most patches of an object its own: without
-them a small CLIP reads the scene from every patch."""
+"""Pixel noise is uniform in -NOISE..NOISE, an object's pattern is in -CONTRAST..CONTRAST (dots: more), out of 255.
+Parts with their own colour differ from the object's colour by DETAIL times the full difference. Patterns make most
+patches of an object specific to it. Without them, a small CLIP recognises the scene in every patch."""
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]
 Bools = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -28,7 +28,7 @@ def draw_image(seed: int, image: int) -> tuple[Bytes, Bytes]:
 
 
 def render(layout: Layout, noise: np.random.Generator) -> tuple[Bytes, Bytes]:
-    """Paint the layout, far to near. Same shapes as `draw_image`."""
+    """Paint the layout from far to near. Returns the same shapes as `draw_image`."""
     left, top, side = layout.view
     steps = (np.arange(SIZE) + 0.5) / SIZE * side
     x, y = (left + steps)[None, :], (top + steps)[:, None]
@@ -56,7 +56,7 @@ def _paint_band(canvas: Floats, labels: Bytes, band: Band, x: Floats, y: Floats)
 
 
 def texture(name: str, x: Floats, y: Floats, phase: float) -> Floats:
-    """Change of lightness over scene coordinates: x [1, w], y [h, 1] -> [h, w]."""
+    """Change of lightness of a surface at scene coordinates: x [1, w], y [h, 1] -> [h, w]."""
     light: Floats = np.zeros((len(y), x.shape[1])) + 4 * np.sin(5 * x + phase)
     if name == "clouds":
         light = 16 * np.maximum(0, np.sin(9 * x + phase) * np.sin(23 * y + 5 * x + phase)) - 14 * (y - 0.2)
@@ -105,7 +105,7 @@ def _paint_thing(canvas: Floats, labels: Bytes, thing: Placed, x: Floats, y: Flo
 
 
 def pattern(name: str, x: Floats, y: Floats) -> Floats:
-    """Change of lightness on an object, in pixels of the image: x [1, w], y [h, 1] -> [h, w]."""
+    """Change of lightness on an object at pixel coordinates: x [1, w], y [h, 1] -> [h, w]."""
     waves: dict[str, Floats] = {
         "plain": np.zeros((len(y), x.shape[1])),
         "rows": np.sin(1.57 * y) + 0.0 * x,
@@ -124,7 +124,7 @@ def _within(unit: Floats) -> slice:
 
 
 def _cover(part: Part, u: Floats, v: Floats) -> Bools:
-    """Which points of the grid u [1, w], v [h, 1] lie in the part: bool [h, w]."""
+    """Whether each point of the grid u [1, w], v [h, 1] is in the part: bool [h, w]."""
     if isinstance(part, Ellipse):
         return ((u - part.cx) / part.rx) ** 2 + ((v - part.cy) / part.ry) ** 2 <= 1
     xs, ys = part.points[::2], part.points[1::2]

@@ -1,10 +1,10 @@
-"""How each object looks: parts in a unit box, x to the right and y down."""
+"""The shape of each object: parts in a unit box, x to the right and y down."""
 
 from dataclasses import dataclass
 
 RGB = tuple[int, int, int]
 Tint = RGB | None
-"""None is the colour drawn for the individual object."""
+"""None: the colour that is drawn at random for each object."""
 
 WHITE, BLACK, GREY = (240, 240, 238), (28, 28, 32), (128, 130, 134)
 BROWN, GREEN, GLASS = (112, 72, 40), (52, 128, 52), (140, 190, 216)
@@ -38,7 +38,7 @@ def box(left: float, top: float, right: float, bottom: float, tint: Tint = None)
 
 
 def quadruped(head: float, tail: float, ears: float, *extra: Part) -> tuple[Part, ...]:
-    """An animal seen from the side: head radius, tail length, ear height, then what is its own."""
+    """An animal seen from the side: head radius, tail length, ear height, then parts that only it has."""
     return (
         *(box(x, 0.6, x + 0.09, 1.0) for x in (0.16, 0.3, 0.6, 0.74)),
         Ellipse(0.48, 0.52, 0.36, 0.2),

@@ -1,4 +1,4 @@
-"""Training of the toy CLIP from nothing: CLIP's symmetric contrastive loss on rendered images and their captions."""
+"""Trains the toy CLIP from scratch: CLIP's symmetric contrastive loss on rendered images and their captions."""
 
 import csv
 import math
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 LOG_FILE, CHECKPOINT_FILE = "training.csv", "checkpoint.pt"
 HELD_OUT_SEED, HELD_OUT = 10**9, 512
-"""Images of this seed are never trained on."""
+"""Seed and number of the images that are not used for training."""
 
 
 def train(settings: ToyTraining, folder: Path) -> None:
     """Train and write the checkpoint folder: configuration, tokenizer, fp16 weights, log (step, loss, retrieval).
 
-    Resumes from the folder's last checkpoint; the result is the same as without an interruption.
+    Resumes from the folder's last checkpoint. The result is the same as without an interruption.
     """
     import open_clip
     import torch
@@ -79,7 +79,7 @@ def contrastive_loss(model: "CLIP", images: "torch.Tensor", tokens: "torch.Tenso
 
 
 def retrieval(model: "CLIP", images: "torch.Tensor", tokens: "torch.Tensor") -> float:
-    """Share of images whose own caption is among the five nearest of all captions given."""
+    """Share of images whose own caption is among the five nearest of the given captions."""
     import torch
 
     model.eval()
@@ -90,7 +90,7 @@ def retrieval(model: "CLIP", images: "torch.Tensor", tokens: "torch.Tensor") -> 
 
 
 def normalise(images: "torch.Tensor") -> "torch.Tensor":
-    """uint8 RGB [n, 3, h, w] -> float32 with CLIP's mean and deviation."""
+    """uint8 RGB [n, 3, h, w] -> float32, normalised with CLIP's mean and standard deviation."""
     import torch
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
@@ -112,7 +112,7 @@ def caption_texts(seed: int, count: int, which: int) -> list[str]:
 
 
 def learning_rate(settings: ToyTraining, step: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
+    """Linear warm-up, then cosine decay to zero."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     done = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
@@ -122,7 +122,8 @@ def learning_rate(settings: ToyTraining, step: int) -> float:
 def _tokens(
     settings: ToyTraining, tokenizer: "HFTokenizer", which: int
 ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Tokens of one caption per image, some in ImageNet prompts, some words unknown: both must mean something later."""
+    """Tokens of one caption per image. Some captions are put into ImageNet prompts and some words are replaced by the
+    unknown token, so that the model learns both."""
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
     draws = np.random.Generator(np.random.Philox(key=[settings.seed, 2**40 + which]))
@@ -137,7 +138,7 @@ def _tokens(
 
 
 def _batch(settings: ToyTraining, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and caption numbers of a step: every image once an epoch, in an order that the step alone decides."""
+    """Images and caption numbers of a step. Each epoch uses every image once, in an order determined by the step."""
     per_epoch = settings.images // settings.batch_size
     epoch, position = divmod(step, per_epoch)
     draws = np.random.Generator(np.random.Philox(key=[settings.seed, 2**41 + epoch]))
@@ -177,7 +178,7 @@ def _checkpoint(
 def _resume(
     folder: Path, settings: ToyTraining, model: "CLIP", optimizer: "torch.optim.Optimizer"
 ) -> tuple[int, list[tuple[int, float, float]]]:
-    """The step to go on from and the log so far: 0 and none without a checkpoint of the same settings."""
+    """The step to continue from and the log so far; 0 and an empty log without a checkpoint of the same settings."""
     import torch
 
     if not (folder / CHECKPOINT_FILE).is_file():

@@ -1,4 +1,4 @@
-"""Verdicts against human ratings of imageability or concreteness."""
+"""Compares verdicts with human ratings of imageability or concreteness."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.text_files import read_text
 
 HIGH, MIDDLE, LOW = 5.8, 4.75, 3.4
-"""4.2, 3.5 and 2.6 of the usual scale 1-5, on the scale 1-7: clear-cut words are at or beyond the outer two."""
+"""4.2, 3.5 and 2.6 on a scale of 1-5, converted to 1-7. A word is clear-cut if its rating is >= HIGH or <= LOW."""
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a score agrees with ratings on one set of words."""
+    """Agreement of a score with the ratings on one set of words."""
 
     words: int
     clear_words: int
@@ -33,9 +33,9 @@ class Agreement:
 
 
 def read_ratings(path: str | Path, columns: Ratings) -> pl.DataFrame:
-    """Columns word, and each of `columns.ratings` by its name, on the scale 1-7 (null where unrated).
+    """A table with `word` and one column for each of `columns.ratings`, on a scale of 1-7 (null if unrated).
 
-    The first row counts where a word stands twice. Raises UserError where the file or a column is not there.
+    If a word occurs twice, its first row counts. Raises UserError if the file or a column is missing.
     """
     path = Path(path)
     text = read_text(path, f"ratings with the columns {columns.word}, {', '.join(columns.ratings)}")
@@ -63,7 +63,7 @@ def read_ratings(path: str | Path, columns: Ratings) -> pl.DataFrame:
 
 
 def auc(scores: NDArray[Any], seen: Bools) -> float:
-    """Probability that a seen word scores higher than an unseen one; ties count half; NaN where one kind is absent."""
+    """Probability that a visible word scores higher than an invisible one. Ties count half. NaN if either is absent."""
     positives = int(seen.sum())
     if positives in (0, len(seen)):
         return float("nan")
@@ -72,7 +72,7 @@ def auc(scores: NDArray[Any], seen: Bools) -> float:
 
 
 def agreement(scores: Floats, ratings: Floats) -> Agreement:
-    """AUC on clear-cut words, AUC of all split at the middle, and rank correlation.
+    """AUC on the clear-cut words, AUC on all words split at MIDDLE, and rank correlation.
 
     Words without a score or a rating (NaN) are left out.
     """

@@ -1,4 +1,4 @@
-"""The answers of language models, kept so that nothing is asked twice: one DuckDB table, one writer at a time."""
+"""Stores the answers of language models in a DuckDB table, so that no word is asked twice. One writer at a time."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ alter table answers add column if not exists remark varchar default ''
 
 @dataclass(frozen=True)
 class Question:
-    """Everything but the word that an answer depends on; `parameters` is canonical JSON of the decoding parameters.
+    """Everything that an answer depends on, except the word. `parameters`: decoding parameters as canonical JSON.
 
-    weights: for readers, what was loaded where that is not simply `model`; a part of `parameters` too.
+    weights: what was loaded, if it differs from `model`. For readers only, as `parameters` includes it too.
     """
 
     judge: str
@@ -38,9 +38,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said about a word; `p` is the probability of yes, None where there is none.
+    """A model's answer for one word. `p` is the probability of yes, or None if the answer has none.
 
-    remark: what was different about this answer, such as a field that the server refused."""
+    remark: anything unusual about this answer, such as a field that the server refused."""
 
     word: str
     p: float | None
@@ -50,10 +50,10 @@ class Answer:
 
 
 class AnswerStore:
-    """The table of answers in a DuckDB file, held open by this process alone; use as a context manager.
+    """The table of answers in a DuckDB file. A context manager that locks the file for this process.
 
-    Raises UserError where the folder cannot be written, the file is no sound DuckDB file of ours, or another process
-    still holds it after `wait_s` seconds.
+    Raises UserError if the folder cannot be written, the file is damaged or is not an answer file, or another process
+    still holds the lock after `wait_s` seconds.
     """
 
     def __init__(self, path: str | Path, wait_s: float = 60.0) -> None:
@@ -78,11 +78,11 @@ class AnswerStore:
         self.close()
 
     def close(self) -> None:
-        """Write everything out and let the file go."""
+        """Write everything to disk and release the file."""
         self._connection.close()
 
     def known(self, question: Question, words: Iterable[str]) -> dict[str, Answer]:
-        """The answers already given to this question, for those of `words` that were asked."""
+        """The stored answers to this question, for those of `words` that were already asked."""
         try:
             rows = self._connection.execute(
                 "select word, p, answer, parsed, coalesce(remark, '') from answers"
@@ -95,7 +95,7 @@ class AnswerStore:
         return {row[0]: Answer(*row) for row in rows if row[0] in wanted}
 
     def append(self, question: Question, answers: Sequence[Answer]) -> None:
-        """Add answers, durably, in one transaction; a word that already has an answer keeps it."""
+        """Write answers to disk in one transaction. A word that already has an answer keeps it."""
         rows = [[*_key(question), a.word, a.p, a.answer, a.parsed, question.judge, a.remark] for a in answers]
         if not rows:
             return

@@ -1,4 +1,4 @@
-"""What the judge said, for people to look through: by P(visible), in doubt, unparsed, and against human ratings."""
+"""A report of the verdicts for people to check: by P(visible), uncertain, unparsed, and against human ratings."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,10 +62,10 @@ class Section:
 def audit(
     verdicts: pl.DataFrame, threshold: float, settings: AuditSettings, ratings_path: str | Path | None = None
 ) -> tuple[pl.DataFrame, list[Section]]:
-    """The verdicts by P(visible), the surest first, with their ratings; and the report's sections.
+    """The verdicts with their ratings, in descending order of P(visible), and the sections of the report.
 
-    `verdicts` as `judging.judge_concepts` gives them; ratings are joined by the concept's name in lower case and stand
-    on the scale 1-7. Raises UserError where the ratings cannot be read.
+    verdicts: the result of `judging.judge_concepts`. Ratings are joined by the concept's name in lower case, on a scale
+    of 1-7. Raises UserError if the ratings cannot be read.
     """
     table = verdicts.sort("p_visible", descending=True, nulls_last=True, maintain_order=True)
     rated = [] if ratings_path is None else settings.ratings
@@ -93,7 +93,7 @@ def audit(
 
 
 def write_audit(table: pl.DataFrame, sections: list[Section], markdown: Path, html: Path, parquet: Path) -> None:
-    """The sections as Markdown and as HTML, and the whole table as parquet."""
+    """Write the sections as Markdown and as HTML, and the whole table as parquet."""
     for path, template, escape in ((markdown, MARKDOWN, False), (html, HTML, True)):
         environment = Environment(autoescape=escape, trim_blocks=True, lstrip_blocks=True)
         environment.filters |= {"cell": _cell, "markdown": _markdown}

@@ -1,7 +1,7 @@
-"""Fitting the likelihood judge to a model: the contexts' weights and the curve, from human ratings of nouns.
+"""Fits the likelihood judge to a model: the weights of the contexts and the curve, from human ratings of nouns.
 
-Half of the nouns, by the hash of the word, is fitted on; the other half is only measured. Words that stand in the
-contexts themselves are in neither.
+The hash of a word assigns it to one of two halves. The fit uses the first half; the second is held out for measurement.
+Words that occur in the contexts themselves are in neither half.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agr
 from contrastive_concepts.visibility.likelihood import Calibration, contexts_sha256, load_contexts
 
 SHRINKAGE = 1000.0
-"""Nats squared: chosen with the contexts, on the fitted half alone."""
+"""Ridge penalty in nats squared. It and the contexts were chosen on the fitted half alone."""
 
 
 class LikelihoodJudge(Protocol):
-    """What is calibrated: a model that says how likely words are."""
+    """The model to calibrate: it gives log-likelihoods of words."""
 
     def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]: ...
 
 
 def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
-    """The rated words that are nouns and stand in no context, with `chosen`: is the word in the half to fit on?"""
+    """The rated nouns that occur in no context. Column `chosen`: whether the word is in the half for fitting."""
     import spacy
 
     table = read_ratings(path, columns).drop_nulls(columns.ratings[0])
@@ -43,29 +43,29 @@ def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
 
 
 def is_chosen(word: str) -> bool:
-    """Is the word in the half that things were chosen on?"""
+    """Whether the word is in the half that is used for fitting."""
     return hashlib.sha256(word.encode()).digest()[0] % 2 == 0
 
 
 def fit(log_likelihoods: NDArray[Any], ratings: Floats) -> tuple[list[float], float]:
-    """Weights (a context, per nat; they sum to zero) and intercept: log-odds of a rating above the middle.
+    """Weights (one per context, per nat; their sum is zero) and intercept of the log-odds that a rating is >= MIDDLE.
 
-    log_likelihoods: float [words, contexts], nats a token. Ridge regression of the rating gives the direction, a
-    logistic curve its scale.
+    log_likelihoods: float [words, contexts], nats per token. Ridge regression of the rating gives the direction of the
+    weights, a logistic curve their scale.
     """
     centred = log_likelihoods - log_likelihoods.mean(axis=1, keepdims=True)
     middle = centred.mean(axis=0)
     centred = centred - middle
     penalty = SHRINKAGE * np.eye(centred.shape[1])
     direction = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (ratings - ratings.mean()))
-    direction -= direction.mean()  # what the words' centring would do to it, done once
+    direction -= direction.mean()  # Has the same effect as centring each word's log-likelihoods, which is then omitted.
     slope, shift = fit_curve(centred @ direction, ratings >= MIDDLE)
     weights = slope * direction
     return [float(w) for w in weights], float(shift - weights @ middle)
 
 
 def fit_curve(scores: Floats, seen: Bools) -> tuple[float, float]:
-    """Slope and shift of the likeliest logistic curve: log-odds = slope * score + shift."""
+    """Slope and shift of the maximum-likelihood logistic curve: log-odds = slope * score + shift."""
     scale = float(scores.std()) or 1.0
 
     def loss(parameters: Floats) -> float:
@@ -83,7 +83,7 @@ def calibrate(
     columns: Ratings,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
-    """Fit the first of the ratings on one half of the nouns, and measure all of them on both halves."""
+    """Fit to the first rating column on one half of the nouns, then measure all rating columns on both halves."""
     table = rated_nouns(path, columns)
     found: dict[str, list[float]] = {}
     for batch, rows in judge.log_likelihoods(table["word"].to_list()):

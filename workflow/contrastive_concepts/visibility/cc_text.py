@@ -1,4 +1,4 @@
-"""The authors' text format of contrastive concepts: one line a class, names joined by ", ".
+"""The authors' text format of contrastive concepts: one line per class, names joined by ", ".
 
 The first name is usually `background`.
 """
@@ -13,7 +13,7 @@ SEPARATOR = ", "
 
 
 def read_classes(path: str | Path) -> list[str]:
-    """The classes of a benchmark, one a line. Raises UserError where the file cannot be read or holds none."""
+    """The classes of a benchmark, one per line. Raises UserError if the file cannot be read or is empty."""
     classes = [SEPARATOR.join(names) for names in read_cc_text(path) if names]
     if not classes:
         raise UserError(f"{path}: found no class, expected one a line")
@@ -21,9 +21,9 @@ def read_classes(path: str | Path) -> list[str]:
 
 
 def read_cc_text(path: str | Path) -> list[list[str]]:
-    """The names of each line, in order and as they stand; an empty line is a class without any.
+    """The names in each line, in order and unchanged. An empty line is a class without names.
 
-    Empty names, which a doubled or final comma leaves, are dropped. Raises UserError where the file cannot be read.
+    Empty names, as from a doubled or final comma, are dropped. Raises UserError if the file cannot be read.
     """
     text = read_text(path, "a text of one class a line")
     lines = text.removesuffix("\n").split("\n") if text else []
@@ -31,7 +31,7 @@ def read_cc_text(path: str | Path) -> list[list[str]]:
 
 
 def write_cc_text(path: str | Path, classes: Iterable[Sequence[str]]) -> None:
-    """Write one line a class. Raises UserError for a name that the format cannot hold."""
+    """Write one line per class. Raises UserError for a name that the format cannot represent."""
     lines = []
     for row, names in enumerate(classes, start=1):
         for name in names:

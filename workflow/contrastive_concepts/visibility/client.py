@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible server, tried again until it is answered whole."""
+"""Requests to an OpenAI-compatible server, repeated until a complete answer arrives."""
 
 import email.utils
 import ipaddress
@@ -28,11 +28,11 @@ Json = dict[str, Any]
 
 
 class Stopped(Exception):
-    """The client was closed while a request waited for its next try."""
+    """The client was closed while a request waited for its next attempt."""
 
 
 class Refused(UserError):
-    """The server understood the request and refused it; `status` and `body` are its own."""
+    """The server understood the request and refused it. `status` and `body` are those of its response."""
 
     def __init__(self, message: str, status: int, body: str) -> None:
         super().__init__(message)
@@ -48,10 +48,10 @@ class _Again(Exception):
 
 
 class Client:
-    """Posts JSON; safe to use from several threads. The key is sent, never shown.
+    """Posts JSON. Thread-safe. The key is sent to the server and never printed.
 
-    url: base address; a password or signature in it may be hidden (see `credentials`). key: as the environment holds
-    it; `key_name` says where, for messages. Raises UserError for an address or a key that cannot be sent.
+    url: base address; a password or signature in it may be hidden (see `credentials`). key: as read from the
+    environment variable `key_name`, which messages refer to. Raises UserError for an invalid address or key.
     """
 
     def __init__(
@@ -80,11 +80,12 @@ class Client:
         )
 
     def post(self, path: str, payload: Mapping[str, Any], whole: Callable[[Json], bool]) -> Json:
-        """The server's answer, once `whole` accepts it.
+        """The server's answer. `whole` decides whether an answer is complete.
 
-        Cut connections, time-outs, 429, 5xx, unreadable and partial answers are tried again, waiting as long as the
-        server asks in Retry-After, else twice as long each time. Raises Refused when the server refuses the request,
-        UserError when the tries are used up; whatever `check` raises (a server of ours that has died) comes first.
+        The request is repeated after broken connections, time-outs, 429, 5xx, and unreadable or partial answers. The
+        wait before the next attempt is what the server asks for in Retry-After, or else doubles each time. Raises
+        Refused if the server refuses the request, UserError after the last attempt. An exception from `check` (such as:
+        the server that this process started has died) takes precedence.
         """
         retrying = Retrying(
             stop=stop_after_attempt(self._attempts),
@@ -133,11 +134,11 @@ class Client:
         return answer
 
     def stop(self) -> None:
-        """Make waiting requests give up; requests under way are answered."""
+        """Cancel requests that wait for their next attempt. Requests in flight are completed."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop, and close the connections."""
+        """Call `stop` and close the connections."""
         self.stop()
         self._http.close()
 
@@ -155,9 +156,9 @@ class Client:
 
 
 def sendable_key(key: str | None, name: str) -> str | None:
-    """The key without the white space around it, which a file or a shell leaves; None where nothing remains.
+    """The key without surrounding white space, which often comes from a file or a shell. None if nothing remains.
 
-    Raises UserError, which does not show it, where it cannot be sent in a header.
+    Raises UserError if the key cannot be sent in a header. The message does not contain the key.
     """
     if key is None:
         return None
@@ -173,7 +174,7 @@ def sendable_key(key: str | None, name: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: requests to it must not go through a proxy."""
+    """Whether a host is this machine. Requests to it must not go through a proxy."""
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -31,13 +31,13 @@ from contrastive_concepts.visibility.yes_no import (
 MAX_TOKENS = 8
 TOP_LOGPROBS = 10
 OPTIONAL = ("structured_outputs", "top_logprobs", "logprobs", "max_tokens", "max_completion_tokens", "temperature")
-"""Fields that some servers refuse; what the verdicts need least comes first."""
+"""Request fields that some servers refuse, the least important for the verdicts first."""
 RENAMED = {"max_tokens": "max_completion_tokens"}
 FILTERED = "refused by the server's filter of contents"
 REQUESTS, WORDS_PER_REQUEST = 8, 64
-"""Requests that share the words under way, and the words of one at most, where a server takes several at once."""
+"""For servers that take several words per request: number of concurrent requests, maximum of words in each."""
 WORDS_PER_ECHO = 8
-"""Words scored in one request by likelihood; each takes two texts a contrast."""
+"""Words per request in likelihood mode. Each word is sent once with every context."""
 
 
 Item = TypeVar("Item")
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 
 class EndpointJudge:
-    """Asks a server that is already there; the same words give the same answers whatever the concurrency."""
+    """Asks a server that is already running. The answers do not depend on the concurrency."""
 
     def __init__(self, settings: Endpoint, name: str, client: Client, served_model: str | None = None) -> None:
         self._settings = settings
@@ -55,11 +55,11 @@ class EndpointJudge:
         self._refused: frozenset[str] = frozenset()
         self._takes_lists = True
         self.tokens = 0
-        """Read and written by the model so far, as far as the server tells."""
+        """Number of tokens that the model has read and written so far, where the server reports it."""
 
     @classmethod
     def of(cls, settings: OpenAIJudge) -> Self:
-        """The judge at `settings.url`, with the key from the environment variable that the settings name."""
+        """The judge at `settings.url`. The key comes from the environment variable that the settings name."""
         client = Client(
             settings.url,
             key=os.environ.get(settings.api_key_variable),
@@ -80,16 +80,16 @@ class EndpointJudge:
 
     @property
     def author(self) -> tuple[str, str, str]:
-        """Backend, model and revision, as they are kept with the answers."""
+        """Backend, model and revision, as stored with the answers."""
         return self._name, self._settings.model, self._settings.revision
 
     @property
     def question(self) -> Question:
-        """What the answers depend on besides the word."""
+        """Everything that the answers depend on, except the word."""
         return question_of(self._settings, self._name)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers as they come in; when a request fails for good, those under way are yielded before it raises."""
+        """Answers in the order of arrival. If a request fails finally, the others in flight are yielded first."""
         if self._settings.form == "likelihood":
             calibration = load_calibration(self._settings.model, self._settings.calibration)
             for batch, rows in self.log_likelihoods(words):
@@ -108,14 +108,14 @@ class EndpointJudge:
 
         def score(batch: list[str]) -> tuple[list[str], list[list[float]]]:
             logprobs = iter(self._echo([f"{context} {word}" for word in batch for context in contexts]))
-            # The word's own tokens are those that follow the context's: no tokeniser merges across the space.
+            # The word's tokens are those after the context's: no tokeniser merges across the space.
             return batch, [[_mean(next(logprobs)[length:]) for length in lengths] for _ in batch]
 
         batches = [list(words[start : start + WORDS_PER_ECHO]) for start in range(0, len(words), WORDS_PER_ECHO)]
         yield from self._concurrently(score, batches)
 
     def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The model's answer to the instruction under each key, at temperature 0, as they come in."""
+        """Pairs of key and answer to its prompt, at temperature 0, in the order of arrival."""
         yield from self._concurrently(lambda key: (key, self._write(prompts[key])), list(prompts))
 
     def _write(self, prompt: str) -> str:
@@ -124,18 +124,18 @@ class EndpointJudge:
 
     @property
     def _words_per_request(self) -> int:
-        """So many that eight requests keep the server busy; one where a server takes no list of conversations."""
+        """The number of words that lets REQUESTS requests use the full concurrency; 1 if the server takes no lists."""
         takes_lists = self._settings.api == "completion" or self._name == "vllm"
         return min(max(self._settings.concurrency // REQUESTS, 1), WORDS_PER_REQUEST) if takes_lists else 1
 
     def _yes_or_no(self, words: list[str]) -> list[Answer]:
-        """The answers to words that one request asks about; each by itself where the server refuses the list."""
+        """The answers to `words`, asked in one request or, if the server refuses the list, in one request per word."""
         if len(words) == 1 or not self._takes_lists:
             return [self._answer(word) for word in words]
         try:
             return self._answers(words)
         except Refused as refusal:
-            # Another refusal may be of one word, or of so many.
+            # Other statuses may concern a single word or the length of the list.
             if refusal.status in (404, 405, 501):
                 self._takes_lists = False
             return [self._answer(word) for word in words]
@@ -168,10 +168,10 @@ class EndpointJudge:
         return answers
 
     def _complete(self, texts: list[str], fields: Json) -> tuple[list[Json], list[str]]:
-        """The model's choice for each text, and what had to be left out of `fields`, which a server may refuse to take.
+        """The model's choice for each text, and a remark for each of `fields` that the server refused.
 
-        A refused field is found by its name in the refusal, or else by leaving out one after the other; it is not sent
-        again. Raises Refused where the request is refused whatever is left out.
+        A refused field is identified by its name in the refusal, or else by leaving out one field after the other. It
+        is not sent again. Raises Refused if the request is refused without these fields too.
         """
         path, payload = self._request(texts)
         fields = {"temperature": 0, **fields}
@@ -188,13 +188,13 @@ class EndpointJudge:
                     raise first from None
                 refused |= {field}
             else:
-                # Kept only now: a request that is refused for its word shows nothing of the fields.
+                # Stored only after success: a request may also be refused because of its word.
                 self._refused |= refused
                 self.tokens += _tokens_of(answer)
                 return _in_order(answer, len(texts)), [f"without {name}" for name in fields if names[name] in refused]
 
     def _request(self, texts: list[str]) -> tuple[str, Json]:
-        """Path and payload that ask about texts; vLLM alone has a path for several conversations."""
+        """Path and payload of the request. Only vLLM has a path for several conversations."""
         if self._settings.api == "completion":
             prompts = [load_prompt("prompts/mixtral_template.txt").fill(text) for text in texts]
             return "completions", {"model": self._served_model, "prompt": prompts if len(texts) > 1 else prompts[0]}
@@ -204,7 +204,7 @@ class EndpointJudge:
         return "chat/completions", {"model": self._served_model, "messages": conversations[0]}
 
     def _echo(self, texts: list[str]) -> list[list[float]]:
-        """Log-probability of each token of each text; the first token's, which has none, is 0."""
+        """Log-probability of each token of each text. The first token has none and gets 0."""
         payload = {
             "model": self._served_model,
             "prompt": texts,
@@ -221,9 +221,9 @@ class EndpointJudge:
     def _concurrently(
         self, task: Callable[[Item], Result], items: Sequence[Item], per_task: int = 1
     ) -> Iterator[Result]:
-        """The task's results in the order of their completion; when one fails for good, those under way come first.
+        """The results of the task in the order of completion. If a task fails, results in flight are yielded first.
 
-        per_task: words, of which so many are under way as the settings' `concurrency` says, that one task asks about.
+        per_task: words per task. The words in flight are limited by the `concurrency` of the settings.
         """
         waiting, failure = iter(items), None
         width = -(-self._settings.concurrency // per_task)
@@ -249,13 +249,13 @@ class EndpointJudge:
 
 
 def yes_no_prompt(settings: Endpoint) -> Prompt:
-    """The paper's prompt, inside Mixtral's raw template where the server applies none."""
+    """The paper's prompt, inside Mixtral's raw template if the server applies no template."""
     prompt = load_prompt("prompts/visible.txt")
     return prompt if settings.api == "chat" else prompt.within(load_prompt("prompts/mixtral_template.txt"))
 
 
 def question_of(settings: Endpoint, name: str) -> Question:
-    """What the answers of a server with these settings depend on besides the word."""
+    """Everything that the answers of a server with these settings depend on, except the word."""
     if settings.form == "likelihood":
         calibration = load_calibration(settings.model, settings.calibration)
         weights = weights_of(settings)
@@ -278,7 +278,7 @@ def question_of(settings: Endpoint, name: str) -> Question:
 
 
 def weights_of(settings: Endpoint) -> str:
-    """What is loaded where that is not simply the model, since verdicts can differ; empty where nobody can say."""
+    """The weights and quantisation, if they differ from the plain model; empty if unknown. They can change verdicts."""
     if not isinstance(settings, VllmJudge):
         return ""
     other = settings.weights if settings.weights != settings.model else ""
@@ -287,25 +287,25 @@ def weights_of(settings: Endpoint) -> str:
 
 
 def said(choice: Json) -> str | None:
-    """The text of a choice of either API, None where it has none."""
+    """The text of a choice of either API, None if it has none."""
     message = choice.get("message")
     return text_of(message.get("content") if isinstance(message, dict) else choice.get("text"))
 
 
 def _has_choices(answer: Json, number: int) -> bool:
-    """Whether an answer holds a choice for each text, whatever it says."""
+    """Whether an answer contains a choice for each text. The content is not checked."""
     return len(answer["choices"]) >= number and all(map(_is_whole, _in_order(answer, number)))
 
 
 def _is_whole(choice: Json) -> bool:
-    """Whether a choice is there; an engine that was stopped midway has not answered."""
+    """Whether a choice is present. A choice without text from an aborted engine is not an answer."""
     if choice.get("finish_reason") == "abort" and said(choice) is None:
         return False
     return isinstance(choice.get("message"), dict) or "text" in choice
 
 
 def _in_order(answer: Json, number: int) -> list[Json]:
-    """A choice a text, in their order; a single one bears no index on some servers."""
+    """One choice per text, in the order of the texts. On some servers a single choice has no index."""
     choices: list[Json] = answer["choices"]
     return choices[:1] if number == 1 else sorted(choices, key=lambda choice: choice["index"])[:number]
 
@@ -317,7 +317,7 @@ def _tokens_of(answer: Json) -> int:
 
 
 def _refused_field(refusal: Refused, sent: Json) -> str | None:
-    """The optional field to leave out: the one that the refusal names, else the first; None where that is no use."""
+    """The optional field to leave out: the one named in the refusal, else the first; None if that cannot help."""
     optional = [name for name in OPTIONAL if name in sent]
     if refusal.status not in (400, 403, 422) or _is_filtered(refusal):
         return None
@@ -329,7 +329,7 @@ def _refused_field(refusal: Refused, sent: Json) -> str | None:
 
 
 def _places(body: str) -> list[str]:
-    """Where a refusal may name a field, surest first: `param` (OpenAI), `detail[].loc` (FastAPI), the text."""
+    """Texts that may name the refused field, most reliable first: `param` (OpenAI), `detail[].loc` (FastAPI), body."""
     try:
         answer = json.loads(body)
     except ValueError:
@@ -346,7 +346,7 @@ def _dicts(value: Any) -> list[Json]:
 
 
 def _is_filtered(refusal: Refused) -> bool:
-    """Whether a request was refused for what it says, by a filter of contents."""
+    """Whether a content filter refused the request."""
     return (
         refusal.status in (400, 403, 422, 451)
         and re.search(
@@ -359,7 +359,7 @@ def _is_filtered(refusal: Refused) -> bool:
 
 
 def _echoed(answer: Json, texts: int) -> bool:
-    """Whether every text has come back. Raises UserError where they come back without what is needed of them."""
+    """Whether the answer echoes every text. Raises UserError if an echo lacks the data that is needed."""
     choices = answer["choices"]
     if not all((choice.get("logprobs") or {}).get("token_logprobs") for choice in choices):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Contrastive concepts CC^L and parts, written by a language model (paper 3.5, 6.3.2, 6.4)."""
+"""Contrastive concepts CC^L and parts of concepts, written by a language model (paper 3.5, 6.3.2, 6.4)."""
 
 import json
 import re
@@ -17,19 +17,19 @@ from contrastive_concepts.visibility.prompts import LIST_TOKENS, Prompt
 from contrastive_concepts.visibility.yes_no import without_reasoning
 
 LONGEST_NAME = 5
-"""Words in a name; a longer item is a sentence."""
+"""Maximum number of words in a name. A longer item counts as a sentence."""
 
 
 @runtime_checkable
 class Writer(Protocol):
-    """A judge whose model can also be asked for a text; a context manager, for what it holds."""
+    """A judge whose model can also write a text. A context manager that releases its resources."""
 
     @property
     def author(self) -> tuple[str, str, str]:
         """Backend, model and revision."""
 
     def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The model's whole answer to the prompt under each key, at temperature 0, in any order."""
+        """Pairs of key and complete answer to its prompt, at temperature 0, in any order."""
 
     def __enter__(self) -> Self: ...
 
@@ -46,10 +46,10 @@ _QUOTES = "\"'`“”‘’„«»"
 def read_list(text: str, query: str) -> list[str]:
     """The names in a model's answer, in order: the paper's "light post-processing".
 
-    What a model thinks between <think> tags does not count. Understands the first bracketed list that holds a name,
-    whatever stands around it, numbered or bulleted lines (what follows them is prose), and names between commas. Quotes
-    and final stops are stripped; sentences, duplicates and the query itself are removed, without regard to case. Text
-    without a name gives an empty list.
+    Reasoning between <think> tags is ignored. Reads the first bracketed list that contains a name, with any text around
+    it; or numbered or bulleted lines (text after them is ignored); or names separated by commas. Quotes and final stops
+    are stripped. Sentences, duplicates and the query itself are removed, ignoring case. Text without a name gives an
+    empty list.
     """
     names: dict[str, str] = {}
     for item in _items(without_reasoning(text) or ""):
@@ -74,7 +74,7 @@ def _items(text: str) -> Iterable[str]:
     if listed:
         return [part for line in listed for part in line.split(",")]
     with_commas = [line for line in lines if "," in line] or lines[:1]
-    # A preamble such as "Here is a list:" may share the line with the names.
+    # A preamble such as "Here is a list:" may be on the same line as the names.
     return [part for line in with_commas for part in re.split(r"[,;]", line.rpartition(":")[2])]
 
 
@@ -85,9 +85,9 @@ def write_lists(
     answers_path: Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, list[str]]:
-    """The list of each query, in the order of `queries`; an answer already kept is not asked for again.
+    """The list of each query, in the order of `queries`. Stored answers are not requested again.
 
-    The raw answers are what is kept, so that another post-processing asks nothing.
+    The raw answers are stored, so that a change of the post-processing needs no new requests.
     """
     question = question_of(prompt, writer)
     with AnswerStore(answers_path, WAIT_S) as store:
@@ -104,7 +104,7 @@ def write_lists(
 
 
 def lists_table(lists: Mapping[str, Sequence[str]], prompt: Prompt, writer: Writer) -> pl.DataFrame:
-    """A row a query: concept, names (list), and who wrote them (judge, model, revision, prompt_hash)."""
+    """One row per query: concept, names (list), and their origin (judge, model, revision, prompt_hash)."""
     question = question_of(prompt, writer)
     table = pl.DataFrame(
         {"concept": list(lists), "names": [list(names) for names in lists.values()]},
@@ -119,13 +119,13 @@ def lists_table(lists: Mapping[str, Sequence[str]], prompt: Prompt, writer: Writ
 
 
 def question_of(prompt: Prompt, writer: Writer) -> Question:
-    """What a written list depends on besides the query."""
+    """Everything that a written list depends on, except the query."""
     parameters = json.dumps({"max_tokens": LIST_TOKENS, "temperature": 0}, sort_keys=True)
     return Question(*writer.author, prompt.sha256, parameters)
 
 
 def build_writer(settings: VisibilitySettings) -> Writer:
-    """The judge's model as an author. Raises UserError for a judge that cannot write."""
+    """The judge's model as a writer. Raises UserError for a judge that cannot write."""
     judge = build_judge(settings)
     if not isinstance(judge, Writer):
         raise UserError(f"config: visibility.judge: found {settings.judge!r}, expected a language model to write lists")

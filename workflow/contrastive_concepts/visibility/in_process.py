@@ -1,4 +1,4 @@
-"""A language model in this process: small ones are asked by likelihood, others with the paper's prompt (6.3.2)."""
+"""A language model in this process: likelihood for small models, the paper's prompt for others (paper 6.3.2)."""
 
 import copy
 import json
@@ -23,13 +23,13 @@ from contrastive_concepts.visibility.yes_no import NEITHER, names_of
 
 
 class InProcessJudge:
-    """Loads the model when the first word is asked; in fp32 a word's score does not depend on its neighbours."""
+    """Loads the model at the first word. In fp32, the score of a word does not depend on the others in its batch."""
 
     def __init__(self, settings: TransformersJudge) -> None:
         self._settings = settings
         packaged_gguf(settings.model)
         self.tokens = 0
-        """Read by the model so far."""
+        """Number of tokens that the model has read so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -41,12 +41,12 @@ class InProcessJudge:
 
     @cached_property
     def author(self) -> tuple[str, str, str]:
-        """Backend, model and revision (a hash of a packaged file), as they are kept with the answers."""
+        """Backend, model and revision (a hash for a packaged file), as stored with the answers."""
         return "transformers", self._settings.model, revision_of(self._settings)
 
     @property
     def question(self) -> Question:
-        """What the answers depend on besides the word."""
+        """Everything that the answers depend on, except the word."""
         weights = ", ".join(
             value
             for value, usual in ((self._settings.quantization, "none"), (self._settings.dtype, "float32"))
@@ -59,7 +59,7 @@ class InProcessJudge:
         return Question(*self.author, prompt.sha256, parameters, weights)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers in batches; by likelihood `answer` is the log-odds, else yes or no, whichever is likelier."""
+        """Answers in batches. `answer` is the log-odds in likelihood mode, else the likelier of yes and no."""
         if self._settings.form == "yes_no":
             yield from self._ask_yes_no(words)
             return
@@ -90,7 +90,7 @@ class InProcessJudge:
             ]
 
     def _instruction(self, text: str) -> list[int]:
-        """The tokens of an instruction: the tokeniser's chat template, or Mixtral's raw one where it has none."""
+        """The tokens of an instruction in the tokeniser's chat template, or in Mixtral's raw one if it has none."""
         _, tokenizer = self._loaded
         if tokenizer.chat_template is None:
             ids: list[int] = tokenizer(load_prompt("prompts/mixtral_template.txt").fill(text)).input_ids
@@ -109,7 +109,7 @@ class InProcessJudge:
             yield batch, [list(row) for row in zip(*columns, strict=True)]
 
     def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The model's greedy answer to the instruction under each key, in its own chat template."""
+        """Pairs of key and answer to its prompt, by greedy decoding in the model's chat template."""
         import torch
 
         model, tokenizer = self._loaded
@@ -123,13 +123,13 @@ class InProcessJudge:
             yield key, str(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
     def save(self, folder: Path) -> None:
-        """Write the model as a folder of weights and tokeniser that a server can load."""
+        """Write weights and tokeniser to a folder that a server can load."""
         model, tokenizer = self._loaded
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
     def _batches(self, words: Sequence[str], tokens: Callable[[str], list[int]]) -> Iterator[list[str]]:
-        """Words of equal length in tokens together: no padding, so a batch cannot change a score."""
+        """Batches of words with the same number of tokens. No padding is needed, so a batch cannot change a score."""
         by_length: dict[int, list[str]] = {}
         for word in words:
             by_length.setdefault(len(tokens(word)), []).append(word)
@@ -138,7 +138,7 @@ class InProcessJudge:
                 yield group[start : start + self._settings.batch_size]
 
     def _log_likelihood(self, context: str, tokens: list[list[int]]) -> list[float]:
-        """Mean log-probability of each word's tokens after the context, whose own pass is made once."""
+        """Mean log-probability of each word's tokens after the context. The context is encoded once."""
         import torch
 
         model, _ = self._loaded

@@ -1,4 +1,4 @@
-"""The verdicts on a list of concepts: answers already kept are used, the others are asked for and kept at once."""
+"""The verdicts on a list of concepts. Stored answers are used; new answers are stored as they arrive."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,14 +29,14 @@ VERDICTS = {
 
 
 class Judge(Protocol):
-    """Says of words whether one can see what they name; a context manager, for the model or server it holds."""
+    """Decides for words whether they name something visible. A context manager that releases its model or server."""
 
     @property
     def question(self) -> Question:
-        """What the answers depend on besides the word."""
+        """Everything that the answers depend on, except the word."""
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers in small batches, in any order, each word once. Raises UserError where the model is lost."""
+        """Answers in small batches, in any order, each word once. Raises UserError if the model becomes unavailable."""
 
     def __enter__(self) -> Self: ...
 
@@ -46,9 +46,9 @@ class Judge(Protocol):
 
 
 def build_judge(settings: VisibilitySettings, server_log: Path | None = None) -> Judge:
-    """The judge that the settings name; nothing is loaded or started before the first word is asked.
+    """The judge that the settings name. Nothing is loaded or started before the first word.
 
-    server_log: where the log of a server of ours that fails is kept.
+    server_log: file for the log of a server that this process starts, written if the server fails.
     """
     if isinstance(settings, WordNetJudge):
         from contrastive_concepts.visibility.wordnet import LexiconJudge
@@ -68,7 +68,7 @@ def build_judge(settings: VisibilitySettings, server_log: Path | None = None) ->
 
 
 def require_verdicts(verdicts: pl.DataFrame, least: float = 0.0) -> None:
-    """Raises UserError where fewer than the share `least` of the answers say yes or no, or no concept is visible."""
+    """Raises UserError if the share of answers with a yes or no is below `least`, or if no concept is visible."""
     other = verdicts.filter(~pl.col("parsed")).select("concept", "answer", "remark").head(1).rows()
     hint = ""
     if other:
@@ -89,9 +89,9 @@ def judge_concepts(
     threshold: float,
     progress: Callable[[int], None] = lambda done: None,
 ) -> pl.DataFrame:
-    """A row a concept, in order: p_visible (null where the answer was unparsed), visible, parsed, and who said so.
+    """One row per concept, in order: p_visible (null if the answer is unparsed), visible, parsed, and its origin.
 
-    Only words without a kept answer are asked; `progress` is told the number of words that have one.
+    Only words without a stored answer are asked. `progress` receives the number of words that have an answer.
     """
     question = judge.question
     words = list(dict.fromkeys(concepts))

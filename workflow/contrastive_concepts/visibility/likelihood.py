@@ -1,7 +1,7 @@
-"""Seeing by likelihood, for models too small to follow an instruction.
+"""The likelihood judge, for models too small to follow an instruction.
 
 A word that names something visible is likelier after "Things one can see in a photo: ..." than after "She felt a sense
-of". Each context has a weight; the weights sum to zero, so that the word's own frequency cancels.
+of". Each context has a weight. The weights sum to zero, so that the word's own frequency cancels.
 """
 
 import math
@@ -19,14 +19,14 @@ from contrastive_concepts.visibility.prompts import SLOT, text_sha256
 
 CALIBRATIONS = "prompts/calibrations/*.json"
 LIKELIHOOD = '{"score": "likelihood"}'
-"""The decoding parameters of an answer by likelihood."""
+"""The decoding parameters that are stored with an answer in likelihood mode."""
 
 
 class Calibration(BaseModel):
-    """What turns one model's log-likelihoods into P(visible), fitted on human ratings (see `calibration`).
+    """Maps the log-likelihoods of one model to P(visible). Fitted on human ratings (see `calibration`).
 
-    weights: one a context, per nat; intercept: the log-odds where all contexts are equal. `fitted_on` and `agreement`
-    are for readers.
+    weights: one per context, per nat. intercept: the log-odds if the word is equally likely after all contexts.
+    `fitted_on` and `agreement` are for readers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,18 +39,18 @@ class Calibration(BaseModel):
     agreement: dict[str, dict[str, float]] = {}
 
     def log_odds(self, log_likelihoods: Sequence[float]) -> float:
-        """Of a word: the mean log-probability of its tokens after each context, in nats -> log P / (1 - P)."""
+        """log(P / (1 - P)) of a word, from the mean log-probability of its tokens after each context, in nats."""
         return self.intercept + sum(w * value for w, value in zip(self.weights, log_likelihoods, strict=True))
 
     @property
     def sha256(self) -> str:
-        """Hash of the contexts and of the numbers: what a probability depends on besides the model."""
+        """Hash of the contexts, weights and intercept: all that a probability depends on, except the model."""
         return text_sha256(f"{self.contexts_sha256} {self.weights} {self.intercept}")
 
 
 @cache
 def load_contexts() -> tuple[str, ...]:
-    """The beginnings of sentences in `resources/prompts/likelihood.txt`, without the word that ends them."""
+    """The sentence beginnings in `resources/prompts/likelihood.txt`. The word to judge completes them."""
     text = read_text(resource("prompts/likelihood.txt"), "a prompt file")
     lines = [line for line in text.strip().split("\n") if line and not line.startswith("#")]
     wrong = [line for line in lines if not line.endswith(f" {SLOT}")]
@@ -65,9 +65,9 @@ def contexts_sha256() -> str:
 
 
 def load_calibration(model: str, path: str | None = None) -> Calibration:
-    """The calibration in the file `path`, or the one kept among the prompts for this model's name.
+    """The calibration in the file `path`, or the one next to the prompts for this model's name.
 
-    Raises UserError where there is none, or where it was fitted to other contexts.
+    Raises UserError if there is none, or if it was fitted to other contexts.
     """
     if path is not None:
         found = _read(Path(path).expanduser())
@@ -88,12 +88,12 @@ def load_calibration(model: str, path: str | None = None) -> Calibration:
 
 
 def probability(log_odds: float) -> float:
-    """P(visible)."""
+    """P(visible) from its log-odds."""
     return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
 
 
 def likelihood_answer(word: str, log_likelihoods: Sequence[float], calibration: Calibration) -> Answer:
-    """The verdict on a word; `answer` is the log-odds."""
+    """The verdict on a word. Its `answer` is the log-odds."""
     log_odds = calibration.log_odds(log_likelihoods)
     return Answer(word, probability(log_odds), f"{log_odds:.4f}", True)
 

@@ -1,4 +1,4 @@
-"""A language model loaded into this process: a packaged GGUF file, a folder or a hub's name; in 4 bit where asked."""
+"""Loads a language model into this process: a packaged GGUF file, a folder or a hub name; optionally in 4 bits."""
 
 import hashlib
 from importlib.util import find_spec
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import torch
 
 EXPERTS_DIMENSIONS = 3
-"""A mixture's experts are one parameter of three dimensions: [experts, outputs, inputs]."""
+"""The experts of a mixture-of-experts layer are one parameter of three dimensions: [experts, outputs, inputs]."""
 
 
 def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
-    """Model and tokeniser, on the GPU where there is one. Raises UserError where they cannot be loaded."""
+    """Model and tokeniser, on the GPU if there is one. Raises UserError if they cannot be loaded."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
@@ -48,10 +48,10 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
 
 
 def to_nf4(model: "torch.nn.Module", device: "torch.device") -> None:
-    """Round the model's weights to bitsandbytes' NF4 and move it to `device`, a module after the other (paper 6.3).
+    """Quantise the model's weights to bitsandbytes' NF4 and move it to `device`, module by module (paper 6.3).
 
-    Linear layers and fused experts; not the embeddings, the output layer, norms and routers. Transformers 5 by itself
-    leaves the experts as they are, which are 96 % of Mixtral. Raises UserError where bitsandbytes is absent.
+    Applies to linear layers and fused experts, not to embeddings, the output layer, norms and routers. Transformers 5
+    alone does not quantise the experts, which are 96 % of Mixtral. Raises UserError if bitsandbytes is missing.
     """
     import torch
 
@@ -86,7 +86,7 @@ def to_nf4(model: "torch.nn.Module", device: "torch.device") -> None:
 
 
 def revision_of(settings: TransformersJudge) -> str:
-    """What tells the weights apart: the first 16 digits of a packaged file's SHA-256, or the settings' revision."""
+    """An identifier of the weights: the first 16 digits of a packaged file's SHA-256, or the settings' revision."""
     gguf = packaged_gguf(settings.model)
     if gguf is None:
         return settings.revision
@@ -95,7 +95,7 @@ def revision_of(settings: TransformersJudge) -> str:
 
 
 def packaged_gguf(model: str) -> Path | None:
-    """The GGUF file of `package:NAME`, found without importing the package. Raises UserError where there is none."""
+    """The GGUF file of `package:NAME`, found without importing the package. Raises UserError if there is none."""
     if not model.startswith("package:"):
         return None
     package = model.removeprefix("package:")

@@ -1,4 +1,4 @@
-"""The prompts, kept as files so that they can be read, changed and hashed (paper 6.3.2, 6.4)."""
+"""The prompts, stored as files so that they can be read, changed and hashed (paper 6.3.2, 6.4)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from contrastive_concepts.text_files import read_text
 SLOT = "{q}"
 
 LIST_TOKENS = 256
-"""Tokens that a written list may take."""
+"""Maximum number of tokens of a written list."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Prompt:
         return text_sha256(self.text)
 
     def fill(self, query: str) -> str:
-        """The text with the query in its slot; nothing in the query is interpreted."""
+        """The text with the query in its slot. The query is inserted literally."""
         return self.text.replace(SLOT, query)
 
     def within(self, template: "Prompt") -> "Prompt":
-        """This prompt inside a model's raw template, for endpoints that apply none."""
+        """This prompt inside a model's raw template, for endpoints that apply no template."""
         return Prompt(f"{self.name} in {template.name}", template.fill(self.text))
 
 
 @cache
 def load_prompt(path: str) -> Prompt:
-    """One of the paper's prompts, or the raw instruction template of Mixtral (its BOS is left to the tokeniser).
+    """One of the paper's prompts, or the raw instruction template of Mixtral (the tokeniser adds the BOS token).
 
-    path: of a file below `resources/`, as `prompts/visible.txt`; it is the prompt without surrounding white space.
-    Raises UserError where it is absent.
+    path: a file below `resources/`, such as `prompts/visible.txt`. Surrounding white space is removed. Raises
+    UserError if the file is missing.
     """
     return Prompt(PurePath(path).stem, read_text(resource(path), "a prompt file").strip())
 

@@ -1,4 +1,4 @@
-"""Why a vLLM server died: the first error of its engine or of a worker, found in its log, and what to do about it."""
+"""Finds in a vLLM server's log why it died: the first error of its engine or of a worker, with a hint for a fix."""
 
 import re
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ _ECHO = re.compile(
     r"EngineDeadError|Worker failed with error|cancelled|^(?:KeyboardInterrupt|SystemExit)\b",
     re.IGNORECASE,
 )
-"""What the other processes say when one has died."""
+"""Follow-up messages of the other processes after one has died."""
 _KILLED = re.compile(r"Failed core proc\(s\): \{[^}]*: (-\d+)|exited with (?:exit )?code:? (-9)")
 _FRAME = re.compile(r"^\s|^$")
-"""Lines of a traceback above its error: they are indented."""
+"""Lines of a traceback before its error. They are indented or empty."""
 _HARMLESS = ("DEBUG", "INFO", "WARNING")
 
 HINTS: dict[str, tuple[str, ...]] = {
@@ -106,12 +106,12 @@ HINTS: dict[str, tuple[str, ...]] = {
     ),
     "no vLLM in the environment of visibility.python": ("No module named ['\"]?vllm",),
 }
-"""What helps, by what an error of that kind says; the first that fits counts."""
+"""Hints by pattern of the error message. The first pattern that matches counts."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An error in a log: its own lines, those of the errors that it came from, and the line where they begin."""
+    """An error in a log: its lines, those of the errors that caused it, and the number of the first line."""
 
     said: list[str]
     chain: list[str]
@@ -119,9 +119,9 @@ class Failure:
 
 
 def cause_of(log: str, code: int | None = None) -> str:
-    """One line: the error that came first, and a hint where its kind is known; the last lines where none is found.
+    """One line with the first error, and a hint if its kind is known. Without an error: the last lines of the log.
 
-    log: what the server and its processes wrote, in the order of writing. code: its exit code, negative for a signal.
+    log: the output of the server and its processes, in order. code: the server's exit code, negative for a signal.
     """
     lines = log.splitlines()
     failures = [found for found in _failures(lines) if not _ECHO.search(" ".join(found.said))]
@@ -137,17 +137,17 @@ def cause_of(log: str, code: int | None = None) -> str:
 
 
 def _core(said: str) -> str:
-    """An error without the frame that pydantic puts around it."""
+    """An error message without the text that pydantic adds around it."""
     return _VALIDATION.sub("", said).partition(" [type=")[0]
 
 
 def hint_for(said: str) -> str | None:
-    """What helps against an error of a known kind; None for another one."""
+    """A hint for an error of a known kind, None for any other error."""
     return next((hint for hint, kinds in HINTS.items() if re.search("|".join(kinds), said, re.IGNORECASE)), None)
 
 
 class _Line(NamedTuple):
-    """A line without its prefixes: the process that wrote it, and the level of the record that it is part of."""
+    """A line without its prefixes, the process that wrote it, and the level of the log record that it belongs to."""
 
     process: str
     level: str
@@ -166,7 +166,7 @@ def _read(line: str) -> _Line:
 
 
 def _failures(lines: list[str]) -> Iterator[Failure]:
-    """The errors of each process; several of one chain are one. What is a warning does not count."""
+    """The errors of each process. Chained errors count as one. Warnings are skipped."""
     processes: dict[str, list[tuple[int, _Line]]] = {}
     for position, raw in enumerate(lines):
         line = _read(raw)
@@ -179,7 +179,7 @@ def _failures_of(written: list[tuple[int, _Line]]) -> Iterator[Failure]:
     chain: list[str] = []
     said: list[str] = []
     begun, level = 0, ""
-    inside = False  # between a traceback's first line and its error
+    inside = False  # True between the first line of a traceback and its error
     for position, line in written:
         text = line.text.strip()
         if text == _TRACEBACK:

@@ -1,4 +1,4 @@
-"""What the installed vLLM and this machine's GPUs say of the judge's settings, before any long work begins."""
+"""Checks the judge's settings against the installed vLLM and this machine's GPUs before any long work starts."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from contrastive_concepts.visibility.vllm_server import own_arguments
 
 PROBE_S = 300.0
 USABLE = 0.92
-"""vLLM's default --gpu-memory-utilization."""
+"""Usable share of a GPU's memory: vLLM's default --gpu-memory-utilization."""
 GB = 10**9
 
 VERSION = """
@@ -69,7 +69,7 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Gpu:
-    """memory: bytes in all; capability: CUDA's compute capability, times ten."""
+    """A GPU. memory: total bytes. capability: CUDA's compute capability, times ten."""
 
     name: str
     memory: int
@@ -77,20 +77,20 @@ class Gpu:
 
 
 def installed_version(settings: VllmJudge) -> str | None:
-    """The version of vLLM in the environment of `visibility.python`; None where there is none."""
+    """The version of vLLM in the environment of `visibility.python`, None if it is not installed."""
     python = python_of(settings)
     return None if python is None else _run(python, VERSION).strip() or None
 
 
 def python_of(settings: VllmJudge) -> str | None:
-    """The Python of vLLM's environment; None where it is not on this machine."""
+    """The path of the Python in vLLM's environment, None if it is not on this machine."""
     return shutil.which(os.path.expanduser(settings.python))
 
 
 def check_arguments(settings: VllmJudge) -> None:
-    """Raises UserError where the installed vLLM knows an argument or a quantisation not; silent where none is there.
+    """Raises UserError if the installed vLLM does not know an argument or a quantisation. No check without vLLM.
 
-    vLLM's own parser and list of methods are asked, which takes it some 20 s; what it accepted is remembered.
+    Uses vLLM's own parser and list of methods, which takes about 20 s. Accepted arguments are cached.
     """
     version = installed_version(settings)
     if version is None:
@@ -113,10 +113,10 @@ def check_arguments(settings: VllmJudge) -> None:
 
 
 def check_machine(settings: VllmJudge) -> tuple[str, list[Gpu]]:
-    """vLLM's version and the GPUs, on the machine where the judge will run.
+    """vLLM's version and the GPUs. Call it on the machine where the judge will run.
 
-    Raises UserError where vLLM is not installed, GPUs are missing or too old, or the weights of a local folder do not
-    fit into their memory.
+    Raises UserError if vLLM is not installed, GPUs are missing or too old, or the weights of a local folder do not fit
+    into their memory.
     """
     if python_of(settings) is None:
         raise UserError(
@@ -142,7 +142,7 @@ def check_machine(settings: VllmJudge) -> tuple[str, list[Gpu]]:
 
 
 def gpus_seen_by(settings: VllmJudge) -> list[Gpu]:
-    """The GPUs that PyTorch finds in vLLM's environment, in its order."""
+    """The GPUs that PyTorch finds in vLLM's environment, in PyTorch's order."""
     python = python_of(settings)
     if not settings.gpus or python is None:
         return []
@@ -185,7 +185,7 @@ def _asked(settings: VllmJudge) -> dict[str, Any]:
 
 
 def _remembered(settings: VllmJudge, version: str) -> Path:
-    """Where what vLLM said of these arguments is kept."""
+    """The cache file for the result of vLLM's check of these arguments."""
     text = [python_of(settings), version, settings.weights, *own_arguments(settings), *map(reveal, settings.arguments)]
     key = hashlib.sha256(json.dumps([*text, settings.gpus > 0]).encode()).hexdigest()[:24]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -198,7 +198,7 @@ def _remember(path: Path, found: dict[str, Any]) -> None:
 
 
 def _found(python: str, code: str, given: str = "", environment: dict[str, str] | None = None) -> Any:
-    """What a program finds in vLLM's environment: the JSON in its last line, after what the libraries print."""
+    """The result of a program run in vLLM's environment: the JSON in its last line. Libraries may print before it."""
     printed = _run(python, code, given, environment)
     try:
         return json.loads(printed.strip().rpartition("\n")[2])
@@ -209,12 +209,12 @@ def _found(python: str, code: str, given: str = "", environment: dict[str, str] 
 
 
 def _run(python: str, code: str, given: str = "", environment: dict[str, str] | None = None) -> str:
-    """What a program prints in vLLM's environment. Raises UserError where it fails."""
+    """The output of a program run in vLLM's environment. Raises UserError if it fails."""
     python = os.path.abspath(python)
     try:
         done = subprocess.run(
             [python, "-c", code],
-            # Not in the user's folder, whose modules would come before vLLM's.
+            # Not in the user's working directory: its modules would be imported before vLLM's.
             cwd=os.path.dirname(python),
             input=given,
             capture_output=True,

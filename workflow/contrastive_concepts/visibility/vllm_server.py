@@ -1,4 +1,4 @@
-"""A vLLM server of our own: started for the words to ask, stopped whatever happens."""
+"""A vLLM server as a child process: started for the words to ask, stopped in every case."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 0)):
         break
     time.sleep(seconds)
 """
-"""Outlives us: when our end of its pipe closes, however we die, it ends the server's process group."""
+"""Runs in a process that outlives this one: when this one dies, the pipe closes, and it kills the server's group."""
 
 
 class ServedJudge:
@@ -49,7 +49,7 @@ class ServedJudge:
 
     @property
     def tokens(self) -> int:
-        """Read and written by the model since the server was started last."""
+        """Number of tokens that the model has read and written since the last start of the server."""
         return self._judge.tokens if self._judge else 0
 
     def __enter__(self) -> Self:
@@ -58,32 +58,32 @@ class ServedJudge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is held between calls of `ask`."""
+        """Does nothing: no resources are held between calls of `ask`."""
 
     @property
     def author(self) -> tuple[str, str, str]:
-        """Backend, model and revision, as they are kept with the answers."""
+        """Backend, model and revision, as stored with the answers."""
         return "vllm", self._settings.model, self._settings.revision
 
     @property
     def question(self) -> Question:
-        """What the answers depend on besides the word."""
+        """Everything that the answers depend on, except the word."""
         return question_of(self._settings, "vllm")
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """Answers as they come in; the server lives as long as this iteration. Raises UserError where it dies."""
+        """Answers in the order of arrival. The server runs during this iteration. Raises UserError if it dies."""
         if words:
             with self._served() as judge:
                 yield from judge.ask(words)
 
     def log_likelihoods(self, words: Sequence[str]) -> Iterator[tuple[list[str], list[list[float]]]]:
-        """As `EndpointJudge.log_likelihoods`, with a server that lives as long as this iteration."""
+        """As `EndpointJudge.log_likelihoods`, with a server that runs during this iteration."""
         if words:
             with self._served() as judge:
                 yield from judge.log_likelihoods(words)
 
     def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """As `EndpointJudge.write`, with a server that lives as long as this iteration."""
+        """As `EndpointJudge.write`, with a server that runs during this iteration."""
         if prompts:
             with self._served() as judge:
                 yield from judge.write(prompts)
@@ -105,9 +105,9 @@ class ServedJudge:
 
 
 class VllmServer:
-    """vLLM's OpenAI server on a free loopback port, in a process group of its own; use as a context manager.
+    """vLLM's OpenAI server on a free loopback port, in its own process group. A context manager.
 
-    log: where what a failed server wrote is kept, without credentials; None for a file among the temporary ones.
+    log: file for the output of a failed server, without credentials; None for a temporary file.
     """
 
     def __init__(self, settings: VllmJudge, log: Path | None = None) -> None:
@@ -137,13 +137,13 @@ class VllmServer:
         self.stop()
 
     def check(self) -> None:
-        """Raises UserError with the cause where the server has exited; code 0 is no better than another."""
+        """Raises UserError with the cause if the server has exited, even with code 0."""
         code = self._process.poll()
         if code is not None:
             raise self._failure(f"exited with code {code}", code)
 
     def stop(self) -> None:
-        """TERM, then KILL, to the whole group: the engine and its workers outlive the server otherwise."""
+        """Send TERM, then KILL, to the whole process group. Otherwise the engine and its workers outlive the server."""
         if not hasattr(self, "_process"):
             return
         with suppress(ProcessLookupError):
@@ -168,7 +168,7 @@ class VllmServer:
             )
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/v1"
-        # `vllm serve` is no way to the build for processors, whose package has another name.
+        # Not `vllm serve`: it does not work with the CPU build, whose package has another name.
         command = [python, "-m", "vllm.entrypoints.openai.api_server"]
         command += [
             "--model",
@@ -199,7 +199,7 @@ class VllmServer:
 
     def _wait_until_ready(self, port: int) -> None:
         deadline = time.monotonic() + self._settings.start_timeout_s
-        # The server is on this machine: no proxy leads to it.
+        # The server is on this machine: use no proxy.
         with httpx.Client(timeout=5.0, trust_env=False) as http:
             while time.monotonic() < deadline:
                 self.check()
@@ -211,7 +211,7 @@ class VllmServer:
         raise self._failure(f"not ready after {self._settings.start_timeout_s:g} s", None)
 
     def _check_model(self, found: dict[str, str]) -> None:
-        """Somebody else's server may answer on the port that ours failed to take."""
+        """Raises UserError if another server answers, which can happen if it took the port first."""
         if (found["id"], found.get("root")) != (self._settings.model, self._weights):
             raise UserError(
                 f"{self.url}: found a server of {found.get('root')!r} as {found['id']!r},"
@@ -219,7 +219,7 @@ class VllmServer:
             )
 
     def _failure(self, what: str, code: int | None) -> UserError:
-        """The cause in a line; the whole log is kept and named."""
+        """An error with the cause in one line and the path of the complete log, which is saved."""
         log = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
         kept = f" (log: {self._kept})"
         try:
@@ -230,7 +230,7 @@ class VllmServer:
 
 
 def own_arguments(settings: VllmJudge) -> list[str]:
-    """The server's arguments that settings of their own stand for."""
+    """The server's arguments that have settings of their own in the configuration."""
     arguments = ["--tensor-parallel-size", str(settings.gpus)] if settings.gpus > 1 else []
     if settings.weights_revision:
         arguments += ["--revision", settings.weights_revision]

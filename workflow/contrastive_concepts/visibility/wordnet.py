@@ -1,7 +1,7 @@
-"""A lexicon as judge, for machines without any language model: how many of a noun's senses are physical things.
+"""A lexicon as judge, for machines without a language model: the share of a noun's senses that are physical things.
 
-Reads a WordNet database (the format wndb(5): `index.noun`, `data.noun`), as Debian's package `wordnet-base` installs it
-and as NLTK keeps it in `corpora/wordnet`. No maintained Python package carries one.
+Reads a WordNet database (format wndb(5): `index.noun`, `data.noun`), as installed by Debian's package `wordnet-base`
+and stored by NLTK in `corpora/wordnet`. No maintained Python package contains one.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from contrastive_concepts.visibility.prompts import text_sha256
 PHYSICAL = "physical_entity"
 RULE = f"share of a noun's senses that lie under {PHYSICAL}; of a phrase that is not listed, its last listed words"
 HYPERNYMS = ("@", "@i")
-"""A class of a class, and the class of an instance."""
+"""Pointer symbols: hypernym of a class, hypernym of an instance."""
 
 
 class LexiconJudge:
-    """P(visible) is the share of a noun's senses under `physical_entity`; no model, and no context is looked at."""
+    """P(visible) is the share of a noun's senses under `physical_entity`. Uses no model and no context."""
 
     def __init__(self, settings: WordNetJudge) -> None:
         self._folder = Path(settings.folder).expanduser()
@@ -35,11 +35,11 @@ class LexiconJudge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Holds nothing but memory."""
+        """Does nothing: there is no resource to release."""
 
     @cached_property
     def question(self) -> Question:
-        """`revision` is a hash of the two files. Raises UserError where they are not there."""
+        """`revision` is a hash of the two files. Raises UserError if they are missing."""
         digest = hashlib.sha256()
         for name in ("index.noun", "data.noun"):
             with self._file(name).open("rb") as file:
@@ -47,7 +47,7 @@ class LexiconJudge:
         return Question("wordnet", "WordNet nouns, no language model", digest.hexdigest()[:16], text_sha256(RULE), "{}")
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
-        """One batch; `answer` says which senses were counted. A word that is no listed noun is unparsed."""
+        """One batch. `answer` reports which senses were counted. A word that is not a noun in WordNet is unparsed."""
         yield [self._judge(word) for word in words]
 
     def _judge(self, word: str) -> Answer:
@@ -102,7 +102,7 @@ class LexiconJudge:
         return found
 
     def _lines(self, name: str) -> Iterator[tuple[int, str]]:
-        """Numbered lines without the licence, whose lines begin with two spaces."""
+        """Numbered lines without the licence. Lines of the licence begin with two spaces."""
         with self._file(name).open(encoding="utf-8", errors="replace") as file:
             yield from ((number, line) for number, line in enumerate(file, 1) if not line.startswith("  "))
 

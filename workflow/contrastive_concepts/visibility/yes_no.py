@@ -1,4 +1,4 @@
-"""Yes or no: what is asked in the paper's words, and what the answer says (paper 6.3.2)."""
+"""Reads yes or no, and its probability, from the answer to the paper's prompt (paper 6.3.2)."""
 
 import math
 import re
@@ -11,13 +11,13 @@ from contrastive_concepts.visibility.answers import Answer
 
 CHOICES = ("yes", "no")
 NO_LOGPROBS = "no log-probabilities"
-"""The remark on an answer whose probability is 1 or 0 because the server tells no other."""
+"""Remark on an answer whose probability is set to 1 or 0 because the server returned no log-probabilities."""
 NEITHER = "another token than yes or no was likeliest"
-"""The remark on an answer that was chosen between the two although the model would have said something else."""
+"""Remark on an answer that is the likelier of yes and no although another token was the most likely."""
 
 Alternatives = list[tuple[str, float]]
 Token = tuple[str, Alternatives]
-"""A generated token and its likeliest alternatives with their log-probabilities."""
+"""A generated token and its most likely alternatives with their log-probabilities."""
 
 _REASONING = re.compile(r"<(think|thinking|thought|reasoning|analysis)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _OPEN = re.compile(r"<(think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
@@ -29,10 +29,10 @@ _BOTH = re.compile(r"\W*(?:or|and|/|nor)\W*(?:yes|no)\b", re.IGNORECASE)
 
 
 def read_word(text: str) -> str | None:
-    """`yes` or `no` where the text begins with that word, else None.
+    """`yes` or `no` if the text begins with that word, else None.
 
-    A model's reasoning between <think> tags does not count, nor do marks, quotes, or "Answer:" before the word. A text
-    that names both ("yes or no") says neither.
+    Reasoning between <think> tags is skipped, and so are punctuation, quotes and "Answer:" before the word. A text that
+    names both ("yes or no") gives None.
     """
     said = without_reasoning(text)
     if said is None:
@@ -47,9 +47,9 @@ def read_word(text: str) -> str | None:
 
 
 def without_reasoning(text: str) -> str | None:
-    """What a model says after it has thought; None where it never came to an end of it."""
+    """The text after the model's reasoning, None if the reasoning does not end."""
     text = _REASONING.sub(" ", _FINAL.sub(" ", text))
-    # Some templates open the reasoning in the prompt, so that only its end is in the answer.
+    # Some templates open the reasoning tag in the prompt, so that the answer has only the closing tag.
     closed = list(_CLOSE.finditer(text))
     if closed:
         text = text[closed[-1].end() :]
@@ -59,10 +59,10 @@ def without_reasoning(text: str) -> str | None:
 def read_answer(
     word: str, text: str | None, tokens: Sequence[Token], remark: str = "", constrained: bool = False
 ) -> Answer:
-    """The verdict in a server's answer; a text that says neither yes nor no, or none at all, is unparsed.
+    """The verdict in a server's answer. A text that is neither yes nor no, or is missing, is unparsed.
 
-    P(yes) is the share of yes among the alternatives that say yes or no at the token that says it (`tokens`), else 1.0
-    or 0.0; `remark` is kept, and says so. constrained: the server let the text be nothing but yes or no.
+    P(yes) is the share of yes among the alternatives `tokens` at the position of the answer that are yes or no. Without
+    log-probabilities it is 1.0 or 0.0, which is added to `remark`. constrained: the server allowed only yes or no.
     """
     said = read_word(text) if text else None
     if said is None:
@@ -74,10 +74,10 @@ def read_answer(
 
 
 def share_of_yes(tokens: Sequence[Token], constrained: bool = False) -> float | None:
-    """P(yes) / (P(yes) + P(no)) among the alternatives of the token that says the word, reasoning left out; if none
-    says it, of the first one whose alternatives hold a yes or a no. None where there is none.
+    """P(yes) / (P(yes) + P(no)) among the alternatives of the token that is yes or no, after any reasoning.
 
-    constrained: a token that only begins one of the words says it too, as no other word may follow.
+    If no token is, the first token that has yes or no among its alternatives is used; if there is none, the result is
+    None. constrained: a token that is the beginning of one of the words counts too, as no other word can follow.
     """
     tokens = _after_reasoning(tokens)
     read = _begun if constrained else _alone
@@ -94,7 +94,7 @@ def share_of_yes(tokens: Sequence[Token], constrained: bool = False) -> float | 
 
 
 def names_of(vocabulary: Mapping[str, int]) -> dict[str, list[int]]:
-    """The numbers of the tokens that say yes, and of those that say no, in any case, with or without a space."""
+    """The ids of the tokens for yes and of those for no, in upper or lower case, with or without a space."""
     found: dict[str, list[int]] = {said: [] for said in CHOICES}
     for token, number in vocabulary.items():
         said = _alone(token)
@@ -108,7 +108,7 @@ def names_of(vocabulary: Mapping[str, int]) -> dict[str, list[int]]:
 
 
 def chat_tokens(choice: dict[str, Any]) -> list[Token]:
-    """The tokens in a choice of /v1/chat/completions; none where the server tells no log-probabilities."""
+    """The tokens in a choice of /v1/chat/completions; empty if the server returned no log-probabilities."""
     try:
         content = (choice.get("logprobs") or {}).get("content") or []
         return [
@@ -120,7 +120,7 @@ def chat_tokens(choice: dict[str, Any]) -> list[Token]:
 
 
 def completion_tokens(choice: dict[str, Any]) -> list[Token]:
-    """The tokens in a choice of /v1/completions; none where the server tells no log-probabilities."""
+    """The tokens in a choice of /v1/completions; empty if the server returned no log-probabilities."""
     try:
         found = choice.get("logprobs") or {}
         tops = found.get("top_logprobs") or []
@@ -131,7 +131,7 @@ def completion_tokens(choice: dict[str, Any]) -> list[Token]:
 
 
 def text_of(content: Any) -> str | None:
-    """A message's text: a string, or the text parts of a list of parts; None where there is none."""
+    """A message's text: a string, or the text parts of a list of parts; None if there is none."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
         return "".join(part for part in parts if isinstance(part, str)) or None
@@ -139,7 +139,7 @@ def text_of(content: Any) -> str | None:
 
 
 def _alone(token: str) -> str | None:
-    """`yes` or `no` where a token is that word and nothing else but case, marks and spaces; else None."""
+    """`yes` or `no` if a token is that word, ignoring case, punctuation and spaces; else None."""
     letters = "".join(
         c for c in token.casefold() if not c.isspace() and unicodedata.category(c)[0] not in "PSC" and c not in "▁ġ"
     )
@@ -147,7 +147,7 @@ def _alone(token: str) -> str | None:
 
 
 def _begun(token: str) -> str | None:
-    """`yes` or `no` where a token is that word or its beginning; else None."""
+    """`yes` or `no` if a token is that word or its beginning; else None."""
     letters = token.strip()
     return _alone(token) or next((word for word in CHOICES if letters and word.startswith(letters)), None)
 

@@ -107,6 +107,7 @@ def test_the_report_shows_every_section_and_loads_nothing(project: Project) -> N
         for text in (f'"{category}"', *labels):
             assert text in page, text
     assert "Mean number of contrastive concepts under other values" in page
+    assert re.search(r"\(gamma 0\.01, +delta 0\.8\)", page)
     assert "arXiv 2407.05061" in page
     for rule in ("match_shard", "visibility", "cell"):
         assert f'"rule": "{rule}"' in page, f"no run time of {rule}"

@@ -140,6 +140,8 @@ rule thresholds:
     params:
         selection=SETTINGS.selection.model_dump(),
         corpus=CORPUS.corpus,
+        # For the caption in the report.
+        gamma=SETTINGS.selection.gamma_for(CORPUS.corpus),
         unparsed=SETTINGS.visibility.unparsed,
         code=code_of("thresholds"),
     script:

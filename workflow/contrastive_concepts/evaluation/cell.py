@@ -9,7 +9,7 @@ import polars as pl
 
 from contrastive_concepts.config.selection import BETA
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.evaluation.classic import classic_texts, question
+from contrastive_concepts.evaluation.classic import classic_query, classic_texts
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.features import EncodedSample
 from contrastive_concepts.evaluation.metrics import Confusion, Counts
@@ -63,21 +63,21 @@ def run_cell(
     Raises UserError if there are no images."""
     single = SingleScores(chosen.name, tuple(classes))
     classic = Confusion(len(classes))
-    asked = question(segmenter, classes, queries, chosen, texts, beta) if "mIoU" in metrics else None
+    query = classic_query(segmenter, classes, queries, chosen, texts, beta) if "mIoU" in metrics else None
     images = []
     for sample in samples:
         images.append(sample.name)
         if "IoU-single" in metrics:
             score_image(segmenter, sample, classes, queries, [chosen], texts, [single])
-        if asked is not None:
-            classic.add(asked.answer(segmenter, sample.encoded, texts), sample.labels)
+        if query is not None:
+            classic.add(query.predict(segmenter, sample.encoded, texts), sample.labels)
         progress(len(images))
     if not images:
         raise UserError("benchmark: found 0 images, expected at least one")
     counts = {}
     if "IoU-single" in metrics:
         counts["IoU-single"] = _rows(images, single.intersection, single.union)
-    if asked is not None:
+    if query is not None:
         counts["mIoU"] = _rows(images, classic.intersection, classic.union)
     taken = [(query, text, count) for query, each in single.taken.items() for text, count in each.most_common()]
     return CellScores(images, counts, pl.DataFrame(taken, TAKEN, orient="row"))

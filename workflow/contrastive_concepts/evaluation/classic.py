@@ -24,7 +24,7 @@ def classic_texts(classes: Sequence[str], queries: Sequence[int], chosen: Contra
 
 
 @dataclass(frozen=True)
-class Question:
+class ClassicQuery:
     """All queries of a data set under one contrastive set. texts: those to score. classes: label -> class number.
 
     A pixel that a negative takes is background (0) if the data set has that class, else 255, which is no class."""
@@ -33,22 +33,22 @@ class Question:
     classes: Labels
     original: bool
 
-    def answer(self, segmenter: Segmenter, encoded: EncodedImage, rows: TextRows) -> Labels:
+    def predict(self, segmenter: Segmenter, encoded: EncodedImage, rows: TextRows) -> Labels:
         """Predicted classes of one image, int64 [H, W]."""
         compared = similarities(segmenter, encoded, rows.select(self.texts))
         found = label_map(segmenter, encoded, compared, range(len(self.texts)), self.original)
         return np.asarray(self.classes[found.cpu().numpy()])
 
 
-def question(
+def classic_query(
     segmenter: Segmenter,
     classes: Sequence[str],
     queries: Sequence[int],
     chosen: ContrastiveSet,
     rows: TextRows,
     beta: float = BETA,
-) -> Question:
-    """The question for a data set. beta: negatives with a higher cosine to any query are dropped."""
+) -> ClassicQuery:
+    """What a data set is asked for. beta: negatives with a higher cosine to any query are dropped."""
     names = [classes[label] for label in queries]
     vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, chosen)}
     negatives = union(chosen, names, vectors, beta)
@@ -61,7 +61,7 @@ def question(
     outside = 0 if 0 not in queries else IGNORED
     label_of = [outside] * (handled == "channel") + [outside] * len(lead) + list(queries)
     labels = np.array(label_of + [outside] * (len(texts) - len(lead) - len(names)), np.int64)
-    return Question(texts, labels, chosen.original)
+    return ClassicQuery(texts, labels, chosen.original)
 
 
 def segment_classes(
@@ -76,9 +76,9 @@ def segment_classes(
 ) -> Iterator[tuple[str, Labels, Labels]]:
     """For each sample: its name, its labels and its predicted classes, both [H, W], the latter int64."""
     rows = embed_once(classic_texts(classes, queries, chosen), embed)
-    asked = question(segmenter, classes, queries, chosen, rows, beta)
+    query = classic_query(segmenter, classes, queries, chosen, rows, beta)
     for sample in encode_samples(segmenter, samples, protocol):
-        yield sample.name, sample.labels, asked.answer(segmenter, sample.encoded, rows)
+        yield sample.name, sample.labels, query.predict(segmenter, sample.encoded, rows)
 
 
 def evaluate_classic(

@@ -15,8 +15,8 @@ from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
+from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
-from tests.test_evaluation import vectors
 
 VOC = DATA / "seg" / "VOCdevkit" / "VOC2012"
 pytestmark = pytest.mark.skipif(not VOC.is_dir(), reason="../shared/data/seg is not on this machine")

@@ -10,8 +10,7 @@ from contrastive_concepts.config.evaluation import OWN_BACKGROUND
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.inputs import check_benchmark
-
-from .test_config import VALID
+from tests.helpers import VALID
 
 BENCHMARK: dict[str, Any] = {
     "segmenters": {

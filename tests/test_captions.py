@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contrastive_concepts.captions.duplicates import find_duplicates
-from contrastive_concepts.captions.formats import count_captions, detect_format, find_column, read_captions
+from contrastive_concepts.captions.formats import count_captions, find_column, read_captions
 from contrastive_concepts.captions.manifest import check_unchanged, inspect_shard, manifest, read_records
 from contrastive_concepts.captions.shards import Shard, find_shards, shard_id
 from contrastive_concepts.errors import UserError
+from tests.helpers import read_all
 
 TEXTS = ["a boat", "", None, "café ’n’ bar", 'a "quoted" one']
 
@@ -25,16 +26,6 @@ TEXTS = ["a boat", "", None, "café ’n’ bar", 'a "quoted" one']
 def write_parquet(path: Path, captions: list, name: str = "TEXT", kind: pa.DataType | None = None) -> Path:
     pq.write_table(pa.table({"URL": ["http://x/1.jpg"] * len(captions), name: pa.array(captions, kind)}), path)
     return path
-
-
-def read_all(path: Path, column: str | int | None = None) -> list[str | None]:
-    layout = detect_format(str(path))
-    values = [
-        value
-        for batch in read_captions(str(path), layout, find_column(str(path), layout, column), 2)
-        for value in batch.to_pylist()
-    ]
-    return [value.decode() if isinstance(value, bytes) else value for value in values]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])

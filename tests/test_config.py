@@ -11,17 +11,11 @@ from contrastive_concepts.config.load import parse_config, read_config
 from contrastive_concepts.config.reference import reference
 from contrastive_concepts.config.render import leading_comment, render_config, schema_json
 from contrastive_concepts.errors import UserError
+from tests.helpers import VALID
 
 from .conftest import ROOT
 
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
-VALID: dict[str, Any] = {
-    "run": "test",
-    "captions": {"source": "shards", "shards": ["*.parquet"]},
-    "vocabulary": {"source": "given", "path": "concepts.txt"},
-    "visibility": {"judge": "transformers"},
-    "similarity": {"encoder": "open_clip"},
-}
 
 
 def changed(key: str, value: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from contrastive_concepts.evaluation.datasets import LAYOUTS, Dataset, open_data
 from contrastive_concepts.evaluation.single import evaluate_single
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
+from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
-from tests.test_evaluation import vectors
 
 SEG = DATA / "seg"
 ROOTS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contrastive_concepts import ContrastiveConcepts
-from tests.test_exchange import make
+from tests.helpers import release_dictionary
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,7 +26,7 @@ def block(language: str) -> str:
 def place(tmp_path: Path) -> Path:
     """A folder with the dictionary and the class list that the page names."""
     (tmp_path / "results" / "toy").mkdir(parents=True)
-    make(tmp_path / "made").rename(tmp_path / "results" / "toy" / "dictionary")
+    release_dictionary(tmp_path / "made").rename(tmp_path / "results" / "toy" / "dictionary")
     (tmp_path / "classes.txt").write_text("dog\nboat\n", encoding="utf-8")
     return tmp_path
 

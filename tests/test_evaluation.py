@@ -30,6 +30,7 @@ from contrastive_concepts.evaluation.protocol import resize_shape, slide, slidin
 from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
+from tests.helpers import vectors
 from tests.synthetic_clip import clip_model, draw, masker
 
 PARITY = DATA / "parity"
@@ -40,11 +41,6 @@ SMALL = Protocol(short_side=64, long_side=256, window=64, stride=32, batch=4)
 def load(name: str) -> dict[str, np.ndarray[Any, Any]]:
     with np.load(PARITY / "evaluation" / name) as stored:
         return {key: stored[key] for key in stored.files}
-
-
-def vectors(texts: Sequence[str]) -> np.ndarray[Any, Any]:
-    drawn = np.stack([draw(text, (64,), 5).numpy() for text in texts])
-    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
 
 
 @needs_parity

@@ -4,10 +4,8 @@ import csv
 import http.server
 import json
 import os
-import pickle
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,36 +22,13 @@ from contrastive_concepts.cli.main import app
 from contrastive_concepts.dictionary.compare import compare
 from contrastive_concepts.dictionary.explorer import write_explorer
 from contrastive_concepts.dictionary.export import export
-from contrastive_concepts.dictionary.official import import_release
 from contrastive_concepts.errors import UserError
-
-NAMES = ["boat", "water", "dog", "=1+1", "<script>alert(1)</script>", "café"]
-COUNTS = [
-    [9, 5, 0, 2, 3, 0],
-    [5, 9, 1, 0, 0, 0],
-    [0, 1, 9, 0, 0, 4],
-    [2, 0, 0, 9, 0, 0],
-    [3, 0, 0, 0, 9, 0],
-    [0, 0, 4, 0, 0, 9],
-]
-
-
-def make(folder: Path, gamma: float = 0.01, names: list[str] = NAMES, counts: list[list[int]] = COUNTS) -> Path:
-    folder.mkdir()
-    content = {
-        "concept_names": names,
-        "cooc_mat": np.array(counts),
-        "clip_embeds": np.eye(len(names), dtype=np.float32),
-    }
-    (folder / "release.pkl").write_bytes(pickle.dumps(content))
-    (folder / "visible.json").write_text(json.dumps(dict.fromkeys(names, True)))
-    import_release(folder / "dictionary", folder / "release.pkl", folder / "visible.json", gamma)
-    return folder / "dictionary"
+from tests.helpers import NAMES, chromium, dom_of, release_dictionary
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("exchange") / "a")
+    return release_dictionary(tmp_path_factory.mktemp("exchange") / "a")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +47,9 @@ def test_the_authors_files(dictionary: ContrastiveConcepts, tmp_path: Path) -> N
 
 
 def test_background_that_was_mined_stays(tmp_path: Path) -> None:
-    found = make(tmp_path / "a", names=["boat", "background", "dog"], counts=[[9, 5, 4], [5, 9, 0], [4, 0, 9]])
+    found = release_dictionary(
+        tmp_path / "a", names=["boat", "background", "dog"], counts=[[9, 5, 4], [5, 9, 0], [4, 0, 9]]
+    )
     export(ContrastiveConcepts.load(found), ["boat"], tmp_path / "out", "text", "mine")
     assert (tmp_path / "out" / "mine.txt").read_text() == "background, dog\n"
     assert (tmp_path / "out" / "bkg_mine.txt").read_text() == "background, background, dog\n"
@@ -100,7 +77,7 @@ HOSTILE = [
 def test_hostile_names_through_every_format(tmp_path: Path) -> None:
     names = [name or "plain" for name in HOSTILE]
     size = len(names)
-    found = make(tmp_path / "a", names=names, counts=(9 * np.eye(size, dtype=int) + 1).tolist())
+    found = release_dictionary(tmp_path / "a", names=names, counts=(9 * np.eye(size, dtype=int) + 1).tolist())
     dictionary = ContrastiveConcepts.load(found, background=False)
     before = sorted(tmp_path.rglob("*"))
     expected = {(query, text) for query in names for text in names if text != query}
@@ -182,7 +159,7 @@ def test_the_standalone_folder_needs_three_libraries(dictionary: ContrastiveConc
 
 
 def test_what_another_threshold_changes(folder: Path, tmp_path: Path) -> None:
-    strict = make(tmp_path / "b", gamma=0.3)
+    strict = release_dictionary(tmp_path / "b", gamma=0.3)
     found = compare(folder, strict)
     changes = {row["concept"]: row for row in found.concepts.to_dicts()}
     assert changes["boat"]["dropped"] == ["=1+1"]
@@ -197,7 +174,7 @@ def test_what_another_threshold_changes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_concepts_of_one_alone(folder: Path, tmp_path: Path) -> None:
-    other = make(tmp_path / "c", names=NAMES[:2], counts=[[9, 5], [5, 9]])
+    other = release_dictionary(tmp_path / "c", names=NAMES[:2], counts=[[9, 5], [5, 9]])
     found = compare(folder, other)
     assert (found.only_a, found.only_b) == (NAMES[2:], [])
 
@@ -209,32 +186,11 @@ def test_the_page_holds_no_name_as_markup(folder: Path, tmp_path: Path) -> None:
     assert not re.findall(r"""(?:src|href)=["']?http""", page)
 
 
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update"], capture_output=True, timeout=300)
-        subprocess.run(
-            ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], capture_output=True, timeout=600
-        )
-        found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no Chromium here, and Debian's could not be installed")
-    return found
-
-
-def rendered(page: Path, address: str = "", *options: str) -> str:
-    command = [
-        chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", *options,
-        "--dump-dom", f"{page.resolve().as_uri()}{address}",
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
-
-
 @pytest.mark.browser
 def test_the_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     write_explorer(folder, page)
-    shown = rendered(page, "#boat")
+    shown = dom_of(page, "#boat")
     assert "<h2>boat</h2>" in shown
     assert '<a href="#water">water</a>' in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
@@ -245,9 +201,9 @@ def test_the_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
         "press('ArrowDown'); press('Enter'); }, 3000)</script></body>"
     )
     typed.write_text(page.read_text().replace("</body>", act))
-    listed = re.findall(r'<li role="option"[^>]*>([^<]+)</li>', rendered(typed))
+    listed = re.findall(r'<li role="option"[^>]*>([^<]+)</li>', dom_of(typed))
     assert listed == ["dog", "boat"] or listed == ["boat", "dog"]
-    assert f"<h2>{listed[1]}</h2>" in rendered(typed)
+    assert f"<h2>{listed[1]}</h2>" in dom_of(typed)
 
 
 def act(page: Path, script: str, *options: str) -> str:
@@ -264,7 +220,7 @@ def act(page: Path, script: str, *options: str) -> str:
     )
     added = f"<script>{press} function act() {{ {script} }} {start}</script></body>"
     acted.write_text(page.read_text().replace("</body>", added))
-    return rendered(acted, "", *options)
+    return dom_of(acted, "", *options)
 
 
 @pytest.mark.browser
@@ -293,7 +249,7 @@ def test_a_narrow_screen(folder: Path, tmp_path: Path) -> None:
         "page.documentElement.clientWidth, page.documentElement.scrollWidth, box('#found').bottom <= box('#concept').top,"
         "page.querySelector('h2').textContent].join()})); }, 20)</script></body>"
     )
-    shown = rendered(tmp_path / "narrow.html", "", "--allow-file-access-from-files")
+    shown = dom_of(tmp_path / "narrow.html", "", "--allow-file-access-from-files")
     assert re.findall(r"<output>([^<]*)</output>", shown) == ["375,375,true,boat"]
 
 
@@ -340,7 +296,7 @@ def opened_in(page: Path) -> int:
 def test_large_dictionaries(tmp_path: Path, size: int, pairs: int, capsys: pytest.CaptureFixture[str]) -> None:
     import polars as pl
 
-    small = make(tmp_path / "small")
+    small = release_dictionary(tmp_path / "small")
     rng = np.random.default_rng(0)
     names = [f"concept {number}" for number in range(size)]
     concepts = pl.DataFrame({"concept": names, "count": rng.integers(1, 10**6, size), "p_visible": rng.random(size)})
@@ -355,7 +311,7 @@ def test_large_dictionaries(tmp_path: Path, size: int, pairs: int, capsys: pytes
     pl.DataFrame(columns).write_parquet(small / "contrastive_concepts.parquet")
     pl.DataFrame(columns).head(0).with_columns(reason=pl.lit("similar")).write_parquet(small / "rejected.parquet")
     write_explorer(small, tmp_path / "page.html")
-    shown = rendered(tmp_path / "page.html", f"#concept%20{size - 1}")
+    shown = dom_of(tmp_path / "page.html", f"#concept%20{size - 1}")
     assert f"<h2>concept {size - 1}</h2>" in shown
     assert f"{size - 200} more" in shown
     milliseconds = opened_in(tmp_path / "page.html")

@@ -9,8 +9,8 @@ from PIL import Image
 
 from contrastive_concepts.evaluation.datasets import LAYOUTS
 from tests.conftest import ROOT
+from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
-from tests.test_evaluation import vectors
 
 
 def test_the_page_runs(tmp_path: Path) -> None:

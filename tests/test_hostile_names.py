@@ -17,8 +17,7 @@ from contrastive_concepts.report.frequencies import draw_frequencies
 from contrastive_concepts.report.listing import latex, markdown
 from contrastive_concepts.report.panels import draw_rows, query_panel
 from contrastive_concepts.visibility.audit import audit, write_audit
-
-from .test_exchange import make, rendered
+from tests.helpers import dom_of, release_dictionary
 
 MARKUP = [
     "<script>document.title='run'</script>",
@@ -84,7 +83,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dictionary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = len(NAMES)
     folder = tmp_path_factory.mktemp("names") / "a"
-    return make(folder, names=NAMES, counts=(9 * np.eye(size, dtype=int) + 1).tolist())
+    return release_dictionary(folder, names=NAMES, counts=(9 * np.eye(size, dtype=int) + 1).tolist())
 
 
 def test_the_audit_page_has_no_element_of_a_name(audited: Path) -> None:
@@ -147,13 +146,13 @@ def test_no_cell_of_a_csv_is_a_formula_and_parquet_is_exact(dictionary: Path, tm
 @pytest.mark.browser
 def test_a_browser_runs_nothing(audited: Path, dictionary: Path, tmp_path: Path) -> None:
     write_explorer(dictionary, tmp_path / "page.html")
-    shown = [rendered(audited / "a.html"), rendered(tmp_path / "page.html")]
-    shown += [rendered(tmp_path / "page.html", f"#{quoted(name)}") for name in MARKUP[:4]]
+    shown = [dom_of(audited / "a.html"), dom_of(tmp_path / "page.html")]
+    shown += [dom_of(tmp_path / "page.html", f"#{quoted(name)}") for name in MARKUP[:4]]
     for page in shown:
         assert "<title>run" not in page
         assert "document.title" in page
     (tmp_path / "bad.html").write_text(f"<title>a</title><table><tr><td>{MARKUP[0]}</td></tr></table>")
-    assert "<title>run" in rendered(tmp_path / "bad.html")
+    assert "<title>run" in dom_of(tmp_path / "bad.html")
 
 
 def quoted(name: str) -> str:

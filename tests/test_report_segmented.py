@@ -17,8 +17,8 @@ from contrastive_concepts.report.panels import QUERY, draw_rows, label_colour
 from contrastive_concepts.report.segmented import segmented_row
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
+from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
-from tests.test_evaluation import vectors
 
 SMALL = Protocol(short_side=64, long_side=256, window=64, stride=32)
 CLASSES = ["boat", "water"]

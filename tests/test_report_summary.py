@@ -14,7 +14,7 @@ from contrastive_concepts.report.lengths import draw_lengths, list_lengths
 from contrastive_concepts.report.set_sizes import mean_size, set_sizes
 from contrastive_concepts.report.thresholds import GRID, draw_thresholds, mean_lengths
 from contrastive_concepts.selection.select import Thresholds
-from tests.test_beyond_the_paper import lists, tables
+from tests.synthetic_tables import lists, tables
 
 COUNTS = {
     "candidates": 100,

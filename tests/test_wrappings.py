@@ -22,8 +22,8 @@ from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.mining import sample_captions
+from tests.helpers import read_all
 
-from .test_captions import read_all
 from .wrappings import ENCODINGS, LINE_ENDS, PACKINGS, encoded
 
 # No control characters: lines and fields end at them.

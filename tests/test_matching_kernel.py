@@ -320,7 +320,8 @@ def test_threads_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("pairs", [1, 200, 5000])
-def test_full_lists_and_clocks_change_nothing(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("frequent", [0, 1, 15, 200])
+def test_full_lists_and_clocks_change_nothing(pairs: int, frequent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(1)
     concepts = [f"w{number}q" for number in range(120)]
     drawn = [generator.zipf(1.3, generator.integers(0, 12)) % 120 for _ in range(3000)]
@@ -328,6 +329,7 @@ def test_full_lists_and_clocks_change_nothing(pairs: int, monkeypatch: pytest.Mo
     lexicon = Lexicon.build(concepts)
     expected = counted({int(k) for k in row} for row in drawn)
     monkeypatch.setattr(counting, "PAIRS_AT_ONCE", pairs)
+    monkeypatch.setattr(counting, "FREQUENT", frequent)
     monkeypatch.setattr(counting, "MOST_ROWS", 800)
     counter = CooccurrenceCounter(lexicon, 100_000)
     for first in range(0, len(captions), 700):

@@ -117,11 +117,10 @@ def slot_of(key: np.uint64, forms: Forms) -> np.uint64:
 def look_up(key: np.uint64, length: int, chunks: U64, first: int, forms: Forms) -> np.uint64:
     """The entry of a form (see `entry`) by its key, its length in bytes and its chunks, from `first` on; or 0."""
     place = slot_of(key, forms)
-    found = forms.slots[place | ONE]
-    if forms.slots[place] != key or found & ONE != np.uint64(length > 8):
-        return np.uint64(0)
-    if length <= 8:
-        return np.uint64(found)
+    value = forms.slots[place | ONE]
+    found = np.uint64(value * (np.uint64(forms.slots[place] == key) & (~value ^ np.uint64(length > 8))))
+    if length <= 8 or found == 0:
+        return found
     number = found >> ONE
     begin = np.int64(forms.long_offsets[number])
     size = (length + 7) >> 3

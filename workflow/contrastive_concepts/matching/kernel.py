@@ -113,16 +113,18 @@ def look_up_words(count: int, rules: Rules, tables: Tables, scratch: Scratch) ->
         tokens.entered[token] = entries
         if rules.tagged:
             row = row_of(form)
-            tokens.rows[token] = row if row else row_of_unknown(tokens, token, tables.nouns)
+            if row == 0:
+                row = row_of_unknown(tokens, token, tables.nouns)
+            tokens.heads[token] = tables.nouns.row_heads[np.uint64(row)]
         if rules.phrase and tokens.broken[token]:
             sequence[entries] = PHRASE_BREAK
             entries += 1
         if word >= first_shared:
             entries = enter_shared(word - first_shared, token, entries, concepts, scratch)
-        elif word >= 0 or rules.phrase:
+        else:
             sequence[entries] = word
             scratch.owners[entries] = token
-            entries += 1
+            entries += int(rules.phrase) | int(word >= 0)
     tokens.entered[count] = entries
 
 
@@ -159,25 +161,20 @@ def find_bags(first: int, end: int, concepts: Concepts, scratch: Scratch, found:
     distinct = first
     for position in range(first, end):
         word = sequence[position]
-        if stamps[word] == now:
-            continue
-        stamps[word] = now
-        if concepts.alone[word] >= 0:
+        if stamps[word] != now:
+            stamps[word] = now
             found.concepts[size] = concepts.alone[word]
-            size += 1
-        if concepts.anchors[word] < concepts.anchors[word + 1]:
+            size += int(concepts.alone[word] >= 0)
             sequence[distinct] = word
-            distinct += 1
+            distinct += int(concepts.anchors[word] < concepts.anchors[word + 1])
     for position in range(first, distinct):
         word = sequence[position]
         for anchor in range(concepts.anchors[word], concepts.anchors[word + 1]):
             present = stamps[concepts.places[anchor]] == now
-            if present:
-                for k in range(concepts.checks[anchor], concepts.checks[anchor + 1]):
-                    present &= stamps[concepts.checked_words[k]] == now
-            if present:
-                found.concepts[size] = concepts.anchored[anchor]
-                size += 1
+            for k in range(concepts.checks[anchor], concepts.checks[anchor + 1]):
+                present &= stamps[concepts.checked_words[k]] == now
+            found.concepts[size] = concepts.anchored[anchor]
+            size += int(present)
     return size
 
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.matching.forms import entry, form_arrays
-from contrastive_concepts.matching.nouns import Nouns, Tagger, empty_model, kind_of, load_model, model_sha256
-from contrastive_concepts.matching.tables import Characters, Concepts, Forms, NounModel, Tables
+from contrastive_concepts.matching.nouns import Nouns, Tagger, empty_model, kind_of, load_model, model_sha256, packed
+from contrastive_concepts.matching.tables import Characters, Concepts, Forms, Tables
 from contrastive_concepts.vocabulary.lemmas import concept_key, forms_of
 from contrastive_concepts.vocabulary.words import code_points
 
@@ -113,7 +113,7 @@ class Lexicon:
             Characters(classes, offsets, arrays["folding"]),
             Forms(*(arrays[name] for name in Forms._fields)),
             Concepts(*(arrays[name] for name in Concepts._fields)),
-            NounModel(*(arrays[name] for name in NounModel._fields)),
+            packed(arrays),
         )
 
     @property

@@ -88,13 +88,14 @@ class Concepts(NamedTuple):
 class NounModel(NamedTuple):
     """R rows of C classes, see `nouns`; all empty where every form counts.
 
-    row_classes (R,). kind_rows (7,): the row of each kind of unknown form. row_weights (R, 5 + 2 C): a form's weights
-    under three letter cases, as the word before and after, beside the class before and after. triple_weights
-    (C, C, C): of the classes before, here and after. case_weights (C, 3, 4, 4): of the class and the cases here,
-    before and after.
+    row_heads (R,): of a form its class, its weights as the word before and as the word after and its weights under the
+    three letter cases, a byte each, the class lowest; its row in the upper 16 bits. kind_rows (7,): the row of each
+    kind of unknown form. row_weights (R, 2 C): a form's weights beside the class before, then beside the class after.
+    triple_weights (C, C, C): of the classes before, here and after. case_weights (C, 3, 4, 4): of the class and the
+    cases here, before and after.
     """
 
-    row_classes: U8
+    row_heads: U64
     kind_rows: I32
     row_weights: I8
     triple_weights: I8
@@ -113,15 +114,15 @@ class Tables(NamedTuple):
 class Tokens(NamedTuple):
     """Room for the words of a block of captions; if nouns are told apart, with boundaries around each caption's.
 
-    keys: by which they are looked up. lengths: in bytes. cases: of their first letters. rows: in the noun model.
-    broken: whether no phrase goes on there. places: where in `chunks` a long word's bytes begin. entered: how many
-    entries of the sequence come before. word: a word's chunks while it is read.
+    keys: by which they are looked up. lengths: in bytes. cases: of their first letters. heads: of their rows in the
+    noun model. broken: whether no phrase goes on there. places: where in `chunks` a long word's bytes begin. entered:
+    how many entries of the sequence come before. word: a word's chunks while it is read.
     """
 
     keys: U64
     lengths: I32
     cases: U8
-    rows: I32
+    heads: U64
     broken: U8
     places: I32
     entered: I32

@@ -114,7 +114,8 @@ def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]
     return frozenset(name for name in imports if name.split(".")[0] == PACKAGE.name), frozenset(strings)
 
 
-def _modules(name: str) -> list[Path]:
+@cache
+def _modules(name: str) -> tuple[Path, ...]:
     """The files that are run when a dotted name is imported: its module and the packages that contain it.
 
     The last part of the name can be an object in the module. The `__init__` of this package is included only for names
@@ -128,7 +129,7 @@ def _modules(name: str) -> list[Path]:
         if path.is_dir():
             files.append(path / "__init__.py")
         elif path.with_suffix(".py").is_file():
-            return [*files, path.with_suffix(".py")]
+            return (*files, path.with_suffix(".py"))
         else:
             break
-    return files or [PACKAGE / "__init__.py"]
+    return tuple(files) or (PACKAGE / "__init__.py",)

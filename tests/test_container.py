@@ -23,7 +23,7 @@ def test_what_the_rules_name_is_copied() -> None:
     copied = {source for name, rest in STEPS if name == "COPY" for source in shlex.split(rest)[:-1]}
     text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     assert {path.split("/")[0] for path in re.findall(r'"\.\./\.\./([\w/.-]+)"', text)} <= copied
-    assert {"workflow", "resources", "config", "profiles", "Snakefile"} <= copied
+    assert {"workflow", "resources", "config", "profiles", "Snakefile", "benchmarks", "tools"} <= copied
 
 
 def test_it_installs_what_ci_installs() -> None:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from contrastive_concepts.cli import repository
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.errors import UserError
 from tools.demand import Demand, demands, profile
@@ -83,3 +84,13 @@ def test_what_a_real_run_took_becomes_a_profile_that_snakemake_follows(tmp_path:
     block = planned[planned.index("rule match_shard:") :].split("\n\n")[0]
     assert f"mem_mb={asked['match_shard'].proposed_mb()}," in block
     assert "runtime=5" in block
+
+
+@pytest.mark.parametrize("command", [["resources", "results/run"], ["bench", "segmentation"]])
+def test_a_command_of_the_repository_says_so_in_an_installed_library(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "PACKAGE", tmp_path / "site-packages" / "contrastive_concepts")
+    found = CliRunner().invoke(app, command)
+    assert isinstance(found.exception, UserError)
+    assert str(found.exception) == f"{command[0]}: this command needs the repository, not only the installed library"

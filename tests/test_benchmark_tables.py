@@ -171,3 +171,10 @@ def test_the_summary_names_what_took_the_pixels() -> None:
     text = summary(made, scores, differences, classes, taken)
     assert "| IoU-single | s | b | toyworld | CC_D - BG | +5.0 [+4.0, +6.0] |" in text
     assert "| boat | 3 | 20.0 | 30.0 | water 75 %, sky 25 % |" in text
+
+
+def test_names_of_a_configuration_are_no_markup() -> None:
+    hostile = "<b>x</b> [a](http://b) ![i](j) `c` _d_ *e*\n| f"
+    text = markdown(tables([score("voc21", "CC_D", 53.0, training_data=hostile)])["1"])
+    [line] = [line for line in text.splitlines() if "53.0" in line]
+    assert r"\<b\>x\</b\> [a\](http://b) ![i\](j) \`c\` \_d\_ \*e\* \| f" in line

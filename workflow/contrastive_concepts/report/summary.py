@@ -15,6 +15,7 @@ LEGEND = (
     "In percent, with the 95 % interval of an image bootstrap; `paper`: the published value and our difference to it. "
     "An asterisk marks the method's own background handling, where it gives the better result."
 )
+NEEDED = re.compile(r"([\\`*<>|&~]|\](?=[\[(])|(?<!\w)_|_(?!\w))")
 NUMBERS = ("value", "low", "high", "paper", "difference")
 
 
@@ -66,8 +67,10 @@ def latex(table: Table) -> str:
 
 
 def _ours(text: str) -> Markup:
-    """Markup for numbers and names in the configuration. Only asterisks and bars need to be escaped in them."""
-    return Markup(re.sub(r"([*|])", r"\\\1", text))
+    """Markdown of numbers and of names in the configuration, escaped as little as is needed to stay readable.
+
+    A bracket that begins no link and an underscore inside a word are not escaped."""
+    return Markup(NEEDED.sub(r"\\\1", " ".join(text.split())))
 
 
 def _text(cell: TableCell) -> str:

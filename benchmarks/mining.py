@@ -21,7 +21,7 @@ def speed(bench: Bench) -> str:
     sizes = bench.sizes
     shards = bench.shards(sizes.speed_shards, sizes.speed_rows)
     rows = []
-    goals = {("filtered", 2): ">= 3 M", ("index", 2): ">= 3 M", ("all", 2): ">= 5 M"}
+    goals = {("filtered", 2): "at least 3 M", ("index", 2): "at least 3 M", ("all", 2): "at least 5 M"}
     for nouns in NOUNS:
         for threads in (1, 2):
             run = best_of(sizes.repeats, shards, bench.lexicon(bench.concepts, nouns), threads)
@@ -106,7 +106,7 @@ def vocabulary(bench: Bench) -> str:
             slower = f"{base[nouns].captions_per_second / run.captions_per_second:.2f}" if nouns in base else ""
             mentions = f"{run.mentions / run.rows:.2f}"
             rows.append((f"{len(concepts):,}", nouns, millions(run), slower, mentions, f"{run.peak_mb:.0f}"))
-    header = ["concepts", "nouns", "captions/s, one core", "slower by (goal: < 2)", "mentions a caption", "peak MB"]
+    header = ["concepts", "nouns", "captions/s, one core", "slower by (goal: below 2)", "mentions a caption", "peak MB"]
     return f"{2 * sizes.vocabulary_rows:,} captions, {bench.corpus}.\n\n" + markdown_table(header, rows)
 
 

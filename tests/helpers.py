@@ -75,6 +75,20 @@ def entries(counter: CooccurrenceCounter) -> dict[tuple[int, int], int]:
     return {(int(i), int(j)): int(n) for i, j, n in zip(*coo.coords, coo.data, strict=True)}
 
 
+OWN = Path(__file__).parent / "data"
+"""Thirty captions and the concepts in them, written for these tests in the styles that the real files have."""
+
+
+def written_captions() -> list[str | None]:
+    """The captions of tests/data, a null and an empty one."""
+    return [*(OWN / "captions.txt").read_text().splitlines(), None, ""]
+
+
+def written_concepts() -> list[str]:
+    """The concepts of tests/data."""
+    return (OWN / "concepts.txt").read_text().splitlines()
+
+
 def real_captions(name: str) -> list[str | None]:
     """The captions of a file in ../shared/data/captions."""
     path = DATA / "captions" / name

@@ -2,12 +2,15 @@
 
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import open_clip
 import torch
 from torch import Tensor
+
+from contrastive_concepts.similarity.text_tower import encode_tokens
 
 
 def spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -100,3 +103,19 @@ def masker(layers: int = 12, width: int = 128, embed: int = 64, seed: int = 1) -
             shapes |= {f"{unit}norm.weight": (width,), f"{unit}norm.bias": (width,), f"{unit}gate.gate": ()}
             shapes |= {f"{unit}conv.weight": (width, width, 3, 3), f"{unit}conv.bias": (width,)}
     return {name: draw(name, shape, seed) for name, shape in shapes.items()}
+
+
+class SyntheticText:
+    """The parity files' text tower."""
+
+    name, dimension, weights_sha256 = "synthetic", 64, "0" * 64
+
+    def __init__(self, **options: Any) -> None:
+        self.model = clip_model(**options)
+        self.tokenizer = open_clip.get_tokenizer("ViT-B-16")
+        self.prompts: list[str] = []
+
+    def encode(self, prompts: Sequence[str]) -> np.ndarray[Any, Any]:
+        self.prompts += prompts
+        with torch.inference_mode():
+            return encode_tokens(self.model, self.tokenizer(list(prompts))).numpy()

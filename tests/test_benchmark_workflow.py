@@ -6,11 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from .conftest import DATA
+from tests.drawn_photos import drawn_dataset
+
 from .project import Project
 from .synthetic_clip import draw, masker
-
-SEGMENTATION = DATA / "seg"
 
 
 def random_clip(folder: Path) -> Path:
@@ -169,8 +168,7 @@ def write_heads(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SEGMENTATION.is_dir(), reason="real photos (../shared/data/seg) are not on this machine")
-def test_all_segmenters_on_real_photos(project: Project) -> None:
+def test_all_segmenters_on_official_layouts(project: Project) -> None:
     write_heads(project.folder / "data")
     benchmark = project.config["benchmark"]
     benchmark["segmenters"] = {
@@ -179,9 +177,12 @@ def test_all_segmenters_on_real_photos(project: Project) -> None:
         "tcl": {"method": "tcl", "backbones": ["toy"], "checkpoint": "tcl.pth", "options": {"refine": True}},
         "dinoiser": {"method": "clip_dinoiser", "backbones": ["toy"], "checkpoint": "last.pt"},
     }
-    folders = {"voc21": "VOCdevkit/VOC2012", "ade20k": "ADEChallengeData2016", "coco_object": "coco_stuff164k"}
+    folders = {"voc21": "voc", "ade20k": "ade20k", "coco_object": "coco"}
+    for layout in folders.values():
+        drawn_dataset(project.folder / "photos" / layout, layout, 2)
     benchmark["datasets"] = {
-        kind: {"kind": kind, "root": str(SEGMENTATION / folder), "images": 2} for kind, folder in folders.items()
+        kind: {"kind": kind, "root": str(project.folder / "photos" / layout), "images": 2}
+        for kind, layout in folders.items()
     }
     benchmark["sets"] = {"own": {"kind": "background", "original": True}, "ccd": {"kind": "dictionary"}}
     benchmark |= {"figures": {}, "listings": {}, "sweeps": [], "differences": []}

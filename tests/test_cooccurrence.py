@@ -21,6 +21,7 @@ from contrastive_concepts.selection.candidates import find_candidates
 from contrastive_concepts.vocabulary.concepts import merge_names, read_names
 from contrastive_concepts.vocabulary.words import words
 
+from .helpers import written_captions, written_concepts
 from .matching_reference import key_of, meant
 
 NONE = np.empty(0, np.int64)
@@ -193,6 +194,13 @@ def brute_force(captions: list[str | None], concepts: list[str]) -> np.ndarray:
     for pair, number in pairs.items():
         matrix[pair] = number
     return matrix
+
+
+def test_written_captions_against_brute_force(tmp_path: Path) -> None:
+    concepts = merge_names(written_concepts(), "bag")[0]["concept"].to_list()
+    counted = count(write(tmp_path / "written.parquet", written_captions()), concepts)
+    assert (counted == brute_force(written_captions(), concepts)).all()
+    assert counted.diagonal().max() > 2
 
 
 def test_real_captions_against_brute_force(captions_dir: Path, lists_dir: Path, tmp_path: Path) -> None:

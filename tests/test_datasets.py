@@ -1,4 +1,4 @@
-"""Official folder layouts on real photos, and every kind of broken input."""
+"""Official folder layouts on drawn and on real photos, and every kind of broken input."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from contrastive_concepts.evaluation.datasets import LAYOUTS, Dataset, open_data
 from contrastive_concepts.evaluation.single import evaluate_single
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
+from tests.drawn_photos import drawn_dataset
 from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
 
@@ -32,12 +33,35 @@ def names(kind: str) -> list[str]:
     return first + [f"class {k}" for k in range(count - len(first))]
 
 
+@pytest.mark.parametrize(
+    ("kind", "layout", "classes"),
+    [
+        ("voc21", "voc", {0, 4, 15, 255}),
+        ("voc20", "voc", {3, 14, 255}),
+        ("ade20k", "ade20k", {2, 26, 76, 255}),
+        ("coco_stuff", "coco", {145, 8, 166, 255}),
+        ("coco_object", "coco", {0, 9}),  # what has no label is background too
+        ("cityscapes", "cityscapes", {10, 13, 0, 255}),
+    ],
+)
+def test_drawn_photos_end_to_end(kind: str, layout: str, classes: set[int], tmp_path: Path) -> None:
+    drawn = drawn_dataset(tmp_path, layout, 3)
+    data = Dataset(kind, tmp_path, names(kind))
+    assert [Path(name).name for name in data.names] == drawn
+    scored_from_the_files(data)
+    assert all(set(np.unique(sample.labels).tolist()) == classes for sample in data)
+
+
 @pytest.mark.skipif(not SEG.is_dir(), reason="../shared/data/seg is not on this machine")
 @pytest.mark.parametrize("kind", ROOTS)
 def test_real_photos_end_to_end(kind: str) -> None:
     folder, count = ROOTS[kind]
     data = Dataset(kind, SEG / folder, names(kind))
     assert len(data) == count
+    scored_from_the_files(data)
+
+
+def scored_from_the_files(data: Dataset) -> None:
     few = [data.read(name) for name in data.names[:2]]
     segmenter = build("maskclip", clip_model(layers=2, patch=8, size=64))
     protocol = Protocol(short_side=64, window=64, stride=32)

@@ -50,6 +50,20 @@ def test_resize_rule() -> None:
         assert resize_shape(height, width) == tuple(expected)
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((375, 500), (448, 597)),  # 448 / 375 * 500 = 597.3
+        ((640, 427), (671, 448)),  # 448 / 427 * 640 = 671.5
+        ((448, 448), (448, 448)),
+        ((100, 900), (228, 2048)),  # the long side decides: 2048 / 900 * 100 = 227.6
+        ((1, 5000), (1, 2048)),
+    ],
+)
+def test_resize_rule_by_hand(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert resize_shape(*size) == expected
+
+
 @needs_parity
 def test_pixels_of_the_pipeline() -> None:
     from contrastive_concepts.evaluation.datasets import read_image
@@ -96,6 +110,44 @@ def test_windows_cover_every_pixel_from_inside(height: int, width: int, crop: in
     assert seen.min() >= 1
 
 
+@pytest.mark.parametrize("size", [(448, 672), (448, 449), (300, 500)])
+def test_sliding_window_against_loops(size: tuple[int, int]) -> None:
+    """Each window's scores are added where it lies, and divided by the number of windows there."""
+    image = torch.from_numpy(np.random.default_rng(0).standard_normal((3, *size)).astype(np.float32))
+
+    def forward(crops: torch.Tensor) -> torch.Tensor:
+        return torch.stack([crop[:2] - crop[2].mean() for crop in crops])
+
+    sums, times = np.zeros((2, *size)), np.zeros(size)
+    for top in {0, max(size[0] - 448, 0)}:
+        for left in {*range(0, max(size[1] - 448, 0), 224), max(size[1] - 448, 0)}:
+            crop = image[:, top : top + 448, left : left + 448].double().numpy()
+            sums[:, top : top + 448, left : left + 448] += crop[:2] - crop[2].mean()
+            times[top : top + 448, left : left + 448] += 1
+    averaged, probabilities = slide(image, forward, size)
+    assert np.allclose(averaged.numpy(), sums / times, atol=1e-4)
+    odds = np.exp(sums / times)
+    assert np.allclose(probabilities.numpy(), odds / odds.sum(0), atol=1e-4)
+
+
+def test_confusion_against_loops() -> None:
+    generator = np.random.default_rng(0)
+    confusion, counts = Confusion(4), np.zeros((4, 4), int)
+    for _ in range(3):
+        predicted, labels = generator.integers(0, 3, (7, 9), np.uint8), generator.integers(0, 4, (7, 9), np.uint8)
+        labels[labels == 3], labels[0] = 1, 255
+        confusion.add(predicted, labels)
+        for found, label in zip(predicted.ravel(), labels.ravel(), strict=True):
+            if label != 255:
+                counts[label, found] += 1
+    for k in range(3):
+        iou = counts[k, k] / (counts[k].sum() + counts[:, k].sum() - counts[k, k])
+        assert confusion.iou()[k] == pytest.approx(iou)
+        assert confusion.accuracy()[k] == pytest.approx(counts[k, k] / counts[k].sum())
+    assert np.isnan(confusion.iou()[3])  # neither shown nor found
+    assert confusion.miou() == pytest.approx(np.mean(confusion.iou()[:3]))
+
+
 @needs_parity
 @pytest.mark.parametrize("case", ["plain21", "rzl20", "outofrange", "absent"])
 def test_confusion(case: str) -> None:
@@ -106,6 +158,25 @@ def test_confusion(case: str) -> None:
     assert np.allclose(confusion.iou(), stored[f"{case}_IoU"], atol=1e-6, equal_nan=True)
     assert np.allclose(confusion.accuracy(), stored[f"{case}_Acc"], atol=1e-6, equal_nan=True)
     assert confusion.miou() * 100 == pytest.approx(float(stored[f"{case}_mIoU_pct_round2"]), abs=0.0051)
+
+
+def test_iou_single_by_hand() -> None:
+    """Paper 4.2: pixels of a class are added over all images that show it, then the classes' IoU are averaged."""
+    scores = SingleScores("by hand", ("background", "boat", "dog"))
+    boat_and_dog = np.array([[1, 1, 0, 2], [1, 255, 0, 2]])
+    only_boat = np.array([[1, 0, 0, 0], [0, 0, 0, 0]])
+    scores.start("a")
+    scores.add(
+        1, np.array([[1, 0, 0, 0], [1, 1, 1, 0]], bool), boat_and_dog
+    )  # 2 of 3 + 1; the ignored one is not found
+    scores.add(2, np.array([[0, 0, 0, 1], [0, 0, 0, 1]], bool), boat_and_dog)  # 2 of 2
+    scores.start("b")
+    scores.add(1, np.array([[1, 1, 1, 1], [0, 0, 0, 0]], bool), only_boat)  # 1 of 4
+    assert scores.intersection.sum(0).tolist() == [0, 3, 2]
+    assert scores.union.sum(0).tolist() == [0, 8, 2]
+    assert scores.iou_single() == pytest.approx((3 / 8 + 1) / 2)
+    assert scores.pair_mean() == pytest.approx((2 / 4 + 1 + 1 / 4) / 3)
+    assert scores.image_mean() == pytest.approx(((2 / 4 + 1 / 4) / 2 + 1) / 2)
 
 
 @needs_parity

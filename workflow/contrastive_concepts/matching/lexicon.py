@@ -1,4 +1,4 @@
-"""The lexicon: |T| concepts compiled into flat tables of surface forms, words and concepts for the kernel."""
+"""The lexicon: |T| concepts compiled into the flat tables that the kernel reads."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ LAYOUT = 6
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Concepts in the order given, and the tables by which the kernel finds them.
+    """Concepts in the given order, with the tables that the kernel uses to find them.
 
     bag: a caption mentions a concept if all its words occur in it, in any order and at any distance (as in [62]).
     phrase: its words occur next to each other, in order, with nothing but white space, hyphens or apostrophes between.
@@ -65,9 +65,9 @@ class Lexicon:
         word_ids = {word: number for number, word in enumerate(dict.fromkeys(word for key in keys for word in key))}
         by_table = nouns != "all" and tagger == "table"
         rows, model = load_model(nouns) if by_table else ({}, empty_model())
-        # Lemmas that spaCy found are looked up as they are.
+        # spaCy gives lemmas, which are looked up without further forms.
         spoken = {word: (word,) for word in word_ids} if tagger == "spacy" else forms_of(word_ids)
-        # A form of several words is one more word, behind those of the concepts.
+        # A form of several words gets a number of its own, behind the words of the concepts.
         shared = list(dict.fromkeys(nouns for nouns in spoken.values() if len(nouns) > 1))
         numbers: dict[tuple[str, ...], int] = {(word,): number for word, number in word_ids.items()}
         numbers |= {nouns: number for number, nouns in enumerate(shared, len(word_ids))}
@@ -90,7 +90,7 @@ class Lexicon:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What the counts depend on; only counts of the same settings may be added."""
+        """Everything that the counts depend on. Only counts with the same settings can be added."""
         names = "\n".join(self.concepts).encode()
         return {
             "mode": self.mode,
@@ -102,7 +102,7 @@ class Lexicon:
 
     @cached_property
     def tables(self) -> Tables:
-        """What the kernel reads."""
+        """The tables that the kernel reads."""
         arrays = self.arrays
         classes = np.zeros(0x110000, np.uint8)
         classes[arrays["points"]] = arrays["point_classes"]
@@ -118,12 +118,12 @@ class Lexicon:
 
     @property
     def words(self) -> int:
-        """Number of distinct lemmas; in phrases, and of forms that belong to several of them."""
+        """Number of distinct lemmas; in phrase mode also of the forms that belong to several lemmas."""
         return len(self.arrays["alone"])
 
     @property
     def longest_form(self) -> int:
-        """Chunks of the longest surface form."""
+        """Length of the longest surface form in chunks."""
         return int(np.diff(self.arrays["long_offsets"]).max(initial=1))
 
     def save(self, path: str | Path) -> None:
@@ -158,7 +158,7 @@ class Lexicon:
 def _concept_arrays(
     keys: Sequence[tuple[int, ...]], words: int, meant: Sequence[tuple[int, ...]], mode: Mode
 ) -> dict[str, npt.NDArray[Any]]:
-    """Each concept of several words hangs on the one of them that fewest concepts share.
+    """Build the arrays of `Concepts`. A concept of several words is checked at its word that fewest concepts contain.
 
     `meant`: of each shared form, which is a word behind the first `words`, the words that it is a form of. In a bag the
     kernel takes it for all of these. In a phrase it may stand in the place of each, which gives a concept several keys.

@@ -1,4 +1,4 @@
-"""Which of a caption's words are nouns: by a small linear model that the kernel runs, or by spaCy's pipeline.
+"""Decides which words of a caption are nouns: with a small linear model in the kernel, or with spaCy's pipeline.
 
 The concept index of the paper [62] counts a word only where spaCy tags it NOUN or PROPN. The noun model is a table,
 learned from spaCy's tags by `tools/noun_training.py`. A word's score is the sum of small integers: of the form under
@@ -36,11 +36,11 @@ OWN_WEIGHTS = 5
 """Weights of a form that do not depend on its neighbours' classes."""
 
 LONGEST_KIND = 64
-"""Bytes; a longer form has no ending."""
+"""Bytes. The ending of a longer form is not looked at."""
 BOUNDARY_ROW = 0
-"""Stands for the word before the first and after the last."""
+"""Row of the boundary before the first word and after the last word."""
 FIRST_OTHER = -3
-"""In a phrase, a word that is no noun is entered as FIRST_OTHER - its number: it may stand before the head."""
+"""Phrase mode stores a word that is not a noun as FIRST_OTHER - word, because it can stand before the head noun."""
 _NOT_INDEXED = re.compile("[^A-Za-z ]")
 
 
@@ -86,7 +86,7 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> NounModel:
 
 
 def model_path() -> Path:
-    """Where the table lies. Raises UserError where it does not."""
+    """Path of the noun model's file. Raises UserError if it does not exist."""
     path = resource(FILE)
     if not path.exists():
         raise UserError(f"{path}: no such file, expected the table of the noun model (matching.nouns)")
@@ -94,13 +94,13 @@ def model_path() -> Path:
 
 
 def model_sha256() -> str:
-    """Which table this is, for what is counted with it."""
+    """Hash of the noun model's file, stored with the counts that depend on it."""
     return content_sha256([model_path()])
 
 
 @part
 def row_of_unknown(tokens: Tokens, token: int, model: NounModel) -> int:
-    """The row of a form that the model does not know; of a boundary, which has no length, that of boundaries."""
+    """Row for a form that is not in the model: that of its ending. A boundary has length 0 and a row of its own."""
     length = tokens.lengths[token]
     if length == 0:
         return BOUNDARY_ROW
@@ -113,7 +113,7 @@ def row_of_unknown(tokens: Tokens, token: int, model: NounModel) -> int:
 
 @part
 def form_kind(chunks: U64, first: int, length: int) -> int:
-    """What the ending says of a form that the noun model does not know: number, -ing, -ed, -ly, -er, -s, other."""
+    """Kind of a form that is not in the model, by its ending: 0 number, 1 -ing, 2 -ed, 3 -ly, 4 -er, 5 -s, 6 other."""
     if length > LONGEST_KIND:
         return 6
     digits = 0
@@ -147,28 +147,28 @@ def byte_of(chunks: U64, first: int, k: int) -> int:
 
 
 def kind_of(form: str) -> int:
-    """What `form_kind` says of a folded form."""
+    """`form_kind` of a folded form."""
     raw = form.encode()
     return form_kind(chunks_of(raw[:LONGEST_KIND]), 0, len(raw))
 
 
 @part
 def class_of(head: np.uint64) -> np.uint64:
-    """The class in a head, see `NounModel`."""
+    """The class stored in a head, see `NounModel`."""
     return np.uint64(head & np.uint64(0xFF))
 
 
 @part
 def weight_at(head: np.uint64, place: np.uint64) -> np.int64:
-    """The weight in one byte of a head."""
+    """The weight stored in one byte of a head."""
     return np.int64(np.int8(head >> (np.uint64(8) * place) & np.uint64(0xFF)))
 
 
 @part
 def is_noun(token: int, model: NounModel, tokens: Tokens) -> bool:
-    """Whether the weights of a word, of the words before and after it, and of their letter cases add up to a noun.
+    """Whether a word is a noun: whether the weights of it, its neighbours and their letter cases have a sum above 0.
 
-    Rows packed into heads, and unsigned indices: without both the kernel takes 20 % longer.
+    Packed heads and unsigned indices: without both, the kernel takes 20 % longer.
     """
     cases, weights = tokens.cases, model.row_weights
     now = np.uint64(token)
@@ -184,9 +184,9 @@ def is_noun(token: int, model: NounModel, tokens: Tokens) -> bool:
 
 @part
 def keep_nouns(first: int, end: int, phrase: bool, model: NounModel, scratch: Scratch) -> int:
-    """Keep the words in scratch.sequence[first:end] that are nouns; returns where what remains ends.
+    """Remove the words from scratch.sequence[first:end] that are not nouns. Returns the new end.
 
-    With `phrase`, everything else is kept too, the other words as FIRST_OTHER - word.
+    In phrase mode nothing is removed; a word that is not a noun becomes FIRST_OTHER - word.
     """
     sequence = scratch.sequence
     kept = first
@@ -203,9 +203,9 @@ def keep_nouns(first: int, end: int, phrase: bool, model: NounModel, scratch: Sc
 
 
 def noun_lemmas(captions: pa.Array | pa.ChunkedArray, nouns: Nouns, max_caption_bytes: int) -> pa.Array:
-    """The lemmas of each caption's NOUN and PROPN tokens, as a caption of their own; null, or too long, gives null.
+    """The lemmas of each caption's NOUN and PROPN tokens, joined by spaces. A null or too long caption gives null.
 
-    spaCy says whether a noun is a plural, `vocabulary.lemmas` what it is a plural of.
+    spaCy decides whether a noun is a plural; `vocabulary.lemmas` gives its singular.
     filtered: lemmas folded as all words are. index: everything but A-Z and a-z is taken out of a lemma, and one that
     keeps a capital is left out, because no concept's name has one.
     """
@@ -224,7 +224,7 @@ def _lemmas(document: Any, nouns: Nouns) -> list[str]:
 
 
 def _nouns(token: Any) -> tuple[str, ...]:
-    """What a token is a form of; of a plural-only noun also what spaCy makes of it, because given lists may say it."""
+    """Lemmas of a token. For a plural-only noun also spaCy's lemma, because a given concept list can contain it."""
     form = words(token.text)
     if len(form) != 1 or words(token.lemma_) == form:
         return (token.lemma_,)

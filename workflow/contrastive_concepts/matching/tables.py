@@ -1,4 +1,4 @@
-"""The structs that the compiled loops read and write, and how they are compiled; drawn in `docs/matching.md`."""
+"""Structs that the compiled loops read and write, and the options of the compiler; drawn in `docs/matching.md`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +23,9 @@ _SOURCES = content_sha256(sorted(Path(__file__).parent.glob("*.py")))
 
 
 class Captions(NamedTuple):
-    """Captions as they lie in memory, not copied.
+    """Captions in Arrow's memory, without a copy.
 
-    data (n,): all bytes. starts, stops (rows,): where each caption's are; a null starts and stops at -1.
+    data (n,): the bytes of all captions. Caption r is data[starts[r] : stops[r]]; both are -1 for a null.
     """
 
     data: U8
@@ -34,7 +34,7 @@ class Captions(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What counts: captions of at most so many bytes; phrases, or words anywhere; nouns alone, or every form."""
+    """max_bytes: longer captions are skipped. phrase: phrase mode, else bag mode. tagged: only nouns count."""
 
     max_bytes: int
     phrase: bool
@@ -42,7 +42,7 @@ class Rules(NamedTuple):
 
 
 class Characters(NamedTuple):
-    """Of each code point its class, see `CharacterClass`, and where its folding is in `folding`, UTF-8."""
+    """For each code point its class (`CharacterClass`) and the range of its folded form in `folding` (UTF-8)."""
 
     classes: U8
     folding_offsets: I32
@@ -50,11 +50,11 @@ class Characters(NamedTuple):
 
 
 class Forms(NamedTuple):
-    """The table of S places in which L long and all short forms are found, see `forms`.
+    """Hash table with S slots for all forms, L of which are longer than 8 bytes; see `forms`.
 
-    slots (2 S,): of each place a form's key and its entry, or twice the number of a long form plus 1. displacements
-    (S / 4,), seed (1,). long_chunks: the long forms' chunks, of each from its one of long_offsets (L + 1,) on;
-    long_entries (L,).
+    slots (2 S,): for each slot a form's key and its entry; a long form has 2 * number + 1 instead of an entry.
+    displacements (S / 4,), seed (1,). long_chunks: the chunks of the long forms; those of form l begin at
+    long_offsets[l]. long_entries (L,).
     """
 
     slots: U64
@@ -66,7 +66,7 @@ class Forms(NamedTuple):
 
 
 class Concepts(NamedTuple):
-    """W words and what hangs on them: of A anchored concepts, each is checked where one of its words occurs.
+    """W words and their concepts. A concept of several words is anchored at one of them, and checked where it occurs.
 
     alone (W,): the concept that is this word alone, or -1. anchors (W + 1,): which anchored concepts are a word's.
     anchored (A,): the concept. places (A,): of a phrase, the word's place in it; in a bag, one other word of it (or
@@ -86,7 +86,7 @@ class Concepts(NamedTuple):
 
 
 class NounModel(NamedTuple):
-    """R rows of C classes, see `nouns`; all empty where every form counts.
+    """Noun model with R rows and C classes, see `nouns`. All arrays are empty if every form counts.
 
     row_heads (R,): of a form its class, its weights as the word before and as the word after and its weights under the
     three letter cases, a byte each, the class lowest; its row in the upper 16 bits. kind_rows (7,): the row of each
@@ -103,7 +103,7 @@ class NounModel(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """A lexicon as the compiled loops read it."""
+    """All tables of a lexicon."""
 
     characters: Characters
     forms: Forms
@@ -112,7 +112,7 @@ class Tables(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """Room for the words of a block of captions; if nouns are told apart, with boundaries around each caption's.
+    """The words of a block of captions. If nouns are told apart, there is a boundary before and after each caption.
 
     keys: by which they are looked up. lengths: in bytes. cases: of their first letters. heads: of their rows in the
     noun model. broken: whether no phrase goes on there. places: where in `chunks` a long word's bytes begin. entered:
@@ -131,7 +131,7 @@ class Tokens(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for a block of captions, and for one.
+    """Working memory of the kernel.
 
     sequence: the words of concepts among the tokens; owners: which token each is of. begins, stops, valid: of each
     caption its first token and the one behind its last, and whether it is UTF-8. A stamp, word_stamps (W,) and
@@ -150,7 +150,7 @@ class Scratch(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What captions mention: `concepts`, one caption's after the other's, and where each one's end, ends (rows,).
+    """Output of the kernel. concepts: the lists of all captions. ends (rows,): where each caption's list ends.
 
     statistics (7,): counts of captions and mentions, added to; see `CaptionStatistics`.
     """
@@ -161,16 +161,15 @@ class Found(NamedTuple):
 
 
 def jit(function: Function) -> Function:
-    """Compile without the interpreter lock; keep the machine code on disk where there is a place to write it.
+    """Compile a function that runs without the interpreter lock. The machine code is cached on disk if possible.
 
-    Nothing here allocates. Without numba's runtime the arrays' reference counts are left alone: with it the stage
-    takes twice as long.
+    The functions allocate nothing, so numba's runtime is off. With it, reference counting doubles the stage's time.
     """
     return _compiled(function, _OPTIONS)
 
 
 def part(function: Function) -> Function:
-    """The same, put into its caller, for what runs for every caption or word: otherwise the stage takes 52 % longer."""
+    """The same, but inlined: for functions that run once a caption or word. Otherwise the stage takes 52 % longer."""
     return _compiled(function, _OPTIONS | {"forceinline": True})
 
 
@@ -179,6 +178,6 @@ def _compiled(function: Function, options: dict[str, Any]) -> Function:
         compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # a read-only install without a writable home
         return cast(Function, numba.njit(**options)(function))
-    # numba looks at the function's own file alone; what it calls stands in others, and must not go stale.
+    # numba checks only the function's own file for changes, but the function calls code in the other files.
     compiled._cache._cache_file._source_stamp = _SOURCES
     return cast(Function, compiled)

@@ -1,6 +1,6 @@
-"""From bytes to tokens: the words of a caption, exactly as `contrastive_concepts.vocabulary.words` defines them.
+"""Splits a caption into words, with the same result as `contrastive_concepts.vocabulary.words`.
 
-A word is kept as chunks: eight folded bytes in one integer, the first byte lowest, zeros after the word's last.
+A word is stored in chunks: eight folded bytes in one integer, the first byte lowest, zeros behind the last byte.
 """
 
 from typing import Any
@@ -16,23 +16,23 @@ from contrastive_concepts.vocabulary.words import CharacterClass
 
 BREAK, SPACE, WORD, APOSTROPHE, IGNORED = (int(kind) for kind in CharacterClass)
 OUTSIDE = 3
-"""The letter case of the boundaries before the first and after the last word."""
+"""Letter case of the boundaries before the first word and after the last word."""
 CHUNKS_A_BYTE = 2
-"""Room for chunks: no character's folding is more than 16 times as long as it (U+FDFA's: 10)."""
+"""Space for chunks. Folding makes no character more than 16 times as long (U+FDFA: 10 times)."""
 BLOCK = 64
 ONE, ALL = np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
 ONES = 0x0101010101010101
 HIGH = np.uint64(0x80 * ONES)
 LOW = np.uint64(0x7F * ONES)
 SMALL = np.uint64(0x20 * ONES)
-"""The bit by which a small letter differs from its capital; digits have it."""
+"""The bit that is set in small letters and digits, but not in capitals."""
 LEAST, MOST = np.uint64((0x80 - ord("a")) * ONES), np.uint64((0x7F - ord("z")) * ONES)
 ZERO, NINE = np.uint64((0x80 - ord("0")) * ONES), np.uint64((0x7F - ord("9")) * ONES)
 
 
 @intrinsic
 def eight_bytes(typing_context: Any, data: Any, place: Any) -> Any:
-    """The bytes of `data` from `place` on as they lie in memory; the caller sees to it that there are eight."""
+    """Eight bytes of `data` from `place` on, in memory order. The caller ensures that they exist."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -44,7 +44,7 @@ def eight_bytes(typing_context: Any, data: Any, place: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(typing_context: Any, number: Any) -> Any:
-    """Number of zero bits below the lowest set one, 64 of zero."""
+    """Number of zero bits below the lowest set bit; 64 for zero."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -54,9 +54,9 @@ def trailing_zeros(typing_context: Any, number: Any) -> Any:
 
 @intrinsic
 def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
-    """Five masks of the 64 bytes from `place` on, the first byte lowest; the caller sees to it that there are as many.
+    """Five bit masks of the 64 bytes from `place` on, the first byte lowest. The caller ensures that they exist.
 
-    Where ASCII letters and digits are, apostrophes, the letter s, bytes that are not ASCII, and capitals.
+    They mark ASCII letters and digits, apostrophes, the letter s, bytes outside ASCII, and capitals.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -88,9 +88,9 @@ def masks_of_block(typing_context: Any, data: Any, place: Any) -> Any:
 def read_tokens(
     captions: Captions, row: int, rules: Rules, characters: Characters, tokens: Tokens, token: int, place: int
 ) -> tuple[int, int, bool]:
-    """Note a caption's words as tokens from `token` on, their chunks from `place` on.
+    """Write a caption's words to the tokens from `token` on, and their chunks from `place` on.
 
-    Returns the token and the place behind them, and whether all bytes are UTF-8.
+    Returns the next free token and place, and whether all bytes are UTF-8.
     """
     i = captions.starts[row]
     if not rules.phrase:
@@ -100,7 +100,7 @@ def read_tokens(
 
 @part
 def note_boundary(tokens: Tokens, token: int) -> None:
-    """Before a caption's first token, and behind its last, where nouns are told apart."""
+    """Write a boundary: before a caption's first token and behind its last, if nouns are told apart."""
     tokens.keys[token] = NO_KEY
     tokens.lengths[token] = 0
     tokens.cases[token] = OUTSIDE
@@ -109,15 +109,15 @@ def note_boundary(tokens: Tokens, token: int) -> None:
 
 @part
 def read_plain_words(captions: Captions, row: int, tokens: Tokens, token: int, place: int) -> tuple[int, int, int]:
-    """Plain ASCII in words, 64 bytes at a time: without that the stage takes 9 to 14 % longer.
+    """Read plain ASCII words, 64 bytes at a time. Without this the stage takes 9 to 14 % longer.
 
-    Returns the token and the place in `chunks` behind what is read, and the byte where `read_any_words` must go on:
-    where 64 bytes hold what only it understands (bytes that are not ASCII, an apostrophe within a word but for a
-    closing 's), where they are a single word, or where `data` ends.
+    Returns the next free token and place in `chunks`, and the byte where `read_any_words` must continue. This is the
+    first block of 64 bytes that has a byte outside ASCII, or an apostrophe within a word other than a closing 's, or
+    that is a single word, or that reaches beyond `data`.
     """
     data, stop = captions.data, captions.stops[row]
     at = captions.starts[row]
-    # Eight more than the block, as a word's last chunk may reach beyond it.
+    # Eight bytes more than the block, because the chunk of its last word can reach beyond it.
     while at < stop and at + BLOCK + 8 <= data.shape[0]:
         masks = masks_of_block(data, at)  # type: ignore[call-arg,var-annotated]
         words, apostrophes, foreign, capitals = masks[0], masks[1], masks[3], masks[4]
@@ -125,7 +125,7 @@ def read_plain_words(captions: Captions, row: int, tokens: Tokens, token: int, p
         if after < BLOCK:
             within = (ONE << np.uint64(after)) - ONE
         else:
-            # What stands at the block's end may go on behind it: the next block begins with it.
+            # The last word can continue in the next block, so the next block begins with it.
             after -= leading_zeros(~(words | apostrophes))
             if after == 0:
                 break
@@ -166,7 +166,7 @@ def read_plain_words(captions: Captions, row: int, tokens: Tokens, token: int, p
 
 @part
 def folded(chunk: np.uint64, length: int) -> np.uint64:
-    """The first `length` bytes, 1 to 8, letters and digits, as small letters; zeros behind."""
+    """The first `length` bytes (1 to 8, letters and digits) in lower case, zeros behind them."""
     return np.uint64((chunk | SMALL) & (ALL >> np.uint64(64 - 8 * length)))
 
 
@@ -174,10 +174,7 @@ def folded(chunk: np.uint64, length: int) -> np.uint64:
 def read_any_words(
     data: U8, i: int, stop: int, characters: Characters, tokens: Tokens, token: int, place: int
 ) -> tuple[int, int, bool]:
-    """Note the words of data[i:stop], of any letters, from `token` on and their chunks from `place` on.
-
-    Returns the token and the place behind them, and whether all bytes are UTF-8.
-    """
+    """Read the words of data[i:stop] in any script, as `read_tokens` does and with the same result."""
     valid, broken = True, False
     while i < stop:
         begin, kind = i, BREAK
@@ -201,9 +198,10 @@ def read_any_words(
 
 @part
 def read_plain_word(data: U8, begin: int, stop: int, word: U64) -> int:
-    """Write the ASCII letters and digits from `begin` on, folded, to `word` as far as it has room; how many.
+    """Write the ASCII letters and digits from `begin` on, folded, to `word`. Returns their number.
 
-    Eight bytes at a time: without that the stage takes 24 % longer in phrases.
+    What has no room in `word` is counted, but not written. Reads eight bytes at a time; otherwise the stage takes 24 %
+    longer in phrase mode.
     """
     length = 0
     while True:
@@ -218,7 +216,7 @@ def read_plain_word(data: U8, begin: int, stop: int, word: U64) -> int:
 
 @part
 def chunk_at(data: U8, place: int) -> np.uint64:
-    """Eight bytes as a chunk, zeros where the data ends."""
+    """Eight bytes as a chunk, with zeros beyond the end of the data."""
     if place + 8 <= data.shape[0]:
         return np.uint64(eight_bytes(data, place))  # type: ignore[call-arg]
     chunk = np.uint64(0)
@@ -229,7 +227,7 @@ def chunk_at(data: U8, place: int) -> np.uint64:
 
 @part
 def leading_letters(chunk: np.uint64) -> int:
-    """How many bytes at the start are ASCII letters or digits, 0 to 8."""
+    """Number of ASCII letters or digits at the start of a chunk, 0 to 8."""
     low = chunk & LOW
     small = low | SMALL
     letters = (small + LEAST) & ~(small + MOST)
@@ -240,10 +238,10 @@ def leading_letters(chunk: np.uint64) -> int:
 
 @part
 def read_any_word(data: U8, i: int, stop: int, characters: Characters, word: U64) -> tuple[int, int, int, int, bool]:
-    """Write the next word to `word`, up to what ends it.
+    """Write the next word to `word`.
 
-    Its length (0 where byte i begins no word), its first byte, the byte after what ends it, the class of that, and
-    whether all bytes are UTF-8.
+    Returns its length (0 if no word begins at byte i), its first byte, the byte behind the character that ends it, the
+    class of that character, and whether all bytes are UTF-8.
     """
     folding, folding_offsets = characters.folding, characters.folding_offsets
     begin, length, valid = i, 0, True
@@ -277,7 +275,7 @@ def read_any_word(data: U8, i: int, stop: int, characters: Characters, word: U64
 
 @part
 def peek(data: U8, i: int, stop: int, characters: Characters) -> tuple[int, int, int]:
-    """The next character that is not ignored: its class, code point, and the byte after it. BREAK at the end."""
+    """Class and code point of the next character that is not ignored, and the byte behind it. BREAK at the end."""
     while i < stop:
         point, size = decode(data, i, stop)
         i += size
@@ -289,7 +287,7 @@ def peek(data: U8, i: int, stop: int, characters: Characters) -> tuple[int, int,
 
 @part
 def decode(data: U8, i: int, stop: int) -> tuple[int, int]:
-    """The code point at byte i and its length in bytes; (-1, 1) where the bytes are not UTF-8 (RFC 3629)."""
+    """The code point at byte i and its length in bytes, or (-1, 1) if the bytes are not UTF-8 (RFC 3629)."""
     first = int(np.int64(data[i]))
     if first < 0x80:
         return first, 1
@@ -316,7 +314,7 @@ def decode(data: U8, i: int, stop: int) -> tuple[int, int]:
 
 @part
 def append(word: U64, length: int, byte: int) -> int:
-    """Write a byte behind a word where there is room; returns the length with it, in any case."""
+    """Append a byte to a word if there is room. Returns the new length in both cases."""
     k = length >> 3
     if k < word.shape[0]:
         before = word[k] if length & 7 else np.uint64(0)
@@ -326,9 +324,9 @@ def append(word: U64, length: int, byte: int) -> int:
 
 @part
 def note_word(tokens: Tokens, token: int, place: int, length: int) -> int:
-    """Note the word of so many bytes in tokens.word; returns the place behind its chunks.
+    """Write the word in tokens.word, `length` bytes long, to a token. Returns the next free place for chunks.
 
-    One that has no room there is longer than any form, and than what `kind_of_form` looks at.
+    A word that has no room in tokens.word is longer than every form, and too long for `form_kind`.
     """
     size = (length + 7) >> 3
     tokens.lengths[token] = length
@@ -346,7 +344,7 @@ def note_word(tokens: Tokens, token: int, place: int, length: int) -> int:
 
 @part
 def letter_case(data: U8, begin: int, stop: int) -> int:
-    """1 where the byte at `begin` is one of A-Z, 2 where the next one is too, else 0."""
+    """0 if the byte at `begin` is not A-Z, 1 if it is, 2 if the next byte is A-Z too."""
     if not ord("A") <= data[begin] <= ord("Z"):
         return 0
     return 2 if begin + 1 < stop and ord("A") <= data[begin + 1] <= ord("Z") else 1

@@ -75,4 +75,4 @@ def _measure(judge: Judge, form: str, at_once: int, words: Sequence[str]) -> Thr
     started = time.perf_counter()
     answered = sum(len(batch) for batch in judge.ask(measured))
     seconds = time.perf_counter() - started
-    return Throughput(judge.question.judge, form, at_once, answered, seconds, os.getloadavg()[0])
+    return Throughput(judge.answer_key.judge, form, at_once, answered, seconds, os.getloadavg()[0])

@@ -144,11 +144,13 @@ def evaluate_straightforward(
         for each, result in zip(sets, results, strict=True):
             result.start(sample.name)
             for label in shown:
-                chosen = query_texts(segmenter, each, classes[label], present)
+                texts_of_query = query_texts(segmenter, each, classes[label], present)
                 encoded = encode(segmenter, sample.image, protocol)
-                compared = similarities(segmenter, encoded, texts.select(chosen))
-                found = label_map(segmenter, encoded, compared, range(len(chosen)), each.original).cpu().numpy()
-                result.add_query(label, classes[label], chosen, found - added_channels(segmenter, each), sample.labels)
+                compared = similarities(segmenter, encoded, texts.select(texts_of_query))
+                found = label_map(segmenter, encoded, compared, range(len(texts_of_query)), each.original).cpu().numpy()
+                result.add_query(
+                    label, classes[label], texts_of_query, found - added_channels(segmenter, each), sample.labels
+                )
     return results
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
 
-QUESTION = Question("openai", "m", "r", "h", "{}")
+QUESTION = AnswerKey("openai", "m", "r", "h", "{}")
 
 WRITER = """
 import sys, time
-from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerStore, AnswerKey
 with AnswerStore(sys.argv[1]) as store:
     for i in range(40):
-        store.append(Question("openai", "m", "r", "h", "{}"), [Answer(f"w{i}", 0.5, "yes", True)])
+        store.append(AnswerKey("openai", "m", "r", "h", "{}"), [Answer(f"w{i}", 0.5, "yes", True)])
     print("written", flush=True)
     time.sleep(60)
 """
@@ -37,8 +37,8 @@ def test_answers_survive_and_are_told_apart_by_every_part_of_the_question(tmp_pa
             ("openai", "m", "R", "h", "{}"),
             ("openai", "m", "r", "H", "{}"),
         ):
-            assert store.known(Question(*other), ["cat"]) == {}
-        assert store.known(Question("openai", "m", "r", "h", '{"temperature": 1}'), ["cat"]) == {}
+            assert store.known(AnswerKey(*other), ["cat"]) == {}
+        assert store.known(AnswerKey("openai", "m", "r", "h", '{"temperature": 1}'), ["cat"]) == {}
 
 
 def test_a_killed_writer_loses_nothing_and_a_second_writer_waits_its_turn(tmp_path: Path) -> None:

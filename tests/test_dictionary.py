@@ -142,12 +142,12 @@ def test_parts_are_dropped_last_and_only_where_they_are_given() -> None:
 def test_written_lists_are_a_dictionary_like_any_other(tmp_path: Path, plane_encoder: Any) -> None:
     lists = {"dog": ["water", "hot dog stand", "boat"], "boat": [], "ship": ["water"]}
     encoder = plane_encoder({**ANGLES, "puppy": 118.0, "hot dog stand": 30.0})
-    author = {"judge": ["test"], "model": ["m"], "revision": ["r"], "prompt_hash": ["h"]}
+    writer = {"judge": ["test"], "model": ["m"], "revision": ["r"], "prompt_hash": ["h"]}
     build_written_dictionary(
         tmp_path / "d",
         SETTINGS,
         lists,
-        author,
+        writer,
         embed(list(lists), encoder, "none"),
         describe_encoder(encoder, "none", {}),
     )

@@ -85,7 +85,7 @@ def test_prompts_are_the_papers_and_a_query_cannot_reach_into_them() -> None:
 class Scripted:
     """Writes a list about everything but fog."""
 
-    author: tuple[str, str, str] = ("openai", "m", "")
+    identity: tuple[str, str, str] = ("openai", "m", "")
     asked: list[str] = field(default_factory=list)
 
     def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -117,8 +117,8 @@ def test_written_answers_are_kept_and_not_asked_for_again(tmp_path: Path) -> Non
 def test_a_lexicon_writes_nothing() -> None:
     with pytest.raises(UserError, match="found 'wordnet', expected a language model to write lists"):
         build_writer(WordNetJudge(judge="wordnet", folder="none"))
-    assert build_writer(VllmJudge(judge="vllm")).author[0] == "vllm"
-    assert build_writer(OpenAIJudge(judge="openai", url="http://127.0.0.1:9/v1")).author[0] == "openai"
+    assert build_writer(VllmJudge(judge="vllm")).identity[0] == "vllm"
+    assert build_writer(OpenAIJudge(judge="openai", url="http://127.0.0.1:9/v1")).identity[0] == "openai"
 
 
 def test_a_class_list_keeps_its_lines(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_things_are_seen_and_ideas_are_not(judge: InProcessJudge) -> None:
 @pytest.mark.skipif(not RATINGS.is_file(), reason="shared/data/lists/mrc_conc_imag.csv is absent")
 def test_agreement_on_words_that_nothing_was_chosen_on(judge: InProcessJudge) -> None:
     table = rated_nouns(RATINGS, Ratings())
-    left_out = table.filter(~table["chosen"])
+    left_out = table.filter(~table["fitted"])
     found = answers(judge, left_out["word"].to_list())
     scores = np.array([found[word] for word in left_out["word"]])
     stated = load_calibration(MODEL).agreement

@@ -96,7 +96,7 @@ def test_a_server_killed_at_work_is_one_line_within_a_minute_and_loses_no_answer
     assert "\n" not in str(caught.value)
     assert group_is_gone(groups[0], 5)
     with AnswerStore(tmp_path / "a.duckdb") as store:
-        assert len(store.known(ServedJudge(settings()).question, words)) >= 5
+        assert len(store.known(ServedJudge(settings()).answer_key, words)) >= 5
 
 
 OWNER = """

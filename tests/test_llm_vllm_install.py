@@ -12,7 +12,7 @@ import pytest
 from contrastive_concepts.config.visibility import FOUR_BIT, MIXTRAL, VllmJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import vllm_install
-from contrastive_concepts.visibility.endpoint import question_of, weights_of
+from contrastive_concepts.visibility.endpoint import answer_key_of, weights_of
 from contrastive_concepts.visibility.vllm_install import check_arguments, check_machine
 from contrastive_concepts.visibility.vllm_server import own_arguments
 
@@ -149,7 +149,7 @@ def test_a_python_that_says_something_else_is_a_line(installed: Installed) -> No
 def test_weights_are_part_of_the_question() -> None:
     def weights(**settings: Any) -> str:
         judge = VllmJudge(judge="vllm", **settings)
-        assert question_of(judge, "vllm").weights == weights_of(judge)
+        assert answer_key_of(judge, "vllm").weights == weights_of(judge)
         return weights_of(judge)
 
     assert weights() == FOUR_BIT[MIXTRAL]
@@ -157,7 +157,7 @@ def test_weights_are_part_of_the_question() -> None:
     assert weights(model="other/model") == ""
     assert weights(model="other/model", quantization="fp8") == "fp8"
     keys = {
-        question_of(VllmJudge(judge="vllm", **settings), "vllm").parameters
+        answer_key_of(VllmJudge(judge="vllm", **settings), "vllm").parameters
         for settings in ({}, {"quantization": "fp8"}, {"served_model": "a"}, {"served_model": MIXTRAL})
     }
     assert len(keys) == 4

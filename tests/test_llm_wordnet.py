@@ -70,14 +70,14 @@ def test_every_record_says_that_no_model_was_asked(folder: Path) -> None:
 
 
 def test_another_database_is_another_question(folder: Path) -> None:
-    before = judge(folder).question
+    before = judge(folder).answer_key
     (folder / "data.noun").write_text(LICENCE + DATA.replace("00006000 07 n", "00006000 08 n"))
-    assert judge(folder).question.revision != before.revision
+    assert judge(folder).answer_key.revision != before.revision
 
 
 def test_what_is_no_database_is_one_line(folder: Path) -> None:
     with pytest.raises(UserError, match=r"config: visibility.folder: .*none/index.noun not found, expected a WordNet"):
-        _ = judge(folder / "none").question
+        _ = judge(folder / "none").answer_key
     (folder / "index.noun").write_text("physical_entity n 1\n")
     with pytest.raises(UserError, match=r"index.noun: line 1: found 'physical_entity n 1"):
         list(judge(folder).ask(["dog"]))

@@ -115,12 +115,12 @@ def test_four_bits_are_those_of_every_weight_rounded_by_itself(
 
 
 def test_what_was_loaded_is_part_of_the_question(judge: Callable[..., InProcessJudge]) -> None:
-    questions = [judge(**settings).question for settings in ({}, {"dtype": "bfloat16"}, {"quantization": "nf4"})]
+    questions = [judge(**settings).answer_key for settings in ({}, {"dtype": "bfloat16"}, {"quantization": "nf4"})]
     assert [question.weights for question in questions] == ["", "bfloat16", "nf4"]
     assert len({question.parameters for question in questions}) == 3
-    assert judge(revision="abc").question.revision == "abc"
+    assert judge(revision="abc").answer_key.revision == "abc"
     likelihood = TransformersJudge(judge="transformers")
-    assert InProcessJudge(likelihood).question.parameters == '{"score": "likelihood"}'
+    assert InProcessJudge(likelihood).answer_key.parameters == '{"score": "likelihood"}'
 
 
 def test_a_vocabulary_without_yes_or_no_is_refused() -> None:

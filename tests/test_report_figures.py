@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.report.frequencies import chosen_counts, draw_frequencies
+from contrastive_concepts.report.frequencies import draw_frequencies, most_frequent
 from contrastive_concepts.report.listing import latex, markdown
 from contrastive_concepts.report.panels import (
     QUERY,
@@ -92,15 +92,15 @@ def test_the_frequencies_are_those_of_the_classes_and_background(tmp_path: Path)
 
 def test_only_the_most_frequent_classes_are_drawn() -> None:
     counts = {f"c{k}": k for k in range(100)} | {"background": 0}
-    assert chosen_counts({"c1": 1}, ["c1", "c2"]) == [("c1", 1)]
-    assert chosen_counts(counts, counts, most=3) == [("c99", 99), ("c98", 98), ("c97", 97), ("background", 0)]
+    assert most_frequent({"c1": 1}, ["c1", "c2"]) == [("c1", 1)]
+    assert most_frequent(counts, counts, most=3) == [("c99", 99), ("c98", 98), ("c97", 97), ("background", 0)]
 
 
 def test_background_is_more_frequent_than_any_class_of_voc_in_laion(lists_dir: Path) -> None:
     """Paper 3.3, with the counts that its authors used."""
     counts = json.loads((lists_dir / "laion400m_concept_counts.json").read_text())
     classes = (ROOT / "resources" / "classes" / "voc20.txt").read_text().splitlines()
-    shown = chosen_counts(counts, classes)
+    shown = most_frequent(counts, classes)
     assert shown[0] == ("background", 3_245_517)
     assert dict(shown)["dog"] == 868_615
 

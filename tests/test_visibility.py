@@ -11,8 +11,8 @@ import pytest
 
 from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VllmJudge
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.answers import Answer, Question
-from contrastive_concepts.visibility.endpoint import question_of
+from contrastive_concepts.visibility.answers import Answer, AnswerKey
+from contrastive_concepts.visibility.endpoint import answer_key_of
 from contrastive_concepts.visibility.judging import build_judge, judge_concepts
 
 
@@ -25,8 +25,8 @@ class Scripted:
     asked: list[str] = field(default_factory=list)
 
     @property
-    def question(self) -> Question:
-        return Question("scripted", "m", "r", "h", "{}")
+    def answer_key(self) -> AnswerKey:
+        return AnswerKey("scripted", "m", "r", "h", "{}")
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         for word in reversed(words):
@@ -78,10 +78,10 @@ def test_no_concepts_give_an_empty_table_of_the_same_columns(tmp_path: Path) -> 
 
 
 def test_building_a_judge_starts_nothing() -> None:
-    assert build_judge(VllmJudge(judge="vllm", python="no-such-python")).question.model.startswith(
+    assert build_judge(VllmJudge(judge="vllm", python="no-such-python")).answer_key.model.startswith(
         "mistralai/Mixtral-8x7B"
     )
-    assert build_judge(OpenAIJudge(judge="openai", url="http://127.0.0.1:9/v1")).question.judge == "openai"
+    assert build_judge(OpenAIJudge(judge="openai", url="http://127.0.0.1:9/v1")).answer_key.judge == "openai"
 
 
 def test_every_setting_that_changes_an_answer_changes_the_question() -> None:
@@ -93,10 +93,10 @@ def test_every_setting_that_changes_an_answer_changes_the_question() -> None:
         {"revision": "b"},
         {"model": "other"},
     ]
-    questions = {question_of(VllmJudge(judge="vllm", **changed), "vllm") for changed in settings}  # type: ignore[arg-type]
+    questions = {answer_key_of(VllmJudge(judge="vllm", **changed), "vllm") for changed in settings}  # type: ignore[arg-type]
     assert len(questions) == len(settings)
-    same = question_of(VllmJudge(judge="vllm", concurrency=3, threshold=0.3), "vllm")
-    assert same == question_of(VllmJudge(judge="vllm"), "vllm")
+    same = answer_key_of(VllmJudge(judge="vllm", concurrency=3, threshold=0.3), "vllm")
+    assert same == answer_key_of(VllmJudge(judge="vllm"), "vllm")
 
 
 def test_a_package_without_a_model_is_named() -> None:

@@ -73,8 +73,8 @@ BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
 
 def is_mined_here(name):
     """Whether a contrastive set comes from this run's captions."""
-    chosen = BENCHMARK.sets[name]
-    return chosen.kind == "dictionary" and chosen.folder is None
+    set_settings = BENCHMARK.sets[name]
+    return set_settings.kind == "dictionary" and set_settings.folder is None
 
 
 FIGURES = [

@@ -20,7 +20,7 @@ with job_log(snakemake.log[0]):
         Path(snakemake.output[0]).parent,
         settings,
         lists,
-        author={name: table[name].unique().to_list() for name in ("judge", "model", "revision", "prompt_hash")},
+        writer={name: table[name].unique().to_list() for name in ("judge", "model", "revision", "prompt_hash")},
         embeddings=embed(list(lists), encoder, templates),
         encoder=describe_encoder(encoder, templates, settings.similarity.model_dump()),
     )

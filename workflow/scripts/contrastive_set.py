@@ -31,7 +31,7 @@ with job_log(snakemake.log[0]):
         thresholds = Thresholds.of(SelectionSettings(**run["settings"]), run["corpus"], run["unparsed"])
         selection = select(Tables.read(files), thresholds.changed_by(settings))
         lists = lists_of_queries(selection.lists, pl.read_parquet(files.queries))
-    chosen = resolve(
+    resolved = resolve(
         params.name,
         settings,
         description.classes,
@@ -41,6 +41,6 @@ with job_log(snakemake.log[0]):
         like=load_set(Path(files.like)) if files.get("like") else None,
         words=pl.read_parquet(files.words)["concept"].to_list() if files.get("words") else (),
     )
-    sizes = [len(chosen.negatives(query, description.query_names)) for query in description.query_names]
+    sizes = [len(resolved.negatives(query, description.query_names)) for query in description.query_names]
     print(f"{params.name}: {sum(sizes) / len(sizes):.1f} contrastive concepts a query, {max(sizes)} at most")
-    save_set(Path(snakemake.output[0]), chosen)
+    save_set(Path(snakemake.output[0]), resolved)

@@ -29,11 +29,11 @@ with job_log(snakemake.log[0]):
     nearest = {} if matches is None else dict(matches.iter_rows())
     texts, protocol = load_texts(Path(files.texts)), Protocol(**params.protocol)
     if figure["examples"]:
-        chosen = named_examples(dataset, figure["examples"])
+        samples = named_examples(dataset, figure["examples"])
     else:
-        chosen = examples(dataset, description.queries, figure["rows"])
+        samples = examples(dataset, description.queries, figure["rows"])
     rows = []
-    for sample, label in chosen:
+    for sample, label in samples:
         query = description.classes[label]
         known = nearest.get(query)
         rows.append(segmented_row(segmenter, sample, description.classes, label, sets, texts, protocol, maps, known))

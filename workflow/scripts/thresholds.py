@@ -16,5 +16,5 @@ with job_log(snakemake.log[0]):
     print(lengths)
     lengths.write_csv(snakemake.output.table)
     sweeps = pl.read_parquet(files.sweeps) if files.sweeps else pl.DataFrame(schema={"threshold": pl.String})
-    chosen = {"gamma": thresholds.gamma, "delta": settings.delta, "beta": settings.beta}
-    draw_thresholds(lengths, sweeps, chosen, Path(snakemake.output.figure))
+    used_values = {"gamma": thresholds.gamma, "delta": settings.delta, "beta": settings.beta}
+    draw_thresholds(lengths, sweeps, used_values, Path(snakemake.output.figure))

@@ -85,17 +85,17 @@ def judge(
     from contrastive_concepts.vocabulary.concepts import read_names
 
     names = list(dict.fromkeys(read_names(vocabulary)))
-    chosen = names[:: max(1, len(names) // (words + WARM_UP))][: words + WARM_UP]
+    sampled = names[:: max(1, len(names) // (words + WARM_UP))][: words + WARM_UP]
     with tempfile.TemporaryDirectory() as folder:
         server = None
         if vllm_python is not None:
             InProcessJudge(TransformersJudge(judge="transformers")).save(Path(folder))
             server = cpu_server(vllm_python, Path(folder))
         rows = []
-        for t in measure_judges(chosen, server):
+        for t in measure_judges(sampled, server):
             rows.append((t.judge, t.form, t.at_once, f"{t.words_per_second:.2f}", f"{t.load:.1f}"))
             print(*rows[-1], flush=True)
-    text = f"{len(chosen) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n"
+    text = f"{len(sampled) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n"
     text += f"{NOTE}\n\n"
     text += markdown_table(["judge", "form", "requests or words at once", "words/s", "load"], rows)
     if page is not None:

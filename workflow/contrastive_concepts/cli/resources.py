@@ -18,24 +18,24 @@ def resources(
     from rich.table import Table
 
     import_from_repository("resources")
-    from tools.demand import demands, profile
+    from tools.usage import profile, rule_usages
 
-    found = demands(results)
+    found = rule_usages(results)
     table = Table(box=None)
     table.add_column("rule", no_wrap=True)
     for heading in ("jobs", "longest s", "took MB", "asked MB", "asked min", "proposed MB", "proposed min"):
         table.add_column(heading, justify="right")
-    for demand in found:
+    for usage in found:
         figures = (
-            demand.jobs,
-            round(demand.seconds),
-            None if demand.memory_mb is None else round(demand.memory_mb),
-            demand.asked_mb,
-            demand.asked_minutes,
-            demand.proposed_mb(headroom),
-            demand.proposed_minutes(headroom),
+            usage.jobs,
+            round(usage.seconds),
+            None if usage.memory_mb is None else round(usage.memory_mb),
+            usage.asked_mb,
+            usage.asked_minutes,
+            usage.proposed_mb(headroom),
+            usage.proposed_minutes(headroom),
         )
-        table.add_row(demand.rule, *("-" if figure is None else str(figure) for figure in figures))
+        table.add_row(usage.rule, *("-" if figure is None else str(figure) for figure in figures))
     Console(soft_wrap=True).print(table)
     if output is not None:
         output.write_text(profile(found, headroom), encoding="utf-8")

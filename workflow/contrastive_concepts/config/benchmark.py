@@ -142,16 +142,20 @@ class BenchmarkSettings(Settings):
         _known("listings", list(self.listings), self.datasets)
         for dataset, name in self.listings.items():
             _known(f"listings.{dataset}", [name], self.sets)
-        for name, chosen in self.sets.items():
-            _known(f"sets.{name}.datasets", chosen.datasets or [], self.datasets)
-            if isinstance(chosen, RandomSet):
-                _known(f"sets.{name}.like", [chosen.like], self.sets)
-                if isinstance(self.sets[chosen.like], RandomSet):
-                    raise ValueError(f"benchmark.sets.{name}.like: found the random set {chosen.like!r}")
-            if isinstance(chosen, DictionarySet) and chosen.folder is not None and not chosen.is_published:
+        for name, set_settings in self.sets.items():
+            _known(f"sets.{name}.datasets", set_settings.datasets or [], self.datasets)
+            if isinstance(set_settings, RandomSet):
+                _known(f"sets.{name}.like", [set_settings.like], self.sets)
+                if isinstance(self.sets[set_settings.like], RandomSet):
+                    raise ValueError(f"benchmark.sets.{name}.like: found the random set {set_settings.like!r}")
+            if (
+                isinstance(set_settings, DictionarySet)
+                and set_settings.folder is not None
+                and not set_settings.is_published
+            ):
                 raise ValueError(f"benchmark.sets.{name}: found a selection beside folder, expected the folder alone")
-            if isinstance(chosen, CcTextSet):
-                _known(f"sets.{name}.files", list(chosen.files), self.datasets)
+            if isinstance(set_settings, CcTextSet):
+                _known(f"sets.{name}.files", list(set_settings.files), self.datasets)
         for number, sweep in enumerate(self.sweeps):
             key = f"sweeps.{number}"
             _known(f"{key}.set", [sweep.set], self.sets)
@@ -181,14 +185,14 @@ class BenchmarkSettings(Settings):
 
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
         """Whether a cell exists: a set can be limited to some data sets or, with `original`, to some methods."""
-        chosen = self.sets[name]
-        if dataset not in (self.datasets if chosen.datasets is None else chosen.datasets):
+        set_settings = self.sets[name]
+        if dataset not in (self.datasets if set_settings.datasets is None else set_settings.datasets):
             return False
-        if isinstance(chosen, CcTextSet) and dataset not in chosen.files:
+        if isinstance(set_settings, CcTextSet) and dataset not in set_settings.files:
             return False
-        if isinstance(chosen, RandomSet) and not self.exists(segmenter, dataset, chosen.like):
+        if isinstance(set_settings, RandomSet) and not self.exists(segmenter, dataset, set_settings.like):
             return False
-        return not chosen.original or self.segmenters[segmenter].method in OWN_BACKGROUND
+        return not set_settings.original or self.segmenters[segmenter].method in OWN_BACKGROUND
 
     def sweep_points(self) -> Iterator[SweepPoint]:
         for sweep in self.sweeps:
@@ -216,8 +220,8 @@ class BenchmarkSettings(Settings):
 
     def column(self, name: str) -> str:
         """The column of a set in the tables: as configured, or the paper's name, or the set's own name."""
-        chosen = self.sets[name]
-        return chosen.column or chosen.default_column or name
+        set_settings = self.sets[name]
+        return set_settings.column or set_settings.default_column or name
 
     def metrics(self, name: str, segmenter: str | None = None) -> list[str]:
         """The metrics of a set, for one segmenter or for any.
@@ -225,11 +229,11 @@ class BenchmarkSettings(Settings):
         An oracle has no mIoU: with all classes as queries it adds no text. GEM without contrastive concepts, but with
         its own background handling, has no IoU-single, as in the paper (Table 7): its background is where every text is
         improbable, and a query alone has probability 1 everywhere."""
-        chosen = self.sets[name]
+        set_settings = self.sets[name]
         is_gem = segmenter is not None and self.segmenters[segmenter].method == "gem"
-        if is_gem and isinstance(chosen, NoneSet) and chosen.original:
+        if is_gem and isinstance(set_settings, NoneSet) and set_settings.original:
             return ["mIoU"]
-        single = isinstance(chosen, OracleSet | ImageOracleSet)
+        single = isinstance(set_settings, OracleSet | ImageOracleSet)
         return ["IoU-single"] if single else ["IoU-single", "mIoU"]
 
     def left_out(self) -> list[str]:

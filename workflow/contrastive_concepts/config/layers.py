@@ -18,11 +18,11 @@ def without_other_variants(config: Mapping[str, Any], layers: Sequence[Mapping[s
     that do not fit the layer's own choice also stay: they are errors of the user.
     """
     plain: dict[str, Any] = {}
-    chosen: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for layer in layers:
         plain = _laid_over(plain, layer, switching=False)
-        chosen = _laid_over(chosen, layer, switching=True)
-    return _without(config, plain, chosen)
+        given = _laid_over(given, layer, switching=True)
+    return _without(config, plain, given)
 
 
 def _laid_over(below: Mapping[str, Any], layer: Mapping[str, Any], switching: bool) -> dict[str, Any]:
@@ -36,11 +36,11 @@ def _laid_over(below: Mapping[str, Any], layer: Mapping[str, Any], switching: bo
     return merged
 
 
-def _without(config: Mapping[str, Any], plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+def _without(config: Mapping[str, Any], plain: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     kept = {}
     for key, value in config.items():
-        if key in plain and key not in chosen:
+        if key in plain and key not in given:
             continue
-        nested = all(isinstance(place.get(key), Mapping) for place in (config, plain, chosen))
-        kept[key] = _without(value, plain[key], chosen[key]) if nested else value
+        nested = all(isinstance(place.get(key), Mapping) for place in (config, plain, given))
+        kept[key] = _without(value, plain[key], given[key]) if nested else value
     return kept

@@ -82,9 +82,9 @@ class RunSettings(Settings):
     def _check_association(self, indexed: bool) -> None:
         """Raises ValueError if N is unknown: every measure needs the number of captions, which an index lacks."""
         keys = {"selection": self.selection.association}
-        for name, chosen in self.benchmark.sets.items():
-            if isinstance(chosen, DictionarySet):
-                keys[f"benchmark.sets.{name}"] = chosen.association
+        for name, set_settings in self.benchmark.sets.items():
+            if isinstance(set_settings, DictionarySet):
+                keys[f"benchmark.sets.{name}"] = set_settings.association
         for key, association in keys.items():
             if indexed and association is not None and association.captions is None:
                 raise ValueError(

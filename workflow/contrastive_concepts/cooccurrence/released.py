@@ -22,9 +22,9 @@ def released_matrix(
     for number, concept in enumerate(merged_into(names, concepts, mode)):
         if concept is not None:
             place.setdefault(concept, number)
-    chosen = sparse.csr_array(
+    selection = sparse.csr_array(
         (np.ones(len(place), np.int64), (list(place), list(place.values()))), shape=(concepts.height, len(names))
     )
-    found = sparse.csr_array(chosen @ matrix @ chosen.T)
+    found = sparse.csr_array(selection @ matrix @ selection.T)
     found.sort_indices()
     return found

@@ -27,13 +27,13 @@ def build_written_dictionary(
     folder: Path,
     settings: RunSettings,
     lists: Mapping[str, Sequence[str]],
-    author: dict[str, Any],
+    writer: dict[str, Any],
     embeddings: Embeddings,
     encoder: dict[str, Any],
 ) -> Manifest:
     """Publish the lists, in their original order, in the file format of CC^D. Values that were not measured are null.
 
-    lists: class -> names, not filtered. author: judge, model, revision and prompt_hash of the writer.
+    lists: class -> names, not filtered. writer: judge, model, revision and prompt_hash of the writer.
     embeddings: one row per class. Returns the manifest without its file hashes.
     """
     concepts = pl.DataFrame(
@@ -60,7 +60,7 @@ def build_written_dictionary(
         config=settings.model_dump(),
         thresholds={"beta": settings.selection.beta},
         encoder=EncoderDescription.model_validate(encoder),
-        judge=author,
+        judge=writer,
         shards=[],
         captions={},
         counts={

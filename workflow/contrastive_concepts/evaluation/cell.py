@@ -40,11 +40,11 @@ class CellScores:
 
 
 def cell_texts(
-    segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], chosen: ContrastiveSet
+    segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], contrastive_set: ContrastiveSet
 ) -> list[str]:
     """All distinct texts that a cell can need."""
-    single = single_texts(segmenter, classes, queries, [chosen])
-    return list(dict.fromkeys([*single, *classic_texts(classes, queries, chosen)]))
+    single = single_texts(segmenter, classes, queries, [contrastive_set])
+    return list(dict.fromkeys([*single, *classic_texts(classes, queries, contrastive_set)]))
 
 
 def run_cell(
@@ -52,7 +52,7 @@ def run_cell(
     samples: Iterable[EncodedSample],
     classes: Sequence[str],
     queries: Sequence[int],
-    chosen: ContrastiveSet,
+    contrastive_set: ContrastiveSet,
     texts: TextRows,
     metrics: Sequence[str] = ("IoU-single", "mIoU"),
     beta: float = BETA,
@@ -61,14 +61,14 @@ def run_cell(
     """IoU-single and classic mIoU (paper 3.6, 4.1) in one pass. `progress` receives the number of finished images.
 
     Raises UserError if there are no images."""
-    single = SingleScores(chosen.name, tuple(classes))
+    single = SingleScores(contrastive_set.name, tuple(classes))
     classic = Confusion(len(classes))
-    query = classic_query(segmenter, classes, queries, chosen, texts, beta) if "mIoU" in metrics else None
+    query = classic_query(segmenter, classes, queries, contrastive_set, texts, beta) if "mIoU" in metrics else None
     images = []
     for sample in samples:
         images.append(sample.name)
         if "IoU-single" in metrics:
-            score_image(segmenter, sample, classes, queries, [chosen], texts, [single])
+            score_image(segmenter, sample, classes, queries, [contrastive_set], texts, [single])
         if query is not None:
             classic.add(query.predict(segmenter, sample.encoded, texts), sample.labels)
         progress(len(images))

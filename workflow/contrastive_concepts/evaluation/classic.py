@@ -17,10 +17,10 @@ from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
 
-def classic_texts(classes: Sequence[str], queries: Sequence[int], chosen: ContrastiveSet) -> Iterator[str]:
+def classic_texts(classes: Sequence[str], queries: Sequence[int], contrastive_set: ContrastiveSet) -> Iterator[str]:
     """All texts that may be used, before the filter by beta."""
     names = [classes[label] for label in queries]
-    return iter([BACKGROUND, *names, *(text for name in names for text in chosen.negatives(name, names))])
+    return iter([BACKGROUND, *names, *(text for name in names for text in contrastive_set.negatives(name, names))])
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ def classic_query(
     segmenter: Segmenter,
     classes: Sequence[str],
     queries: Sequence[int],
-    chosen: ContrastiveSet,
+    contrastive_set: ContrastiveSet,
     rows: TextRows,
     beta: float = BETA,
 ) -> ClassicQuery:
     """What a data set is asked for. beta: negatives with a higher cosine to any query are dropped."""
     names = [classes[label] for label in queries]
-    vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, chosen)}
-    negatives = union(chosen, names, vectors, beta)
-    handled = chosen.original and segmenter.background_is
+    vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, contrastive_set)}
+    negatives = union(contrastive_set, names, vectors, beta)
+    handled = contrastive_set.original and segmenter.background_is
     if handled == "text":
         negatives = tuple(text for text in negatives if text != BACKGROUND)
     # "background" is first: for equal scores, the official code gives the pixel to the first class.
@@ -61,7 +61,7 @@ def classic_query(
     outside = 0 if 0 not in queries else IGNORED
     label_of = [outside] * (handled == "channel") + [outside] * len(lead) + list(queries)
     labels = np.array(label_of + [outside] * (len(texts) - len(lead) - len(names)), np.int64)
-    return ClassicQuery(texts, labels, chosen.original)
+    return ClassicQuery(texts, labels, contrastive_set.original)
 
 
 def segment_classes(
@@ -69,14 +69,14 @@ def segment_classes(
     samples: Iterable[Sample],
     classes: Sequence[str],
     queries: Sequence[int],
-    chosen: ContrastiveSet,
+    contrastive_set: ContrastiveSet,
     embed: Embed,
     protocol: Protocol,
     beta: float = BETA,
 ) -> Iterator[tuple[str, Labels, Labels]]:
     """For each sample: its name, its labels and its predicted classes, both [H, W], the latter int64."""
-    rows = embed_once(classic_texts(classes, queries, chosen), embed)
-    query = classic_query(segmenter, classes, queries, chosen, rows, beta)
+    rows = embed_once(classic_texts(classes, queries, contrastive_set), embed)
+    query = classic_query(segmenter, classes, queries, contrastive_set, rows, beta)
     for sample in encode_samples(segmenter, samples, protocol):
         yield sample.name, sample.labels, query.predict(segmenter, sample.encoded, rows)
 
@@ -86,7 +86,7 @@ def evaluate_classic(
     samples: Iterable[Sample],
     classes: Sequence[str],
     queries: Sequence[int],
-    chosen: ContrastiveSet,
+    contrastive_set: ContrastiveSet,
     embed: Embed,
     protocol: Protocol,
     beta: float = BETA,
@@ -94,7 +94,7 @@ def evaluate_classic(
     """Confusion over the data set. beta: negatives with a higher cosine to any query are dropped. Raises UserError if
     there are no images."""
     confusion = Confusion(len(classes))
-    predictions = segment_classes(segmenter, samples, classes, queries, chosen, embed, protocol, beta)
+    predictions = segment_classes(segmenter, samples, classes, queries, contrastive_set, embed, protocol, beta)
     for _, labels, predicted in predictions:
         confusion.add(predicted, labels)
     if len(confusion.union) == 0:

@@ -101,12 +101,12 @@ def random_control(
 
 
 def union(
-    chosen: ContrastiveSet, queries: Sequence[str], embeddings: Mapping[str, Embeddings], beta: float = BETA
+    contrastive_set: ContrastiveSet, queries: Sequence[str], embeddings: Mapping[str, Embeddings], beta: float = BETA
 ) -> tuple[str, ...]:
     """CC_Q of several queries (paper 3.6): the union of their negatives without those above beta to any query.
 
     embeddings: text -> unit vector [D]. "background" is filtered in the same way."""
-    texts = dict.fromkeys(text for query in queries for text in chosen.negatives(query, queries))
+    texts = dict.fromkeys(text for query in queries for text in contrastive_set.negatives(query, queries))
     negatives = [text for text in texts if text not in queries]
     if not negatives:
         return ()
@@ -178,8 +178,8 @@ def _lines(path: Path, classes: Sequence[str], queries: Sequence[str]) -> dict[s
     }
 
 
-def save_set(path: Path, chosen: ContrastiveSet) -> None:
-    path.write_text(json.dumps(asdict(chosen), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def save_set(path: Path, contrastive_set: ContrastiveSet) -> None:
+    path.write_text(json.dumps(asdict(contrastive_set), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def load_set(path: Path) -> ContrastiveSet:

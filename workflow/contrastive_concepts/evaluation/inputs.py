@@ -49,9 +49,9 @@ def _wanted(settings: RunSettings, official: Path) -> Iterator[tuple[str, str, s
             yield f"backbones.{name}.model", "folder", backbone.model.removeprefix("local-dir:")
         if backbone.pretrained is not None and ("/" in backbone.pretrained or Path(backbone.pretrained).suffix):
             yield f"backbones.{name}.pretrained", "file", backbone.pretrained
-    for name, chosen in benchmark.sets.items():
-        if isinstance(chosen, CcTextSet):
-            for dataset_name, path in chosen.files.items():
+    for name, set_settings in benchmark.sets.items():
+        if isinstance(set_settings, CcTextSet):
+            for dataset_name, path in set_settings.files.items():
                 yield f"sets.{name}.files.{dataset_name}", "file", data_path(settings, path)
-        if isinstance(chosen, DictionarySet) and chosen.folder is not None:
-            yield f"sets.{name}.folder", "file", f"{data_path(settings, chosen.folder)}/manifest.json"
+        if isinstance(set_settings, DictionarySet) and set_settings.folder is not None:
+            yield f"sets.{name}.folder", "file", f"{data_path(settings, set_settings.folder)}/manifest.json"

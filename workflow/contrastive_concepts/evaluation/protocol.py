@@ -86,14 +86,14 @@ def label_map(
     segmenter: Segmenter,
     encoded: EncodedImage,
     compared: Sequence[Tensor],
-    chosen: Sequence[int],
+    columns: Sequence[int],
     background: bool = False,
 ) -> Tensor:
-    """Index of the best of the chosen texts for each pixel of the original image, int64 [H, W].
+    """Index of the best of some of the texts for each pixel of the original image, int64 [H, W].
 
-    compared: the result of `similarities`. chosen: indices of its texts. If the background handling adds a channel,
-    label 0 is that channel and text k has label k + 1."""
-    rows = torch.tensor(list(chosen), device=compared[0].device)
+    compared: the result of `similarities`. columns: indices of these texts in it. If the background handling adds a
+    channel, label 0 is that channel and text k has label k + 1."""
+    rows = torch.tensor(list(columns), device=compared[0].device)
     outputs = []
     for features, maps in zip(encoded.features, compared, strict=True):
         scores = segmenter.combine(features, maps.index_select(1, rows), background)

@@ -121,14 +121,14 @@ def _score(
 
 def describe_cell(settings: BenchmarkSettings, cell: Cell) -> dict[str, Any]:
     """The names of a cell, and its method, training data and column in the tables."""
-    chosen = settings.sets[cell.set]
+    set_settings = settings.sets[cell.set]
     return {
         **cell._asdict(),
         "method": settings.segmenters[cell.segmenter].method,
         "training_data": settings.backbones[cell.backbone].training_data,
         "kind": settings.datasets[cell.dataset].kind,
         "column": settings.column(cell.set),
-        "original": chosen.original,
+        "original": set_settings.original,
     }
 
 

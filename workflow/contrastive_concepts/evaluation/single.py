@@ -76,10 +76,12 @@ class SingleScores:
         return class_image_mean(ratio(self.intersection, self.union))
 
 
-def query_texts(segmenter: Segmenter, chosen: ContrastiveSet, query: str, present: Sequence[str]) -> tuple[str, ...]:
+def query_texts(
+    segmenter: Segmenter, contrastive_set: ContrastiveSet, query: str, present: Sequence[str]
+) -> tuple[str, ...]:
     """Texts of one query. The query is first, unless the background handling needs "background" first."""
-    negatives = chosen.negatives(query, present)
-    if chosen.original and segmenter.background_is == "text":
+    negatives = contrastive_set.negatives(query, present)
+    if contrastive_set.original and segmenter.background_is == "text":
         return (BACKGROUND, query, *(text for text in negatives if text != BACKGROUND))
     return (query, *negatives)
 
@@ -143,14 +145,16 @@ def score_image(
     maps: dict[tuple[tuple[str, ...], bool], Labels] = {}
     for each, result, of_set in zip(sets, results, asked, strict=True):
         result.start(sample.name)
-        for label, chosen in zip(shown, of_set, strict=True):
-            key = (chosen, each.original)
+        for label, texts_of_query in zip(shown, of_set, strict=True):
+            key = (texts_of_query, each.original)
             if key not in maps:
-                rows = [position[text] for text in chosen]
+                rows = [position[text] for text in texts_of_query]
                 maps[key] = label_map(segmenter, sample.encoded, compared, rows, each.original).cpu().numpy()
-            result.add_query(label, classes[label], chosen, maps[key] - added_channels(segmenter, each), sample.labels)
+            result.add_query(
+                label, classes[label], texts_of_query, maps[key] - added_channels(segmenter, each), sample.labels
+            )
 
 
-def added_channels(segmenter: Segmenter, chosen: ContrastiveSet) -> int:
+def added_channels(segmenter: Segmenter, contrastive_set: ContrastiveSet) -> int:
     """Number of labels before that of text 0: 1 if the own background handling adds a channel, else 0."""
-    return int(chosen.original and segmenter.background_is == "channel")
+    return int(contrastive_set.original and segmenter.background_is == "channel")

@@ -112,11 +112,11 @@ class CooccurrenceCounter:
         """X (T, T) int64, symmetric, canonical: X[i, j] captions mention both i and j, X[i, i] mention i."""
         self._count_frequent()
         self._settle()
-        counted = np.flatnonzero(self._cells)
+        counted = np.flatnonzero(self._pair_counters)
         low, high = np.divmod(counted, max(len(self._frequent), 1))
         i = np.concatenate([self._keys >> 32, self._frequent[low]])
         j = np.concatenate([self._keys & LOWER, self._frequent[high]])
-        counts = np.concatenate([self._counts, self._cells[counted]])
+        counts = np.concatenate([self._counts, self._pair_counters[counted]])
         mentioned = np.flatnonzero(self._captions)
         entries = np.concatenate([counts, counts, self._captions[mentioned]])
         places = tuple(np.concatenate(ids).astype(np.int32) for ids in ((i, j, mentioned), (j, i, mentioned)))
@@ -142,23 +142,23 @@ class CooccurrenceCounter:
         self._pairs = np.empty(PAIRS_AT_ONCE, np.int64)
         self._size = 0
         self._frequent, self._ranks = np.empty(0, np.int64), np.empty(0, np.int32)
-        self._cells = np.empty(0, np.uint32)
+        self._pair_counters = np.empty(0, np.uint32)
 
     def _make_room(self, wanted: int) -> None:
         """Count listed pairs until there is room for `wanted` more."""
-        if not len(self._cells):
+        if not len(self._pair_counters):
             self._frequent = np.argsort(-self._captions, kind="stable")[:FREQUENT]
             self._ranks = np.full(len(self._captions), -1, np.int32)
             self._ranks[self._frequent] = np.arange(len(self._frequent))
-            self._cells = np.zeros(len(self._frequent) ** 2, np.uint32)
+            self._pair_counters = np.zeros(len(self._frequent) ** 2, np.uint32)
         self._count_frequent()
         if 2 * self._size + wanted > len(self._pairs):
             self._settle(wanted)
 
     def _count_frequent(self) -> None:
         """Count the listed pairs of two frequent concepts."""
-        if len(self._cells):
-            self._size = count_frequent(self._pairs, self._size, self._ranks, self._cells, len(self._frequent))
+        if len(self._pair_counters):
+            self._size = count_frequent(self._pairs, self._size, self._ranks, self._pair_counters, len(self._frequent))
 
     def _settle(self, wanted: int = 0) -> None:
         """Add the listed pairs to the sorted counts. Afterwards the list is empty and has room for `wanted` pairs."""
@@ -200,7 +200,7 @@ class _Lists:
 
     def of(self, array: pa.Array | pa.ChunkedArray) -> Iterator[tuple[I64, I32]]:
         """Yield for several captions where each list ends (rows,), and the lists; valid until the next step."""
-        for captions in caption_places(array):
+        for captions in caption_buffers(array):
             rows = len(captions.starts)
             longest = min(int((captions.stops - captions.starts).max(initial=0)), self.rules.max_bytes)
             if int(self._scratch.clock[0]) + rows > MOST_ROWS:
@@ -267,8 +267,8 @@ def list_pairs(ends: I64, row: int, concepts: I32, captions: I64, pairs: I64, si
 
 
 @jit
-def count_frequent(pairs: I64, size: int, ranks: I32, cells: U32, frequent: int) -> int:
-    """Of the first `size` pairs, add those of two ranked concepts to the cell (lower rank, higher rank).
+def count_frequent(pairs: I64, size: int, ranks: I32, counters: U32, frequent: int) -> int:
+    """Of the first `size` pairs, add those of two ranked concepts to the counter of (lower rank, higher rank).
 
     The other pairs are moved to the front. Returns their number.
     """
@@ -278,7 +278,7 @@ def count_frequent(pairs: I64, size: int, ranks: I32, cells: U32, frequent: int)
         own, other = ranks[pair >> np.uint64(32)], ranks[pair & np.uint64(LOWER)]
         low, high = min(own, other), max(own, other)
         if low >= 0:
-            cells[np.uint64(low * frequent + high)] += np.uint32(1)
+            counters[np.uint64(low * frequent + high)] += np.uint32(1)
         else:
             pairs[kept] = pairs[k]
             kept += 1
@@ -317,7 +317,7 @@ def merge_counts(keys_a: I64, counts_a: I64, keys_b: I64, counts_b: I64, keys: I
     return size
 
 
-def caption_places(captions: pa.Array | pa.ChunkedArray) -> Iterator[Captions]:
+def caption_buffers(captions: pa.Array | pa.ChunkedArray) -> Iterator[Captions]:
     """Yield the captions of each chunk without copying their bytes.
 
     Takes string, large_string, string_view, their binary kin, dictionaries of these, sliced or not; only a view's bytes
@@ -325,12 +325,12 @@ def caption_places(captions: pa.Array | pa.ChunkedArray) -> Iterator[Captions]:
     """
     chunks = captions.chunks if isinstance(captions, pa.ChunkedArray) else [captions]
     for chunk in chunks:
-        yield _places(chunk)
+        yield _buffers(chunk)
 
 
-def _places(array: pa.Array) -> Captions:
+def _buffers(array: pa.Array) -> Captions:
     if isinstance(array, pa.DictionaryArray):
-        data, starts, stops = _places(array.dictionary)
+        data, starts, stops = _buffers(array.dictionary)
         valid = _valid(array)
         rows = np.where(valid, array.indices.fill_null(0).to_numpy(zero_copy_only=False), 0).astype(np.int64)
         if not len(starts):

@@ -8,7 +8,7 @@ from contrastive_concepts.config.selection import BACKGROUND
 Counts = Mapping[str, int]
 
 
-def chosen_counts(counts: Counts, names: Iterable[str], most: int = 40) -> list[tuple[str, int]]:
+def most_frequent(counts: Counts, names: Iterable[str], most: int = 40) -> list[tuple[str, int]]:
     """Numbers of captions for "background" and the most frequent names, in descending order, then by name.
 
     counts: concept -> number of captions that mention it. Names that are not concepts are left out, also "background".
@@ -20,13 +20,13 @@ def chosen_counts(counts: Counts, names: Iterable[str], most: int = 40) -> list[
 
 
 def draw_frequencies(counts: Counts, names: Iterable[str], path: Path) -> list[tuple[str, int]]:
-    """Write a bar chart of `chosen_counts`, with "background" in its own colour. Returns the plotted counts."""
+    """Write a bar chart of `most_frequent`, with "background" in its own colour. Returns the plotted counts."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    shown = chosen_counts(counts, names)
+    shown = most_frequent(counts, names)
     colours = ["crimson" if name == BACKGROUND else "0.6" for name, _ in shown]
     figure, axes = pyplot.subplots(figsize=(max(3.0, 0.28 * len(shown)), 3.2), layout="constrained")
     axes.bar(range(len(shown)), [count for _, count in shown], color=colours)

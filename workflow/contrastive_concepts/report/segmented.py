@@ -35,11 +35,11 @@ def segmented_row(
     title = query if nearest in (None, query) else f"{query} (nearest: {nearest})"
     panels = [image_panel(title, sample.image), query_panel("ground truth", sample.image, sample.labels == label)]
     encoded = encode(segmenter, sample.image, protocol)
-    for name, chosen in sets.items():
-        asked = query_texts(segmenter, chosen, query, present)
+    for name, contrastive_set in sets.items():
+        asked = query_texts(segmenter, contrastive_set, query, present)
         compared = similarities(segmenter, encoded, texts.select(asked))
-        found = label_map(segmenter, encoded, compared, range(len(asked)), chosen.original).cpu().numpy()
-        found = found - added_channels(segmenter, chosen)
+        found = label_map(segmenter, encoded, compared, range(len(asked)), contrastive_set.original).cpu().numpy()
+        found = found - added_channels(segmenter, contrastive_set)
         panels.append(query_panel(name, sample.image, found == asked.index(query)))
         if name in maps:
             # The query is first, so that it has the same colour in every map.

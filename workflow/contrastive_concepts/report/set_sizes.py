@@ -8,11 +8,11 @@ import polars as pl
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 
 
-def mean_size(chosen: ContrastiveSet, queries: list[str]) -> float | None:
+def mean_size(contrastive_set: ContrastiveSet, queries: list[str]) -> float | None:
     """Mean |CC| of the queries, including "background" if the set adds it; None if the set depends on the image."""
-    if chosen.present_only:
+    if contrastive_set.present_only:
         return None
-    return sum(len(chosen.negatives(query, queries)) for query in queries) / len(queries)
+    return sum(len(contrastive_set.negatives(query, queries)) for query in queries) / len(queries)
 
 
 def set_sizes(scores: pl.DataFrame, sizes: Mapping[tuple[str, str], float | None]) -> pl.DataFrame:

@@ -26,7 +26,7 @@ def mean_lengths(tables: Tables, thresholds: Thresholds) -> pl.DataFrame:
     return pl.DataFrame(rows, {"threshold": pl.String, "value": pl.Float64, "mean_cc": pl.Float64}, orient="row")
 
 
-def draw_thresholds(lengths: pl.DataFrame, sweeps: pl.DataFrame, chosen: Mapping[str, float], path: Path) -> None:
+def draw_thresholds(lengths: pl.DataFrame, sweeps: pl.DataFrame, used: Mapping[str, float], path: Path) -> None:
     """Write one panel per threshold: |CC| in grey, below it the benchmark's sweeps, and the run's value as dashed line.
 
     lengths: result of `mean_lengths`. sweeps: table of the benchmark's results, may be empty."""
@@ -48,7 +48,7 @@ def draw_thresholds(lengths: pl.DataFrame, sweeps: pl.DataFrame, chosen: Mapping
         grid[0, column].set_visible(name in GRID)
         for row in range(rows):
             grid[row, column].set_xscale("log" if name == "gamma" else "linear")
-            grid[row, column].axvline(chosen[name], color="0.8", linestyle="dashed", zorder=0)
+            grid[row, column].axvline(used[name], color="0.8", linestyle="dashed", zorder=0)
         if not swept:
             continue
         places = ["segmenter", "backbone", "dataset", "set", "metric"]

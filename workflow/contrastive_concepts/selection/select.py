@@ -85,18 +85,18 @@ class Thresholds:
             max_concepts=settings.max_concepts,
         )
 
-    def changed_by(self, chosen: DictionarySet) -> "Thresholds":
+    def changed_by(self, set_settings: DictionarySet) -> "Thresholds":
         """The thresholds of a contrastive set that changes some values or disables filters."""
-        delta = self.delta if chosen.delta is None else chosen.delta
+        delta = self.delta if set_settings.delta is None else set_settings.delta
         return replace(
             self,
-            gamma=self.gamma if chosen.gamma is None else chosen.gamma,
-            delta=delta if "similar" in chosen.filters else None,
-            stoplist=self.stoplist if "stop_list" in chosen.filters else (),
-            visible_only="visible" in chosen.filters,
-            association=chosen.association or self.association,
-            redundancy=self.redundancy if chosen.redundancy is None else chosen.redundancy,
-            max_concepts=chosen.max_concepts or self.max_concepts,
+            gamma=self.gamma if set_settings.gamma is None else set_settings.gamma,
+            delta=delta if "similar" in set_settings.filters else None,
+            stoplist=self.stoplist if "stop_list" in set_settings.filters else (),
+            visible_only="visible" in set_settings.filters,
+            association=set_settings.association or self.association,
+            redundancy=self.redundancy if set_settings.redundancy is None else set_settings.redundancy,
+            max_concepts=set_settings.max_concepts or self.max_concepts,
         )
 
 

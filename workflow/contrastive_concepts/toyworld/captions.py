@@ -43,12 +43,12 @@ def describe(layout: Layout, draws: Draws) -> str:
 def mention(layout: Layout, draws: Draws) -> tuple[str, ...]:
     """One or two of the drawn classes. Objects are mentioned more often than surfaces."""
     drawn = list(layout.drawn())
-    chosen: list[str] = []
+    mentioned: list[str] = []
     while drawn:
-        chosen.append(drawn.pop(draws.weighted([3.0 if name in THINGS else 1.0 for name in drawn])))
-        if len(chosen) == 2 or not draws.chance(SECOND_MENTION):
+        mentioned.append(drawn.pop(draws.weighted([3.0 if name in THINGS else 1.0 for name in drawn])))
+        if len(mentioned) == 2 or not draws.chance(SECOND_MENTION):
             break
-    return tuple(chosen)
+    return tuple(mentioned)
 
 
 def _phrase(draws: Draws, name: str) -> str:

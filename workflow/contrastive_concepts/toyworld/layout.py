@@ -105,11 +105,11 @@ def _studio(draws: Draws) -> Layout:
 def _scene(draws: Draws, name: str, scene: Scene) -> Layout:
     bands: list[Band] = []
     for names, top in scene.bands:
-        chosen = draws.pick(names)
-        amplitude = 0.05 if chosen == "mountain" else 0.025 if chosen == "forest" else 0.006
+        band = draws.pick(names)
+        amplitude = 0.05 if band == "mountain" else 0.025 if band == "forest" else 0.006
         shift = 0.0 if top == 0 else draws.uniform(-0.05, 0.05)
-        if chosen:
-            bands.append(Band(chosen, _tint(draws, chosen), top + shift, amplitude * (top > 0), draws.uniform(0, 6.28)))
+        if band:
+            bands.append(Band(band, _tint(draws, band), top + shift, amplitude * (top > 0), draws.uniform(0, 6.28)))
     count = 1 + draws.weighted((0.5, 0.4, 0.1))
     names = tuple(scene.things)
     weights = [scene.things[thing][0] for thing in names]

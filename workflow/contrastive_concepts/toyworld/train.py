@@ -44,10 +44,10 @@ def train(settings: ToyTraining, folder: Path) -> None:
     tokens = np.stack([_tokens(settings, tokenizer, which) for which in range(settings.captions)])
     losses = []
     for step in range(first, settings.steps):
-        chosen, which = _batch(settings, step)
+        batch, which = _batch(settings, step)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
-        loss = contrastive_loss(model, images[chosen], torch.from_numpy(tokens[which, chosen]))
+        loss = contrastive_loss(model, images[batch], torch.from_numpy(tokens[which, batch]))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -143,8 +143,8 @@ def _batch(settings: ToyTraining, step: int) -> tuple[np.ndarray, np.ndarray]:
     epoch, position = divmod(step, per_epoch)
     draws = np.random.Generator(np.random.Philox(key=[settings.seed, 2**41 + epoch]))
     order, captions = draws.permutation(settings.images), draws.integers(settings.captions, size=settings.images)
-    chosen = slice(position * settings.batch_size, (position + 1) * settings.batch_size)
-    return order[chosen], captions[chosen]
+    batch = slice(position * settings.batch_size, (position + 1) * settings.batch_size)
+    return order[batch], captions[batch]
 
 
 def _optimizer(model: "CLIP", settings: ToyTraining) -> "torch.optim.AdamW":

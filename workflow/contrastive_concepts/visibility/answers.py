@@ -22,7 +22,7 @@ alter table answers add column if not exists remark varchar default ''
 
 
 @dataclass(frozen=True)
-class Question:
+class AnswerKey:
     """Everything that an answer depends on, except the word. `parameters`: decoding parameters as canonical JSON.
 
     weights: what was loaded, if it differs from `model`. For readers only, as `parameters` includes it too.
@@ -81,22 +81,22 @@ class AnswerStore:
         """Write everything to disk and release the file."""
         self._connection.close()
 
-    def known(self, question: Question, words: Iterable[str]) -> dict[str, Answer]:
-        """The stored answers to this question, for those of `words` that were already asked."""
+    def known(self, key: AnswerKey, words: Iterable[str]) -> dict[str, Answer]:
+        """The stored answers to this key, for those of `words` that were already asked."""
         try:
             rows = self._connection.execute(
                 "select word, p, answer, parsed, coalesce(remark, '') from answers"
                 " where model = ? and revision = ? and prompt_hash = ? and parameters = ?",
-                _key(question),
+                _columns(key),
             ).fetchall()
         except duckdb.Error as error:
             raise self._corrupt(error) from None
         wanted = set(words)
         return {row[0]: Answer(*row) for row in rows if row[0] in wanted}
 
-    def append(self, question: Question, answers: Sequence[Answer]) -> None:
+    def append(self, key: AnswerKey, answers: Sequence[Answer]) -> None:
         """Write answers to disk in one transaction. A word that already has an answer keeps it."""
-        rows = [[*_key(question), a.word, a.p, a.answer, a.parsed, question.judge, a.remark] for a in answers]
+        rows = [[*_columns(key), a.word, a.p, a.answer, a.parsed, key.judge, a.remark] for a in answers]
         if not rows:
             return
         columns = "model, revision, prompt_hash, parameters, word, p, answer, parsed, judge, remark"
@@ -136,5 +136,5 @@ class AnswerStore:
         )
 
 
-def _key(question: Question) -> list[str]:
-    return [question.model, question.revision, question.prompt_hash, question.parameters]
+def _columns(key: AnswerKey) -> list[str]:
+    return [key.model, key.revision, key.prompt_hash, key.parameters]

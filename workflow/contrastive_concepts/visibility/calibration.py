@@ -31,7 +31,7 @@ class LikelihoodJudge(Protocol):
 
 
 def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
-    """The rated nouns that occur in no context. Column `chosen`: whether the word is in the half for fitting."""
+    """The rated nouns that occur in no context. Column `fitted`: whether the word is in the half for fitting."""
     import spacy
 
     table = read_ratings(path, columns).drop_nulls(columns.ratings[0])
@@ -39,10 +39,10 @@ def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
     nouns = pl.Series([document[-1].pos_ == "NOUN" for document in tagger.pipe(table["word"])])
     shown = {word for context in load_contexts() for word in re.findall("[a-z]+", context.lower())}
     table = table.filter(nouns & ~pl.col("word").is_in(list(shown)))
-    return table.with_columns(chosen=pl.Series([is_chosen(word) for word in table["word"]], dtype=pl.Boolean))
+    return table.with_columns(fitted=pl.Series([in_fitted_half(word) for word in table["word"]], dtype=pl.Boolean))
 
 
-def is_chosen(word: str) -> bool:
+def in_fitted_half(word: str) -> bool:
     """Whether the word is in the half that is used for fitting."""
     return hashlib.sha256(word.encode()).digest()[0] % 2 == 0
 
@@ -90,10 +90,10 @@ def calibrate(
         found |= dict(zip(batch, rows, strict=True))
         progress(len(found))
     features = np.array([found[word] for word in table["word"]])
-    chosen = table["chosen"].to_numpy()
-    weights, intercept = fit(features[chosen], table[columns.ratings[0]].to_numpy()[chosen])
+    fitted = table["fitted"].to_numpy()
+    weights, intercept = fit(features[fitted], table[columns.ratings[0]].to_numpy()[fitted])
     log_odds = features @ np.array(weights) + intercept
-    halves = {"fitted": chosen, "left out": ~chosen}
+    halves = {"fitted": fitted, "left out": ~fitted}
     measured = {
         f"{rating}, {half}": asdict(agreement(log_odds[mask], table[rating].to_numpy()[mask]))
         for half, mask in halves.items()
@@ -104,7 +104,7 @@ def calibrate(
         contexts_sha256=contexts_sha256(),
         weights=[round(w, 6) for w in weights],
         intercept=round(intercept, 6),
-        fitted_on=f"{columns.ratings[0]} of {int(chosen.sum())} nouns of {Path(path).name}",
+        fitted_on=f"{columns.ratings[0]} of {int(fitted.sum())} nouns of {Path(path).name}",
         agreement={
             name: {key: round(value, 4) for key, value in figures.items()} for name, figures in measured.items()
         },

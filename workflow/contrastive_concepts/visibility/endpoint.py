@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from contrastive_concepts.config.visibility import Endpoint, OpenAIJudge, VllmJudge
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.visibility.answers import Answer, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey
 from contrastive_concepts.visibility.client import Client, Json, Refused
 from contrastive_concepts.visibility.likelihood import (
     LIKELIHOOD,
@@ -79,14 +79,14 @@ class EndpointJudge:
         self._client.stop()
 
     @property
-    def author(self) -> tuple[str, str, str]:
+    def identity(self) -> tuple[str, str, str]:
         """Backend, model and revision, as stored with the answers."""
         return self._name, self._settings.model, self._settings.revision
 
     @property
-    def question(self) -> Question:
+    def answer_key(self) -> AnswerKey:
         """Everything that the answers depend on, except the word."""
-        return question_of(self._settings, self._name)
+        return answer_key_of(self._settings, self._name)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         """Answers in the order of arrival. If a request fails finally, the others in flight are yielded first."""
@@ -120,7 +120,7 @@ class EndpointJudge:
 
     def _write(self, prompt: str) -> str:
         (choice,), _ = self._complete([prompt], {"max_tokens": LIST_TOKENS})
-        return said(choice) or ""
+        return answer_text(choice) or ""
 
     @property
     def _words_per_request(self) -> int:
@@ -160,7 +160,7 @@ class EndpointJudge:
         constrained = self._settings.structured and "without structured_outputs" not in left_out
         answers = []
         for word, choice in zip(words, choices, strict=True):
-            found, remarks = said(choice), list(left_out)
+            found, remarks = answer_text(choice), list(left_out)
             if found is None:
                 remarks.append(f"no text (finish_reason {choice.get('finish_reason')!r})")
             tokens = chat_tokens(choice) if chat else completion_tokens(choice)
@@ -254,14 +254,14 @@ def yes_no_prompt(settings: Endpoint) -> Prompt:
     return prompt if settings.api == "chat" else prompt.within(load_prompt("prompts/mixtral_template.txt"))
 
 
-def question_of(settings: Endpoint, name: str) -> Question:
+def answer_key_of(settings: Endpoint, name: str) -> AnswerKey:
     """Everything that the answers of a server with these settings depend on, except the word."""
     if settings.form == "likelihood":
         calibration = load_calibration(settings.model, settings.calibration)
         weights = weights_of(settings)
         parameters = json.loads(LIKELIHOOD) | ({"weights": weights} if weights else {})
         text = json.dumps(parameters, sort_keys=True)
-        return Question(name, settings.model, settings.revision, calibration.sha256, text, weights)
+        return AnswerKey(name, settings.model, settings.revision, calibration.sha256, text, weights)
     parameters = {
         "api": settings.api,
         "max_tokens": MAX_TOKENS,
@@ -272,7 +272,7 @@ def question_of(settings: Endpoint, name: str) -> Question:
     if weights:
         parameters["weights"] = weights
     prompt_hash = yes_no_prompt(settings).sha256
-    return Question(
+    return AnswerKey(
         name, settings.model, settings.revision, prompt_hash, json.dumps(parameters, sort_keys=True), weights
     )
 
@@ -286,7 +286,7 @@ def weights_of(settings: Endpoint) -> str:
     return ", ".join(filter(None, [f"{other}@{revision}" if revision else other, settings.quantization]))
 
 
-def said(choice: Json) -> str | None:
+def answer_text(choice: Json) -> str | None:
     """The text of a choice of either API, None if it has none."""
     message = choice.get("message")
     return text_of(message.get("content") if isinstance(message, dict) else choice.get("text"))
@@ -299,7 +299,7 @@ def _has_choices(answer: Json, number: int) -> bool:
 
 def _is_whole(choice: Json) -> bool:
     """Whether a choice is present. A choice without text from an aborted engine is not an answer."""
-    if choice.get("finish_reason") == "abort" and said(choice) is None:
+    if choice.get("finish_reason") == "abort" and answer_text(choice) is None:
         return False
     return isinstance(choice.get("message"), dict) or "text" in choice
 
@@ -321,14 +321,14 @@ def _refused_field(refusal: Refused, sent: Json) -> str | None:
     optional = [name for name in OPTIONAL if name in sent]
     if refusal.status not in (400, 403, 422) or _is_filtered(refusal):
         return None
-    for text in _places(refusal.body):
+    for text in _named_fields(refusal.body):
         for name in optional:
             if re.search(rf"(?<![a-z_]){name}(?![a-z_])", text):
                 return name
     return next(iter(optional), None) if refusal.status != 403 else None
 
 
-def _places(body: str) -> list[str]:
+def _named_fields(body: str) -> list[str]:
     """Texts that may name the refused field, most reliable first: `param` (OpenAI), `detail[].loc` (FastAPI), body."""
     try:
         answer = json.loads(body)

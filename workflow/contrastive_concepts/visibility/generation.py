@@ -11,7 +11,7 @@ import polars as pl
 
 from contrastive_concepts.config.visibility import VisibilitySettings
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
 from contrastive_concepts.visibility.judging import WAIT_S, build_judge
 from contrastive_concepts.visibility.prompts import LIST_TOKENS, Prompt
 from contrastive_concepts.visibility.yes_no import without_reasoning
@@ -25,7 +25,7 @@ class Writer(Protocol):
     """A judge whose model can also write a text. A context manager that releases its resources."""
 
     @property
-    def author(self) -> tuple[str, str, str]:
+    def identity(self) -> tuple[str, str, str]:
         """Backend, model and revision."""
 
     def write(self, prompts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -89,39 +89,39 @@ def write_lists(
 
     The raw answers are stored, so that a change of the post-processing needs no new requests.
     """
-    question = question_of(prompt, writer)
+    key = answer_key_of(prompt, writer)
     with AnswerStore(answers_path, WAIT_S) as store:
-        answers = store.known(question, queries)
+        answers = store.known(key, queries)
         progress(len(answers))
         missing = {query: prompt.fill(query) for query in queries if query not in answers}
         if missing:
             with writer:
                 for query, text in writer.write(missing):
                     answers[query] = Answer(query, None, text, bool(read_list(text, query)))
-                    store.append(question, [answers[query]])
+                    store.append(key, [answers[query]])
                     progress(len(answers))
     return {query: read_list(answers[query].answer, query) for query in queries}
 
 
 def lists_table(lists: Mapping[str, Sequence[str]], prompt: Prompt, writer: Writer) -> pl.DataFrame:
     """One row per query: concept, names (list), and their origin (judge, model, revision, prompt_hash)."""
-    question = question_of(prompt, writer)
+    key = answer_key_of(prompt, writer)
     table = pl.DataFrame(
         {"concept": list(lists), "names": [list(names) for names in lists.values()]},
         schema={"concept": pl.String, "names": pl.List(pl.String)},
     )
     return table.with_columns(
-        judge=pl.lit(question.judge),
-        model=pl.lit(question.model),
-        revision=pl.lit(question.revision),
-        prompt_hash=pl.lit(question.prompt_hash),
+        judge=pl.lit(key.judge),
+        model=pl.lit(key.model),
+        revision=pl.lit(key.revision),
+        prompt_hash=pl.lit(key.prompt_hash),
     )
 
 
-def question_of(prompt: Prompt, writer: Writer) -> Question:
+def answer_key_of(prompt: Prompt, writer: Writer) -> AnswerKey:
     """Everything that a written list depends on, except the query."""
     parameters = json.dumps({"max_tokens": LIST_TOKENS, "temperature": 0}, sort_keys=True)
-    return Question(*writer.author, prompt.sha256, parameters)
+    return AnswerKey(*writer.identity, prompt.sha256, parameters)
 
 
 def build_writer(settings: VisibilitySettings) -> Writer:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from contrastive_concepts.config.visibility import TransformersJudge
-from contrastive_concepts.visibility.answers import Answer, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey
 from contrastive_concepts.visibility.likelihood import (
     LIKELIHOOD,
     Calibration,
@@ -40,12 +40,12 @@ class InProcessJudge:
         self.__dict__.pop("_loaded", None)
 
     @cached_property
-    def author(self) -> tuple[str, str, str]:
+    def identity(self) -> tuple[str, str, str]:
         """Backend, model and revision (a hash for a packaged file), as stored with the answers."""
         return "transformers", self._settings.model, revision_of(self._settings)
 
     @property
-    def question(self) -> Question:
+    def answer_key(self) -> AnswerKey:
         """Everything that the answers depend on, except the word."""
         weights = ", ".join(
             value
@@ -56,7 +56,7 @@ class InProcessJudge:
         if weights:
             parameters = json.dumps(json.loads(parameters) | {"weights": weights}, sort_keys=True)
         prompt = self._calibration if self._settings.form == "likelihood" else load_prompt("prompts/visible.txt")
-        return Question(*self.author, prompt.sha256, parameters, weights)
+        return AnswerKey(*self.identity, prompt.sha256, parameters, weights)
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         """Answers in batches. `answer` is the log-odds in likelihood mode, else the likelier of yes and no."""
@@ -152,8 +152,8 @@ class InProcessJudge:
                 past.batch_repeat_interleave(len(tokens))
                 later = model(ids[:, :-1], past_key_values=past, use_cache=True).logits
                 logits = torch.cat([logits, later], dim=1)
-            chosen = torch.log_softmax(logits.float(), dim=-1).gather(-1, ids.unsqueeze(-1))
-        means: list[float] = chosen.squeeze(-1).mean(dim=1).tolist()
+            of_tokens = torch.log_softmax(logits.float(), dim=-1).gather(-1, ids.unsqueeze(-1))
+        means: list[float] = of_tokens.squeeze(-1).mean(dim=1).tolist()
         return means
 
     def _context(self, context: str) -> tuple[Any, Any]:

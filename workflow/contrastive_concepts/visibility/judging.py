@@ -10,7 +10,7 @@ import polars as pl
 from contrastive_concepts.checks import require
 from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VisibilitySettings, WordNetJudge
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.answers import Answer, AnswerStore, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
 
 WAIT_S = 600.0
 VERDICTS = {
@@ -32,7 +32,7 @@ class Judge(Protocol):
     """Decides for words whether they name something visible. A context manager that releases its model or server."""
 
     @property
-    def question(self) -> Question:
+    def answer_key(self) -> AnswerKey:
         """Everything that the answers depend on, except the word."""
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
@@ -93,16 +93,16 @@ def judge_concepts(
 
     Only words without a stored answer are asked. `progress` receives the number of words that have an answer.
     """
-    question = judge.question
+    key = judge.answer_key
     words = list(dict.fromkeys(concepts))
     with AnswerStore(answers_path, WAIT_S) as store:
-        answers = store.known(question, words)
+        answers = store.known(key, words)
         progress(len(answers))
         missing = [word for word in words if word not in answers]
         if missing:
             with judge:
                 for batch in judge.ask(missing):
-                    store.append(question, batch)
+                    store.append(key, batch)
                     answers |= {answer.word: answer for answer in batch}
                     progress(len(answers))
     rows = [
@@ -113,11 +113,11 @@ def judge_concepts(
             answers[concept].parsed,
             answers[concept].answer,
             answers[concept].remark,
-            question.judge,
-            question.model,
-            question.revision,
-            question.prompt_hash,
-            question.weights,
+            key.judge,
+            key.model,
+            key.revision,
+            key.prompt_hash,
+            key.weights,
         )
         for concept in concepts
     ]

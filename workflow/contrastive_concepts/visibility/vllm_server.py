@@ -19,9 +19,9 @@ import httpx
 from contrastive_concepts.config.visibility import VllmJudge
 from contrastive_concepts.credentials import redact, reveal
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.answers import Answer, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey
 from contrastive_concepts.visibility.client import Client
-from contrastive_concepts.visibility.endpoint import EndpointJudge, question_of
+from contrastive_concepts.visibility.endpoint import EndpointJudge, answer_key_of
 from contrastive_concepts.visibility.server_log import cause_of
 
 TERM_S = 10.0
@@ -61,14 +61,14 @@ class ServedJudge:
         """Does nothing: no resources are held between calls of `ask`."""
 
     @property
-    def author(self) -> tuple[str, str, str]:
+    def identity(self) -> tuple[str, str, str]:
         """Backend, model and revision, as stored with the answers."""
         return "vllm", self._settings.model, self._settings.revision
 
     @property
-    def question(self) -> Question:
+    def answer_key(self) -> AnswerKey:
         """Everything that the answers depend on, except the word."""
-        return question_of(self._settings, "vllm")
+        return answer_key_of(self._settings, "vllm")
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         """Answers in the order of arrival. The server runs during this iteration. Raises UserError if it dies."""

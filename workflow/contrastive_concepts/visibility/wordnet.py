@@ -14,7 +14,7 @@ from typing import Self
 
 from contrastive_concepts.config.visibility import WordNetJudge
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.visibility.answers import Answer, Question
+from contrastive_concepts.visibility.answers import Answer, AnswerKey
 from contrastive_concepts.visibility.prompts import text_sha256
 
 PHYSICAL = "physical_entity"
@@ -38,13 +38,15 @@ class LexiconJudge:
         """Does nothing: there is no resource to release."""
 
     @cached_property
-    def question(self) -> Question:
+    def answer_key(self) -> AnswerKey:
         """`revision` is a hash of the two files. Raises UserError if they are missing."""
         digest = hashlib.sha256()
         for name in ("index.noun", "data.noun"):
             with self._file(name).open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        return Question("wordnet", "WordNet nouns, no language model", digest.hexdigest()[:16], text_sha256(RULE), "{}")
+        return AnswerKey(
+            "wordnet", "WordNet nouns, no language model", digest.hexdigest()[:16], text_sha256(RULE), "{}"
+        )
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         """One batch. `answer` reports which senses were counted. A word that is not a noun in WordNet is unparsed."""

@@ -35,7 +35,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Demand:
+class RuleUsage:
     """All jobs of a rule: the longest time, the largest memory, and the largest requests."""
 
     rule: str
@@ -54,15 +54,15 @@ class Demand:
         return _step(self.seconds * headroom / 60, RUNTIME_STEP_MINUTES)
 
 
-def demands(results: Path) -> list[Demand]:
-    """The demand of each rule in a run's results, largest memory first. Raises UserError if there is none."""
+def rule_usages(results: Path) -> list[RuleUsage]:
+    """The resource use of each rule in a run's results, largest memory first. Raises UserError if there is none."""
     by_rule: dict[str, list[Job]] = {}
     for job in read_jobs(results):
         by_rule.setdefault(job.rule, []).append(job)
     if not by_rule:
         raise UserError(f"{results}: found no usage/*.tsv, expected the folder of a run's results")
     found = [
-        Demand(
+        RuleUsage(
             rule,
             len(jobs),
             max(job.seconds for job in jobs),
@@ -72,21 +72,21 @@ def demands(results: Path) -> list[Demand]:
         )
         for rule, jobs in by_rule.items()
     ]
-    return sorted(found, key=lambda demand: (-(demand.memory_mb or 0), demand.rule))
+    return sorted(found, key=lambda usage: (-(usage.memory_mb or 0), usage.rule))
 
 
-def profile(found: Iterable[Demand], headroom: float = HEADROOM) -> str:
+def profile(found: Iterable[RuleUsage], headroom: float = HEADROOM) -> str:
     """The proposal as the `set-resources` part of a Snakemake profile. Memory still doubles with each attempt."""
     lines = [
         f"# What a run took, times {headroom:g} (memory: and {BASE_MB} MB), by `contrastive-concepts resources`.",
         "set-resources:",
     ]
-    for demand in sorted(found, key=lambda demand: demand.rule):
-        lines.append(f"  {demand.rule}:")
-        memory = demand.proposed_mb(headroom)
+    for usage in sorted(found, key=lambda usage: usage.rule):
+        lines.append(f"  {usage.rule}:")
+        memory = usage.proposed_mb(headroom)
         if memory is not None:
             lines.append(f"    mem_mb: {memory} * 2 ** (attempt - 1)")
-        lines.append(f"    runtime: {demand.proposed_minutes(headroom)}")
+        lines.append(f"    runtime: {usage.proposed_minutes(headroom)}")
     return "\n".join(lines) + "\n"
 
 

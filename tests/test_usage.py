@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from contrastive_concepts.cli import repository
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.errors import UserError
-from tools.demand import Demand, demands, profile
+from tools.usage import RuleUsage, profile, rule_usages
 
 from .project import Project
 
@@ -41,29 +41,29 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_the_longest_and_the_largest_job_of_each_rule(results: Path) -> None:
-    assert demands(results) == [
-        Demand("vocabulary", 1, 10, 1000, None, None),
-        Demand("match_shard", 2, 400, 700.5, 3000, 60),
-        Demand("sweep_set", 1, 1, None, 4000, None),
+    assert rule_usages(results) == [
+        RuleUsage("vocabulary", 1, 10, 1000, None, None),
+        RuleUsage("match_shard", 2, 400, 700.5, 3000, 60),
+        RuleUsage("sweep_set", 1, 1, None, 4000, None),
     ]
 
 
 def test_the_proposal_has_head_room_and_still_grows(results: Path) -> None:
-    asked = yaml.safe_load(profile(demands(results)))["set-resources"]
+    asked = yaml.safe_load(profile(rule_usages(results)))["set-resources"]
     assert asked == {
         "match_shard": {"mem_mb": "1750 * 2 ** (attempt - 1)", "runtime": 10},  # 700.5 x 1.5 + 500; 400 s x 1.5
         "sweep_set": {"runtime": 5},
         "vocabulary": {"mem_mb": "2000 * 2 ** (attempt - 1)", "runtime": 5},
     }
-    assert yaml.safe_load(profile(demands(results), 3))["set-resources"]["match_shard"]["runtime"] == 20
+    assert yaml.safe_load(profile(rule_usages(results), 3))["set-resources"]["match_shard"]["runtime"] == 20
 
 
 def test_a_folder_without_usage_and_a_broken_file_are_named(tmp_path: Path, results: Path) -> None:
     with pytest.raises(UserError, match=r"found no usage/\*\.tsv"):
-        demands(tmp_path / "nothing")
+        rule_usages(tmp_path / "nothing")
     (results / "usage" / "cut.tsv").write_text("s\th:m:s\n1\n")
     with pytest.raises(UserError, match=r"cut\.tsv: line 2: not a row"):
-        demands(results)
+        rule_usages(results)
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_what_a_real_run_took_becomes_a_profile_that_snakemake_follows(tmp_path:
     project.snakemake(target)
     shown = CliRunner().invoke(app, ["resources", str(tmp_path / "results" / "small"), "--output", str(tmp_path / "c")])
     assert shown.exit_code == 0, shown.output
-    asked = {demand.rule: demand for demand in demands(tmp_path / "results" / "small")}
+    asked = {usage.rule: usage for usage in rule_usages(tmp_path / "results" / "small")}
     assert asked["match_shard"].jobs == asked["inspect_shard"].jobs == 3
     assert asked["match_shard"].asked_mb == 1500
     assert asked["match_shard"].memory_mb is not None

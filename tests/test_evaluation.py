@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.segmentation import compare, evaluate_straightforward
+from benchmarks.segmentation import evaluate_straightforward
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
@@ -273,15 +273,14 @@ def test_cached_scores_are_the_straightforward_ones(index: int) -> None:
         cs.image_oracle(CLASSES),
         cs.none(original=own),
     ]
-    arguments = (segmenter, scene(), CLASSES, [1, 2, 3, 4], sets, vectors, SMALL)
+    samples = scene(2)
+    arguments = (segmenter, samples, CLASSES, [1, 2, 3, 4], sets, vectors, SMALL)
     for cached, plain in zip(evaluate_single(*arguments), evaluate_straightforward(*arguments), strict=True):
         assert np.abs(cached.intersection - plain.intersection).max() <= 5
         assert np.abs(cached.union - plain.union).max() <= 5
         assert np.array_equal(
-            plain.union > 0, [[k > 0 and bool((s.labels == k).any()) for k in range(5)] for s in scene()]
+            plain.union > 0, [[k > 0 and bool((s.labels == k).any()) for k in range(5)] for s in samples]
         )
-    timing = compare(*arguments, tolerance=1e-2)
-    assert timing.straightforward_cpu > timing.cached_cpu
 
 
 def test_a_query_alone_takes_every_pixel_without_background_handling() -> None:

@@ -18,7 +18,8 @@ LAYOUTS = {
 SHOWN = {
     "voc": (0, 4, 15), "ade20k": (3, 27, 77), "coco": (156, 8, 177), "cityscapes": (23, 26, 7),
 }  # fmt: skip
-"""The labels drawn: what is behind, a large shape, a small one. Boat and person; sky, sea and boat; and so on."""
+"""Stored labels of the background, the large shape and the small one: VOC none, boat, person; ADE20K sky, sea, boat; COCO
+sky, boat, water; Cityscapes sky, car, road."""
 
 
 def drawn_dataset(root: Path, layout: str, count: int = 2) -> list[str]:

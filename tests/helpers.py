@@ -45,6 +45,16 @@ def read_all(path: Path, column: str | int | None = None) -> list[str | None]:
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="the real captions are not here (../shared/data)")
 
 
+PARITY = DATA / "parity"
+needs_parity = pytest.mark.skipif(not PARITY.is_dir(), reason="../shared/data/parity is not on this machine")
+
+
+def parity_arrays(name: str) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a file in ../shared/data/parity/evaluation."""
+    with np.load(PARITY / "evaluation" / name) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
 def found(captions: Sequence[str | bytes | None] | pa.Array, lexicon: Lexicon) -> list[set[int]]:
     """The concepts of each caption, by number; the kernel's lists are checked to be sorted and distinct."""
     array = captions if isinstance(captions, pa.Array | pa.ChunkedArray) else pa.array(captions, pa.large_binary())
@@ -76,7 +86,7 @@ def entries(counter: CooccurrenceCounter) -> dict[tuple[int, int], int]:
 
 
 OWN = Path(__file__).parent / "data"
-"""Thirty captions and the concepts in them, written for these tests in the styles that the real files have."""
+"""Some thirty captions and the concepts in them, written for these tests in the styles that the real files have."""
 
 
 def written_captions() -> list[str | None]:

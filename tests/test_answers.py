@@ -11,7 +11,7 @@ import pytest
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
 
-QUESTION = AnswerKey("openai", "m", "r", "h", "{}")
+KEY = AnswerKey("openai", "m", "r", "h", "{}")
 
 WRITER = """
 import sys, time
@@ -24,14 +24,14 @@ with AnswerStore(sys.argv[1]) as store:
 """
 
 
-def test_answers_survive_and_are_told_apart_by_every_part_of_the_question(tmp_path: Path) -> None:
+def test_answers_survive_and_are_told_apart_by_every_part_of_the_answer_key(tmp_path: Path) -> None:
     given = [Answer("cat", 0.9, "yes", True), Answer('it\'s "odd"', None, "perhaps\n", False)]
     with AnswerStore(tmp_path / "new" / "answers.duckdb") as store:
-        store.append(QUESTION, given)
-        store.append(QUESTION, [Answer("cat", 0.1, "no", True)])
-        store.append(QUESTION, [])
+        store.append(KEY, given)
+        store.append(KEY, [Answer("cat", 0.1, "no", True)])
+        store.append(KEY, [])
     with AnswerStore(tmp_path / "new" / "answers.duckdb") as store:
-        assert store.known(QUESTION, ["cat", 'it\'s "odd"', "dog"]) == {answer.word: answer for answer in given}
+        assert store.known(KEY, ["cat", 'it\'s "odd"', "dog"]) == {answer.word: answer for answer in given}
         for other in (
             ("openai", "M", "r", "h", "{}"),
             ("openai", "m", "R", "h", "{}"),
@@ -52,7 +52,7 @@ def test_a_killed_writer_loses_nothing_and_a_second_writer_waits_its_turn(tmp_pa
             AnswerStore(path, wait_s=0.3)
         os.kill(writer.pid, signal.SIGKILL)
         with AnswerStore(path, wait_s=20) as store:
-            assert len(store.known(QUESTION, [f"w{i}" for i in range(50)])) == 40
+            assert len(store.known(KEY, [f"w{i}" for i in range(50)])) == 40
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 1000])
@@ -68,7 +68,7 @@ def test_a_file_of_something_else_is_one_clear_error(tmp_path: Path, content: by
 def test_a_truncated_store_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "answers.duckdb"
     with AnswerStore(path) as store:
-        store.append(QUESTION, [Answer(f"w{i}", 0.5, "x" * 200 + str(i), True) for i in range(3000)])
+        store.append(KEY, [Answer(f"w{i}", 0.5, "x" * 200 + str(i), True) for i in range(3000)])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match="not a sound DuckDB file of answers"), AnswerStore(path) as store:
-        store.known(QUESTION, ["w1"])
+        store.known(KEY, ["w1"])

@@ -34,7 +34,7 @@ def imports() -> Iterator[tuple[str, str, str]]:
     for file in sorted(PACKAGE.rglob("*.py")):
         here = room(file.relative_to(PACKAGE).parts)
         for node in ast.walk(ast.parse(file.read_bytes())):
-            # Neither these tests nor `provenance` follow another form of import within the library.
+            # These tests follow no other form of import within the library, and `provenance` no relative one.
             if isinstance(node, ast.Import):
                 assert not {alias.name.split(".")[0] for alias in node.names} & {PACKAGE.name}, f"{file}: import"
             if isinstance(node, ast.ImportFrom):

@@ -146,7 +146,7 @@ def test_a_python_that_says_something_else_is_a_line(installed: Installed) -> No
         check_arguments(installed.judge())
 
 
-def test_weights_are_part_of_the_question() -> None:
+def test_weights_are_part_of_the_answer_key() -> None:
     def weights(**settings: Any) -> str:
         judge = VllmJudge(judge="vllm", **settings)
         assert answer_key_of(judge, "vllm").weights == weights_of(judge)

@@ -69,7 +69,7 @@ def test_every_record_says_that_no_model_was_asked(folder: Path) -> None:
     assert set(table["model"]) == {"WordNet nouns, no language model"}
 
 
-def test_another_database_is_another_question(folder: Path) -> None:
+def test_another_database_is_another_answer_key(folder: Path) -> None:
     before = judge(folder).answer_key
     (folder / "data.noun").write_text(LICENCE + DATA.replace("00006000 07 n", "00006000 08 n"))
     assert judge(folder).answer_key.revision != before.revision

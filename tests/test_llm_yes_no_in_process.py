@@ -114,7 +114,7 @@ def test_four_bits_are_those_of_every_weight_rounded_by_itself(
         assert sum(sizes) == sum(plain.get_parameter(name).numel() for name in names) / 2
 
 
-def test_what_was_loaded_is_part_of_the_question(judge: Callable[..., InProcessJudge]) -> None:
+def test_what_was_loaded_is_part_of_the_answer_key(judge: Callable[..., InProcessJudge]) -> None:
     questions = [judge(**settings).answer_key for settings in ({}, {"dtype": "bfloat16"}, {"quantization": "nf4"})]
     assert [question.weights for question in questions] == ["", "bfloat16", "nf4"]
     assert len({question.parameters for question in questions}) == 3

@@ -12,14 +12,11 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmenters.texts import text_embeddings
 from contrastive_concepts.similarity.ensemble import TCL_PROMPTS, embed
 from contrastive_concepts.similarity.text_tower import encode_tokens
-from tests.conftest import DATA
+from tests.helpers import PARITY, needs_parity
 from tests.synthetic_clip import SyntheticText, clip_model
 
-PARITY = DATA / "parity"
-with_parity = pytest.mark.skipif(not PARITY.is_dir(), reason="../shared/data/parity is not on this machine")
 
-
-@with_parity
+@needs_parity
 @pytest.mark.parametrize(
     ("method", "path", "array", "prompts"),
     [

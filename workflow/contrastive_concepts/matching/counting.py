@@ -28,7 +28,7 @@ BYTES_AT_ONCE = 1 << 15
 MOST_BYTES = 1_000_000
 """Longest caption in bytes that spaCy accepts."""
 MOST_ROWS = (1 << 31) - 1
-"""Largest value of a 32-bit stamp."""
+"""Captions that 32-bit stamps and counters can tell apart."""
 ANY_BYTES = (1 << 63) - 1
 _WITH_OFFSETS: dict[pa.DataType, type[np.int32 | np.int64]] = {
     pa.string(): np.int32,
@@ -146,6 +146,11 @@ class CooccurrenceCounter:
 
     def _make_room(self, wanted: int) -> None:
         """Count listed pairs until there is room for `wanted` more."""
+        if int(self._captions.max()) > MOST_ROWS:  # the counters have 32 bits
+            self._folded = self.matrix()
+            self._start()
+            self._settle(wanted)
+            return
         if not len(self._pair_counters):
             self._frequent = np.argsort(-self._captions, kind="stable")[:FREQUENT]
             self._ranks = np.full(len(self._captions), -1, np.int32)

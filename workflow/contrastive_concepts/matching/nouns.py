@@ -35,6 +35,8 @@ WEIGHTS = ("row_weights", "triple_weights", "case_weights")
 OWN_WEIGHTS = 5
 """Weights of a form that do not depend on its neighbours' classes."""
 
+MOST_ROWS = 1 << 16
+"""Rows of the noun model, as a head has 16 bits for its row."""
 LONGEST_KIND = 64
 """Bytes. The ending of a longer form is not looked at."""
 BOUNDARY_ROW = 0
@@ -46,11 +48,13 @@ _NOT_INDEXED = re.compile("[^A-Za-z ]")
 
 @lru_cache(maxsize=4)
 def load_model(nouns: Literal["filtered", "index"]) -> tuple[dict[str, int], dict[str, npt.NDArray[Any]]]:
-    """The row of each form, and the arrays that `packed` takes. Raises UserError without the file."""
+    """The row of each form, and the arrays that `packed` takes. Raises UserError for no file or too many rows."""
     with np.load(model_path(), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in ("row_classes", "kind_rows")}
         arrays |= {name: archive[f"{nouns}_{name}"] for name in WEIGHTS}
         forms = archive["forms"].tobytes().decode().split("\n")
+    if len(arrays["row_classes"]) > MOST_ROWS:
+        raise UserError(f"{model_path()}: found {len(arrays['row_classes'])} rows, expected at most {MOST_ROWS}")
     return {form: row for row, form in enumerate(forms, len(arrays["row_classes"]) - len(forms))}, arrays
 
 

@@ -11,7 +11,8 @@ from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import background_only
 from contrastive_concepts.evaluation.datasets import open_dataset
-from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
+from contrastive_concepts.evaluation.scoring import evaluate_single
+from contrastive_concepts.evaluation.single import SingleScores
 from contrastive_concepts.segmenters import build
 from tests.drawn_photos import drawn_dataset
 from tests.helpers import vectors

@@ -47,7 +47,8 @@ def test_the_cells_that_exist() -> None:
     assert {cell.dataset for cell in cells} == {"voc"}
     assert [cell.set for cell in cells if cell[:2] == ("mask", "b")] == ["ccd", "ccl", "random_ccl", "all"]
     assert [cell.set for cell in cells if cell.segmenter == "tcl"] == list(BENCHMARK["sets"])
-    assert Cell("mask", "a", "voc", "ccd").folder == "cells/mask/a/voc/ccd"
+    assert cells[0] == Cell("mask", "a", "voc", "ccd")
+    assert cells[0].experiment == "ccd"
 
 
 def test_the_points_of_sweeps() -> None:
@@ -64,13 +65,20 @@ def test_the_points_of_sweeps() -> None:
     assert [p.metric for p in points] == ["IoU-single"] * 4 + ["mIoU"] * 3
 
 
-def test_folders_of_sweeps_are_those_of_paramspace() -> None:
-    pandas = pytest.importorskip("pandas")
-    from snakemake.utils import Paramspace
-
-    points = list(BenchmarkSettings(**BENCHMARK).sweep_points())
-    space = Paramspace(pandas.DataFrame(points))
-    assert [f"sweeps/{pattern}" for pattern in space.instance_patterns] == [point.folder for point in points]
+def test_the_experiments_and_sets_of_a_data_set() -> None:
+    settings = BenchmarkSettings(**BENCHMARK)
+    # gamma makes another set, beta another union of the same set.
+    assert settings.set_names("train") == {"gamma~0.01/ccd": {"gamma": 0.01}, "gamma~0.02/ccd": {"gamma": 0.02}}
+    assert settings.set_names("voc") == {key: {} for key in BENCHMARK["sets"]}
+    assert settings.experiments("mask", "a", "train") == [
+        ("gamma~0.01/ccd", "gamma~0.01/ccd", ["IoU-single"], None),
+        ("gamma~0.02/ccd", "gamma~0.02/ccd", ["IoU-single"], None),
+    ]
+    [*sets, sweep] = settings.experiments("mask", "b", "voc")
+    assert sets[0] == ("ccd", "ccd", ["IoU-single", "mIoU"], None)
+    assert [name for name, *_ in sets] == ["ccd", "ccl", "random_ccl", "all"]
+    assert (sweep[0].split("/")[0], sweep[2:]) == ("beta~1.0", (["mIoU"], 1.0))
+    assert settings.experiments("mask", "c", "voc") == []
 
 
 def test_columns_and_metrics() -> None:

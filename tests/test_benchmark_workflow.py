@@ -108,24 +108,41 @@ def test_the_report_shows_every_section_and_loads_nothing(project: Project) -> N
     assert "Mean number of contrastive concepts under other values" in page
     assert re.search(r"\(gamma 0\.01, +delta 0\.8\)", page)
     assert "arXiv 2407.05061" in page
-    for rule in ("match_shard", "visibility", "cell"):
+    for rule in ("match_shard", "visibility", "pixel_counts"):
         assert f'"rule": "{rule}"' in page, f"no run time of {rule}"
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
 
 
 @pytest.mark.slow
-def test_a_second_run_does_nothing_and_a_further_set_one_cell_each(project: Project) -> None:
+def test_a_second_run_does_nothing_and_a_further_set_is_scored_alone(project: Project) -> None:
     assert project.planned() == {}
+    before = pl.read_parquet(tables(project) / "pixels" / "mask" / "toy" / "toyworld" / "counts.parquet")
     project.config["benchmark"]["sets"]["wall"] = {"kind": "list", "concepts": ["wall"]}
     planned = project.planned()
-    assert planned["cell"] == 2
-    assert planned["contrastive_set"] == 1
-    assert planned["text_embeddings"] == 2
-    assert not {"features", "dictionary", "toy_images", "query_concepts", "match_shard"} & set(planned)
+    assert planned["pixel_counts"] == 2
+    assert planned["contrastive_sets"] == 1
+    assert planned["text_embeddings"] == 1
+    assert not {"dictionary", "toy_images", "query_concepts", "match_shard"} & set(planned)
     project.snakemake()
-    logs = project.folder / "results" / "small" / "logs" / "text_embeddings" / "mask" / "toy.log"
-    assert "texts, 0 of them new" in logs.read_text() or "texts, 1 of them new" in logs.read_text()
+    logs = project.folder / "results" / "small" / "logs"
+    said = (logs / "text_embeddings" / "toy" / "imagenet-unit.log").read_text()
+    assert "texts, 0 of them new" in said or "texts, 1 of them new" in said
+    said = (logs / "pixel_counts" / "mask" / "toy" / "toyworld.log").read_text()
+    assert "5 experiments, 1 of them not scored before" in said
+    after = pl.read_parquet(tables(project) / "pixels" / "mask" / "toy" / "toyworld" / "counts.parquet")
+    assert after.filter(pl.col("experiment") != "wall").equals(before)
     del project.config["benchmark"]["sets"]["wall"]
+
+
+@pytest.mark.slow
+def test_kept_features_stay_and_are_read_again(project: Project) -> None:
+    files = sorted((tables(project) / "features").rglob("*.safetensors"))
+    assert [path.parent.name for path in files] == ["toyworld", "toyworld", "train"]
+    times = [path.stat().st_mtime_ns for path in files]
+    project.config["benchmark"]["sets"]["door"] = {"kind": "list", "concepts": ["door"]}
+    project.snakemake("benchmark")
+    assert [path.stat().st_mtime_ns for path in files] == times
+    del project.config["benchmark"]["sets"]["door"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.datasets import LAYOUTS, Dataset, open_dataset, read_image
-from contrastive_concepts.evaluation.single import evaluate_single
+from contrastive_concepts.evaluation.scoring import evaluate_single
 from contrastive_concepts.segmenters import build
 from tests.conftest import DATA
 from tests.drawn_photos import drawn_dataset

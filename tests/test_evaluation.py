@@ -18,7 +18,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import contrastive_sets as cs
 from contrastive_concepts.evaluation.classic import evaluate_classic, segment_classes
 from contrastive_concepts.evaluation.datasets import Dataset, Sample
-from contrastive_concepts.evaluation.features import GridBound, grid_bound
+from contrastive_concepts.evaluation.grid_bound import GridBound, grid_bound, require_any
 from contrastive_concepts.evaluation.metrics import (
     Confusion,
     bootstrap,
@@ -26,7 +26,8 @@ from contrastive_concepts.evaluation.metrics import (
     paired_bootstrap,
     reduce_zero_label,
 )
-from contrastive_concepts.evaluation.single import SingleScores, evaluate_single
+from contrastive_concepts.evaluation.scoring import evaluate_single
+from contrastive_concepts.evaluation.single import SingleScores
 from contrastive_concepts.segmenters import build
 from tests.helpers import PARITY, needs_parity, parity_arrays, vectors
 from tests.synthetic_clip import clip_model, draw, masker
@@ -303,6 +304,6 @@ def test_a_data_set_that_shows_no_query_is_refused() -> None:
     bound = GridBound(3, [1, 2])
     bound.add(np.array([[0, 0], [255, 0]], np.uint8), (1, 1))
     with pytest.raises(UserError, match=r"data/voc: found none of the 2 queried classes in any of 1 images"):
-        bound.require_any("data/voc", 1)
+        require_any(bound.table(), "data/voc", 2, 1)
     bound.add(np.array([[0, 2]], np.uint8), (1, 1))
-    bound.require_any("data/voc", 2)
+    require_any(bound.table(), "data/voc", 2, 2)

@@ -26,7 +26,7 @@ def test_a_first_run_is_planned(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     planned = done.stdout + done.stderr
-    for rule in ("toy_captions", "match_shard", "visibility", "dictionary", "cell", "tables"):
+    for rule in ("toy_captions", "match_shard", "visibility", "dictionary", "pixel_counts", "results"):
         assert rule in planned
     assert not (tmp_path / "results").exists()
 

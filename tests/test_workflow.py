@@ -65,7 +65,7 @@ def test_a_changed_shard_redoes_itself_and_what_follows(project: Project) -> Non
 def test_another_delta_redoes_neither_matching_nor_the_judge(project: Project) -> None:
     project.config["selection"] = {"delta": 0.5}
     planned = project.planned()
-    assert set(planned) == {"selection", "dictionary", "funnel", "thresholds", "all"}
+    assert set(planned) == {"selection", "dictionary", "figures", "all"}
     project.snakemake()
     assert "sky" in project.dictionary["dog"]
     assert "ship" not in project.dictionary["boat"]
@@ -77,7 +77,7 @@ def test_another_gamma_asks_nobody(project: Project) -> None:
     project.config["selection"] = {"gamma": 0.9}
     planned = project.planned()
     del project.config["selection"]
-    assert set(planned) == {"selection", "dictionary", "funnel", "thresholds", "all"}
+    assert set(planned) == {"selection", "dictionary", "figures", "all"}
 
 
 def test_a_new_shard_costs_one_shard(project: Project) -> None:

@@ -13,7 +13,6 @@ from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
 from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import unigram_shards
-from contrastive_concepts.config.benchmark import SweepPoint
 from contrastive_concepts.config.layers import without_other_variants
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.visibility import gpus_of
@@ -79,27 +78,22 @@ def is_mined_here(name):
 
 FIGURES = [
     *(f"{RESULTS}/figures/{'/'.join(picture)}.png" for picture in BENCHMARK.pictures()),
-    # Only with a set from this run's captions: otherwise the captions need not be counted.
-    *(
-        f"{RESULTS}/figures/frequencies/{dataset}.png"
-        for dataset in dict.fromkeys(
-            cell.dataset for cell in CELLS if is_mined_here(cell.set)
-        )
-    ),
     *(f"{RESULTS}/benchmark/listings/{dataset}.md" for dataset in BENCHMARK.listings),
 ]
-# Every data set and contrastive set that have a cell together.
-SET_PLACES = list(dict.fromkeys((cell.dataset, cell.set) for cell in CELLS))
+# Only with a set from this run's captions: otherwise the captions need not be counted.
+COUNTED_NAMES = list(
+    dict.fromkeys(cell.dataset for cell in CELLS if is_mined_here(cell.set))
+)
 SUMMARY = [
     f"{RESULTS}/figures/funnel.png",
     f"{RESULTS}/figures/thresholds.png",
     f"{RESULTS}/visibility/audit.html",
-    *([f"{RESULTS}/benchmark/set_sizes.csv"] if CELLS else []),
+    *expand(f"{RESULTS}/figures/frequencies/{{dataset}}.png", dataset=COUNTED_NAMES),
 ]
+WITH_SETS = [name for name in BENCHMARK.datasets if BENCHMARK.set_names(name)]
 GPU = int(BENCHMARK.device.startswith("cuda"))
 # An output that stays until its job replaces it. Not with a storage provider, which keeps no old copy on this disk.
 KEPT = (lambda files: files) if STORED else update
-KEPT_FEATURES = temp if BENCHMARK.features == "temporary" else lambda files: files
 
 
 wildcard_constraints:
@@ -107,7 +101,6 @@ wildcard_constraints:
     segmenter="[^/]+",
     backbone="[^/]+",
     dataset="[^/]+",
-    set="[^/]+",
     figure="[^/]+",
 
 
@@ -200,40 +193,109 @@ def backbone_settings(wildcards):
     return BENCHMARK.backbones[wildcards.backbone].model_dump()
 
 
-def set_inputs(wildcards):
-    """Inputs of a contrastive set of a data set."""
-    settings = BENCHMARK.sets[wildcards.set]
-    if settings.kind == "random":
-        like = BENCHMARK.sets[settings.like]
-        folder = getattr(like, "folder", None)
-        return {
-            "like": f"{RESULTS}/benchmark/sets/{wildcards.dataset}/{settings.like}.json",
-            "words": (
-                data_file(f"{folder}/concepts.parquet")
-                if folder
-                else f"{RESULTS}/vocabulary/concepts.parquet"
-            ),
-        }
-    if settings.kind == "cc_text":
-        return {"text": data_file(settings.files[wildcards.dataset])}
-    if settings.kind != "dictionary":
-        return {}
-    if settings.folder is not None:
-        return {"manifest": data_file(f"{settings.folder}/manifest.json")}
+def set_settings(dataset):
+    """The settings of each contrastive set of a data set, with the value of each point of a sweep."""
     return {
-        "queries": f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet",
-        **stage_tables(settings.remove_parts),
+        name: {**BENCHMARK.sets[name.rpartition("/")[2]].model_dump(), **changed}
+        for name, changed in BENCHMARK.set_names(dataset).items()
     }
 
 
+def set_inputs(wildcards):
+    """Inputs of the contrastive sets of a data set."""
+    sets = {
+        name: BENCHMARK.sets[name.rpartition("/")[2]]
+        for name in BENCHMARK.set_names(wildcards.dataset)
+    }
+    mined = [name for name in sets if is_mined_here(name.rpartition("/")[2])]
+    selected = [
+        name for name in mined if not sets[name].is_published or name.rpartition("/")[0]
+    ]
+    inputs = {
+        "queries": (
+            f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet" if mined else []
+        ),
+        "further": [
+            *map(data_file, set_texts(wildcards.dataset).values()),
+            *(data_file(f"{each}/manifest.json") for each in set_folders(sets)),
+            *set_words(wildcards.dataset).values(),
+        ],
+    }
+    if selected:
+        parts = any(
+            (
+                SETTINGS.selection.remove_parts
+                if sets[name].remove_parts is None
+                else sets[name].remove_parts
+            )
+            for name in selected
+        )
+        inputs.update(stage_tables(parts))
+    return inputs
+
+
+def set_folders(sets):
+    """Folders of the published dictionaries that contrastive sets use."""
+    folders = (getattr(each, "folder", None) for each in sets.values())
+    return list(dict.fromkeys(folder for folder in folders if folder))
+
+
+def set_texts(dataset):
+    """The file of each contrastive set in the authors' text format."""
+    names = BENCHMARK.set_names(dataset)
+    files = {name: getattr(BENCHMARK.sets.get(name), "files", None) for name in names}
+    return {name: of_set[dataset] for name, of_set in files.items() if of_set}
+
+
+def set_words(dataset):
+    """The vocabulary from which each random set draws."""
+    words = {}
+    for name in BENCHMARK.set_names(dataset):
+        like = BENCHMARK.sets.get(getattr(BENCHMARK.sets.get(name), "like", None))
+        if like is not None:
+            folder = getattr(like, "folder", None)
+            words[name] = (
+                data_file(f"{folder}/concepts.parquet")
+                if folder
+                else f"{RESULTS}/vocabulary/concepts.parquet"
+            )
+    return words
+
+
 def selection_of(wildcards):
-    """The thresholds that a contrastive set depends on; None if it does not come from a dictionary."""
-    if BENCHMARK.sets[wildcards.set].kind != "dictionary":
+    """The thresholds that contrastive sets depend on; None if none comes from this run's dictionary."""
+    names = BENCHMARK.set_names(wildcards.dataset)
+    if not any(is_mined_here(name.rpartition("/")[2]) for name in names):
         return None
     return {
         "settings": SETTINGS.selection.model_dump(),
         "corpus": CORPUS.corpus,
         "unparsed": SETTINGS.visibility.unparsed,
+    }
+
+
+def texts_file(segmenter, backbone):
+    """The embedded texts of a segmenter. Methods with the same prompts and mean share them."""
+    settings = BENCHMARK.segmenters[segmenter]
+    return f"{RESULTS}/benchmark/texts/{backbone}/{settings.templates}-{settings.mean}.parquet"
+
+
+def vocabulary_vectors(wildcards):
+    """The embedded vocabulary, if it has the texts' model and prompts and its run's dictionary is benchmarked."""
+    backbone, similarity = BENCHMARK.backbones[wildcards.backbone], SETTINGS.similarity
+    same = (
+        similarity.encoder == "open_clip"
+        and (similarity.model, similarity.pretrained, similarity.templates)
+        == (backbone.model, backbone.pretrained, wildcards.templates)
+        and wildcards.mean == "unit"
+        and any(is_mined_here(cell.set) for cell in CELLS)
+    )
+    if not same:
+        return {"encoder": []}
+    return {
+        "concepts": f"{RESULTS}/vocabulary/concepts.parquet",
+        "vectors": f"{RESULTS}/similarity/embeddings.npy",
+        "encoder": f"{RESULTS}/similarity/encoder.json",
     }
 
 
@@ -251,13 +313,6 @@ def stage_tables(remove_parts):
     }
 
 
-def set_file(point):
-    """The contrastive set of a cell, or of a point of a sweep."""
-    varied = getattr(point, "threshold", "beta")
-    folder = "sets" if varied == "beta" else f"sweep_sets/{varied}~{point.value}"
-    return f"{RESULTS}/benchmark/{folder}/{point.dataset}/{point.set}.json"
-
-
 def picture_inputs(wildcards):
     """Inputs of a picture: images, contrastive sets and, if one of them is mined in this run, the nearest concepts."""
     shown = BENCHMARK.shown_sets(
@@ -267,10 +322,8 @@ def picture_inputs(wildcards):
     queries = f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet"
     return {
         **dataset_files(wildcards),
-        "sets": [
-            f"{RESULTS}/benchmark/sets/{wildcards.dataset}/{name}.json"
-            for name in shown
-        ],
+        "sets": f"{RESULTS}/benchmark/sets/{wildcards.dataset}.json",
+        "texts": ancient(texts_file(wildcards.segmenter, wildcards.backbone)),
         "queries": queries if mined else [],
     }
 

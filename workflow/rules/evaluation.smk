@@ -19,168 +19,117 @@ rule query_concepts:
         "../scripts/query_concepts.py"
 
 
-rule contrastive_set:
+rule contrastive_sets:
     input:
         unpack(set_inputs),
         dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
     output:
-        f"{RESULTS}/benchmark/sets/{{dataset}}/{{set}}.json",
+        f"{RESULTS}/benchmark/sets/{{dataset}}.json",
     log:
-        f"{RESULTS}/logs/contrastive_set/{{dataset}}/{{set}}.log",
+        f"{RESULTS}/logs/contrastive_sets/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/usage/contrastive_set/{{dataset}}/{{set}}.tsv"
+        f"{RESULTS}/usage/contrastive_sets/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=30,
     params:
-        name="{set}",
-        settings=lambda wildcards: BENCHMARK.sets[wildcards.set].model_dump(),
+        sets=lambda wildcards: set_settings(wildcards.dataset),
+        folders=lambda wildcards: {
+            folder: data_path(SETTINGS, folder)
+            for folder in set_folders(BENCHMARK.sets)
+        },
+        texts=lambda wildcards: {
+            name: data_path(SETTINGS, path)
+            for name, path in set_texts(wildcards.dataset).items()
+        },
+        words=lambda wildcards: set_words(wildcards.dataset),
         selection=selection_of,
-        code=code_of("contrastive_set"),
+        code=code_of("contrastive_sets"),
     script:
-        "../scripts/contrastive_set.py"
+        "../scripts/contrastive_sets.py"
 
 
-rule cell:
+PIXELS = f"{RESULTS}/benchmark/pixels/{{segmenter}}/{{backbone}}/{{dataset}}"
+FEATURES = f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}"
+
+
+rule pixel_counts:
     input:
-        features=f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}",
-        # ancient: embeddings added for other sets do not change this cell. The parameters cover how they are computed.
-        texts=ancient(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
-        dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
-        set=f"{RESULTS}/benchmark/sets/{{dataset}}/{{set}}.json",
+        unpack(dataset_files),
+        description=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
+        sets=f"{RESULTS}/benchmark/sets/{{dataset}}.json",
+        # ancient: embeddings added for other sets change nothing here. The parameters cover how they are computed.
+        texts=lambda wildcards: ancient(
+            texts_file(wildcards.segmenter, wildcards.backbone)
+        ),
         checkpoint=checkpoint_file,
     output:
-        multiext(
-            f"{RESULTS}/benchmark/cells/{{segmenter}}/{{backbone}}/{{dataset}}/{{set}}/",
-            "counts.parquet",
-            "images.parquet",
-            "taken.parquet",
+        **(
+            {"features": KEPT(directory(FEATURES))}
+            if BENCHMARK.features == "kept"
+            else {}
         ),
+        # The job keeps the experiments that the files already contain.
+        counts=KEPT(f"{PIXELS}/counts.parquet"),
+        taken=KEPT(f"{PIXELS}/taken.parquet"),
+        images=KEPT(f"{PIXELS}/images.parquet"),
+        cells=KEPT(f"{PIXELS}/cells.parquet"),
+        scored=KEPT(f"{PIXELS}/scored.json"),
     log:
-        f"{RESULTS}/logs/cell/{{segmenter}}/{{backbone}}/{{dataset}}/{{set}}.log",
+        f"{RESULTS}/logs/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/usage/cell/{{segmenter}}/{{backbone}}/{{dataset}}/{{set}}.tsv"
+        f"{RESULTS}/usage/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
+    # One for the segmenter, the others read images.
+    threads: 8 if GPU else 2
     resources:
         **gpus(GPU),
         mem_mb=growing(8000),
-        runtime=480,
+        runtime=720,
     params:
         segmenter=segmenter_settings,
         backbone=backbone_settings,
+        dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
         data_dir=SETTINGS.data_dir,
+        protocol=BENCHMARK.protocol.model_dump(),
+        features=BENCHMARK.features,
+        precision=BENCHMARK.precision,
         device=BENCHMARK.device,
-        metrics=lambda wildcards: BENCHMARK.metrics(wildcards.set, wildcards.segmenter),
+        experiments=lambda wildcards: BENCHMARK.experiments(
+            wildcards.segmenter, wildcards.backbone, wildcards.dataset
+        ),
         beta=SETTINGS.selection.beta,
-        code=code_of("cell"),
+        code=code_of("pixel_counts"),
     script:
-        "../scripts/cell.py"
-
-
-if SWEEP:
-    import pandas
-    from snakemake.utils import Paramspace
-
-    SWEEPS = Paramspace(pandas.DataFrame(SWEEP))
-
-    use rule contrastive_set as sweep_set with:
-        output:
-            f"{RESULTS}/benchmark/sweep_sets/{{threshold}}~{{value}}/{{dataset}}/{{set}}.json",
-        log:
-            f"{RESULTS}/logs/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.log",
-        benchmark:
-            f"{RESULTS}/usage/sweep_set/{{threshold}}~{{value}}/{{dataset}}/{{set}}.tsv"
-        params:
-            name="{set}",
-            settings=lambda wildcards: {
-                **BENCHMARK.sets[wildcards.set].model_dump(),
-                wildcards.threshold: float(wildcards.value),
-            },
-            selection=selection_of,
-            code=code_of("contrastive_set"),
-
-    use rule cell as sweep_cell with:
-        input:
-            features=f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}",
-            texts=ancient(
-                f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"
-            ),
-            dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
-            set=lambda wildcards: set_file(SweepPoint(**dict(wildcards.items()))),
-            checkpoint=checkpoint_file,
-        output:
-            multiext(
-                f"{RESULTS}/benchmark/sweeps/{SWEEPS.wildcard_pattern}/",
-                "counts.parquet",
-                "images.parquet",
-                "taken.parquet",
-            ),
-        log:
-            f"{RESULTS}/logs/sweeps/{SWEEPS.wildcard_pattern}.log",
-        benchmark:
-            f"{RESULTS}/usage/sweeps/{SWEEPS.wildcard_pattern}.tsv"
-        params:
-            segmenter=segmenter_settings,
-            backbone=backbone_settings,
-            data_dir=SETTINGS.data_dir,
-            device=BENCHMARK.device,
-            metrics=lambda wildcards: [SweepPoint(**dict(wildcards.items())).metric],
-            beta=lambda wildcards: (
-                float(wildcards.value)
-                if wildcards.threshold == "beta"
-                else SETTINGS.selection.beta
-            ),
-            code=code_of("cell"),
+        "../scripts/pixel_counts.py"
 
 
 rule results:
     input:
         counts=[
-            f"{RESULTS}/benchmark/{cell.folder}/counts.parquet"
-            for cell in [*CELLS, *SWEEP]
-        ],
-        bounds=[
-            f"{RESULTS}/benchmark/bounds/{'/'.join(encoding)}.parquet"
+            f"{RESULTS}/benchmark/pixels/{'/'.join(encoding)}/counts.parquet"
             for encoding in BENCHMARK.encodings()
+        ],
+        others=[
+            f"{RESULTS}/benchmark/pixels/{'/'.join(encoding)}/{name}.parquet"
+            for encoding in BENCHMARK.encodings()
+            for name in ("taken", "images", "cells")
         ],
         datasets=expand(
             f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
             dataset=BENCHMARK.datasets,
         ),
-    output:
-        scores=f"{RESULTS}/benchmark/scores.parquet",
-        sweeps=f"{RESULTS}/benchmark/sweeps.parquet",
-        differences=f"{RESULTS}/benchmark/differences.parquet",
-        classes=f"{RESULTS}/benchmark/classes.parquet",
-        taken=f"{RESULTS}/benchmark/taken.parquet",
-    log:
-        f"{RESULTS}/logs/results.log",
-    benchmark:
-        f"{RESULTS}/usage/results.tsv"
-    conda:
-        "../../envs/segmenters.yaml"
-    resources:
-        mem_mb=growing(8000),
-        runtime=60,
-    params:
-        settings=BENCHMARK.model_dump(),
-        code=code_of("results"),
-    script:
-        "../scripts/results.py"
-
-
-rule tables:
-    input:
-        scores=f"{RESULTS}/benchmark/scores.parquet",
-        sweeps=f"{RESULTS}/benchmark/sweeps.parquet",
-        differences=f"{RESULTS}/benchmark/differences.parquet",
-        classes=f"{RESULTS}/benchmark/classes.parquet",
-        taken=f"{RESULTS}/benchmark/taken.parquet",
+        sets=expand(f"{RESULTS}/benchmark/sets/{{dataset}}.json", dataset=WITH_SETS),
         published=local(str(RESOURCES / "paper_tables.json")),
     output:
+        scores=f"{RESULTS}/benchmark/scores.parquet",
+        sweeps=f"{RESULTS}/benchmark/sweeps.parquet",
+        differences=f"{RESULTS}/benchmark/differences.parquet",
+        classes=f"{RESULTS}/benchmark/classes.parquet",
+        taken=f"{RESULTS}/benchmark/taken.parquet",
         tables=report(
             directory(f"{RESULTS}/benchmark/tables"),
             patterns=["table_{number}.csv"],
@@ -194,12 +143,24 @@ rule tables:
             category="Benchmark",
             labels={"what": "tables, differences, classes"},
         ),
+        set_sizes=report(
+            f"{RESULTS}/benchmark/set_sizes.csv",
+            caption="../report/set_sizes.rst",
+            category="Benchmark",
+            labels={"what": "Contrastive sets: |CC| and scores"},
+        ),
     log:
-        f"{RESULTS}/logs/tables.log",
-    localrule: True
+        f"{RESULTS}/logs/results.log",
+    benchmark:
+        f"{RESULTS}/usage/results.tsv"
     conda:
         "../../envs/segmenters.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=60,
     params:
-        code=code_of("tables"),
+        settings=BENCHMARK.model_dump(),
+        with_sets=WITH_SETS,
+        code=code_of("results"),
     script:
-        "../scripts/tables.py"
+        "../scripts/results.py"

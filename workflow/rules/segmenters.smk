@@ -37,69 +37,34 @@ rule dataset:
         "../scripts/dataset.py"
 
 
-rule features:
-    input:
-        unpack(dataset_files),
-        checkpoint=checkpoint_file,
-    output:
-        features=KEPT_FEATURES(
-            directory(
-                f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}"
-            )
-        ),
-        bound=f"{RESULTS}/benchmark/bounds/{{segmenter}}/{{backbone}}/{{dataset}}.parquet",
-    log:
-        f"{RESULTS}/logs/features/{{segmenter}}/{{backbone}}/{{dataset}}.log",
-    benchmark:
-        f"{RESULTS}/usage/features/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
-    conda:
-        "../../envs/segmenters.yaml"
-    resources:
-        **gpus(GPU),
-        mem_mb=growing(6000),
-        runtime=240,
-    params:
-        segmenter=segmenter_settings,
-        backbone=backbone_settings,
-        dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
-        data_dir=SETTINGS.data_dir,
-        protocol=BENCHMARK.protocol.model_dump(),
-        precision=BENCHMARK.precision,
-        device=BENCHMARK.device,
-        code=code_of("features"),
-    script:
-        "../scripts/features.py"
-
-
 rule text_embeddings:
     input:
+        unpack(vocabulary_vectors),
         datasets=expand(
             f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
             dataset=BENCHMARK.datasets,
         ),
-        sets=lambda wildcards: sorted(
-            {
-                set_file(point)
-                for point in [*CELLS, *SWEEP]
-                if (point.segmenter, point.backbone)
-                == (wildcards.segmenter, wildcards.backbone)
-            }
-        ),
+        sets=expand(f"{RESULTS}/benchmark/sets/{{dataset}}.json", dataset=WITH_SETS),
     output:
         # The job keeps the embeddings that the file already contains.
-        KEPT(f"{RESULTS}/benchmark/texts/{{segmenter}}/{{backbone}}.parquet"),
+        KEPT(f"{RESULTS}/benchmark/texts/{{backbone}}/{{templates}}-{{mean}}.parquet"),
     log:
-        f"{RESULTS}/logs/text_embeddings/{{segmenter}}/{{backbone}}.log",
+        f"{RESULTS}/logs/text_embeddings/{{backbone}}/{{templates}}-{{mean}}.log",
     benchmark:
-        f"{RESULTS}/usage/text_embeddings/{{segmenter}}/{{backbone}}.tsv"
+        f"{RESULTS}/usage/text_embeddings/{{backbone}}/{{templates}}-{{mean}}.tsv"
+    wildcard_constraints:
+        templates="[a-z]+",
+        mean="unit|raw",
     conda:
         "../../envs/segmenters.yaml"
+    threads: 2
     resources:
         **gpus(GPU),
         mem_mb=growing(6000),
         runtime=120,
     params:
-        segmenter=segmenter_settings,
+        templates="{templates}",
+        mean="{mean}",
         backbone=backbone_settings,
         device=BENCHMARK.device,
         code=code_of("text_embeddings"),

@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.evaluation import BackboneSettings, DatasetSettings, Protocol, SegmenterSettings
-    from contrastive_concepts.evaluation.contrastive_sets import load_set
+    from contrastive_concepts.evaluation.contrastive_sets import load_sets
     from contrastive_concepts.evaluation.datasets import DatasetDescription, open_configured
     from contrastive_concepts.evaluation.texts import load_texts
     from contrastive_concepts.report.examples import examples, named_examples
@@ -23,7 +23,8 @@ with job_log(snakemake.log[0]):
     segmenter, _, _ = configured_segmenter(
         SegmenterSettings(**params.segmenter), BackboneSettings(**params.backbone), params.data_dir, params.device
     )
-    sets = {name: load_set(Path(file)) for name, file in zip(params.titles, files.sets, strict=True)}
+    every = load_sets(Path(files.sets))
+    sets = {name: every[name] for name in params.titles}
     maps = params.titles[-1:] if figure["maps"] is None else figure["maps"]
     matches = pl.read_parquet(files.queries).select("query", "concept") if files.queries else None
     nearest = {} if matches is None else dict(matches.iter_rows())

@@ -34,9 +34,9 @@ class Cell(NamedTuple):
     set: str
 
     @property
-    def folder(self) -> str:
-        """The folder of its scores, relative to the benchmark's folder."""
-        return "/".join(("cells", *self))
+    def experiment(self) -> str:
+        """The name of the experiment on its data set: that of the contrastive set."""
+        return self.set
 
 
 class SweepPoint(NamedTuple):
@@ -59,9 +59,14 @@ class SweepPoint(NamedTuple):
         return "mIoU" if self.threshold == "beta" else "IoU-single"
 
     @property
-    def folder(self) -> str:
-        """The folder of its scores, in the format of Snakemake's Paramspace."""
-        return "/".join(("sweeps", *(f"{name}~{value}" for name, value in self._asdict().items())))
+    def experiment(self) -> str:
+        """The name of the experiment on its data set, such as `gamma~0.01/ccd`."""
+        return f"{self.threshold}~{self.value}/{self.set}"
+
+    @property
+    def set_name(self) -> str:
+        """The name of its contrastive set in the file of all sets of the data set."""
+        return self.set if self.threshold == "beta" else self.experiment
 
 
 class Picture(NamedTuple):
@@ -104,11 +109,13 @@ class BenchmarkSettings(Settings):
     )
     protocol: Protocol = Field(Protocol(), description="How images are resized and cut into windows (paper 6.1).")
     device: str = Field("cpu", description="Device of the segmenters: cpu, cuda, cuda:1, ...")
-    features: Literal["temporary", "kept"] = Field(
-        "temporary", description="Encoded images on disk: removed after the last cell that needs them, or kept."
+    features: Literal["none", "kept"] = Field(
+        "none",
+        description="none: encoded images are scored and forgotten. kept: they stay on disk, so that a further set "
+        "costs no encoding.",
     )
     precision: Literal["float32", "float16"] = Field(
-        "float32", description="Number type of the encoded images on disk; float16 needs half the space and rounds."
+        "float32", description="Number type of kept encoded images; float16 needs half the space and rounds."
     )
     draws: int = Field(1000, ge=1, description="Bootstrap resamples of the images for each 95 % interval.")
     differences: list[tuple[str, str]] = Field(
@@ -182,6 +189,34 @@ class BenchmarkSettings(Settings):
         """The distinct (segmenter, backbone, data set) for which images are encoded, for cells and sweeps."""
         parts = [*(cell[:3] for cell in self.cells()), *(point.cell[:3] for point in self.sweep_points())]
         return list(dict.fromkeys(parts))
+
+    def set_names(self, dataset: str) -> dict[str, dict[str, float]]:
+        """The contrastive sets that a data set needs: name -> (threshold -> value) that differs from the set's own.
+
+        Those of a sweep come under the names of `SweepPoint.set_name`. The set that a random one is like is among them.
+        """
+        names = {cell.set for cell in self.cells() if cell.dataset == dataset}
+        names |= {self.listings[dataset]} if dataset in self.listings else set()
+        points = [point for point in self.sweep_points() if point.dataset == dataset]
+        names |= {point.set for point in points if point.threshold == "beta"}
+        names |= {each.like for name in names if isinstance(each := self.sets[name], RandomSet)}
+        swept = {point.set_name: {point.threshold: point.value} for point in points if point.threshold != "beta"}
+        return {**{name: {} for name in self.sets if name in names}, **swept}
+
+    def experiments(
+        self, segmenter: str, backbone: str, dataset: str
+    ) -> list[tuple[str, str, list[str], float | None]]:
+        """All experiments of one encoding: name, contrastive set, metrics, beta (None: that of the selection)."""
+        own = (segmenter, backbone, dataset)
+        found: dict[str, tuple[str, str, list[str], float | None]] = {}
+        for cell in self.cells():
+            if cell[:3] == own:
+                found[cell.set] = (cell.set, cell.set, self.metrics(cell.set, segmenter), None)
+        for point in self.sweep_points():
+            if point.cell[:3] == own:
+                beta = point.value if point.threshold == "beta" else None
+                found[point.experiment] = (point.experiment, point.set_name, [point.metric], beta)
+        return list(found.values())
 
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
         """Whether a cell exists: a set can be limited to some data sets or, with `original`, to some methods."""

@@ -5,10 +5,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contrastive_concepts.config.base import Settings, Slug
+from contrastive_concepts.config.similarity import Templates
 
 Method = Literal["maskclip", "gem", "tcl", "clip_dinoiser"]
 OWN_BACKGROUND: frozenset[str] = frozenset({"gem", "tcl", "clip_dinoiser"})
 """Methods with their own background handling (paper 6.1.1)."""
+Mean = Literal["unit", "raw"]
+"""Whether the vectors of a text's prompts are normalised before they are averaged (unit) or not (raw)."""
+OWN_PROMPTS: dict[str, Templates] = {"maskclip": "imagenet", "clip_dinoiser": "imagenet", "gem": "photo", "tcl": "tcl"}
+MEANS: dict[str, Mean] = {"maskclip": "unit", "clip_dinoiser": "unit", "gem": "unit", "tcl": "raw"}
 
 
 class Protocol(Settings):
@@ -54,6 +59,15 @@ class SegmenterSettings(Settings):
         description="paper: the 80 ImageNet prompts for all methods (6.1); original: those of the method's authors.",
     )
     options: dict[str, bool | int | float | str] = Field({}, description="Further options for the method's class.")
+
+    @property
+    def templates(self) -> Templates:
+        """The prompts of its texts."""
+        return OWN_PROMPTS[self.method] if self.prompts == "original" else "imagenet"
+
+    @property
+    def mean(self) -> Mean:
+        return MEANS[self.method]
 
 
 class FolderDataset(Settings):

@@ -178,13 +178,16 @@ def _lines(path: Path, classes: Sequence[str], queries: Sequence[str]) -> dict[s
     }
 
 
-def save_set(path: Path, contrastive_set: ContrastiveSet) -> None:
-    path.write_text(json.dumps(asdict(contrastive_set), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def save_sets(path: Path, sets: Mapping[str, ContrastiveSet]) -> None:
+    """Write the contrastive sets of a data set by name."""
+    content = {name: asdict(each) for name, each in sets.items()}
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def load_set(path: Path) -> ContrastiveSet:
-    """Read a set. Raises UserError for a file that `save_set` did not write."""
+def load_sets(path: Path) -> dict[str, ContrastiveSet]:
+    """Read contrastive sets by name. Raises UserError for a file that `save_sets` did not write."""
     try:
-        return ContrastiveSet(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a contrastive set ({one_line(error)})") from None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: ContrastiveSet(**each) for name, each in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not contrastive sets ({one_line(error)})") from None

@@ -18,9 +18,9 @@ from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.metrics import IGNORED, Labels, reduce_zero_label
 from contrastive_concepts.resources import resource
-from contrastive_concepts.segmenters.segmenter import Pixels
 from contrastive_concepts.text_files import read_lines
 
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 TURNED = range(2, 9)
 """EXIF orientations other than upright."""
 

@@ -1,7 +1,8 @@
 """mmsegmentation's test protocol (paper 6.1): shorter side 448, windows of 448 with stride 224, averaged scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,10 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.evaluation.winners import Window, possible_winners
 from contrastive_concepts.segmenters.segmenter import Features, Pixels, Segmenter
-
-Window = tuple[int, int, int, int]
-"""top, bottom, left, right"""
 
 
 def resize_shape(height: int, width: int, short: int = 448, long: int = 2048) -> tuple[int, int]:
@@ -51,56 +50,139 @@ def average(windows: Sequence[Window], outputs: Tensor, height: int, width: int)
     return total / count
 
 
-@dataclass(frozen=True)
-class EncodedImage:
-    """One encoded image: the features of its windows, batch by batch, and its sizes in pixels."""
+class Crops(NamedTuple):
+    """The windows of one image, uint8 [n, h, w, 3], where they lie in the resized image, and two sizes in pixels."""
 
-    features: tuple[Features, ...]
+    pixels: Pixels
     windows: tuple[Window, ...]
     resized: tuple[int, int]
     original: tuple[int, int]
 
 
-def encode(segmenter: Segmenter, image: Pixels, protocol: Protocol) -> EncodedImage:
-    """Encode the windows of an image, which all have the same size."""
+@dataclass(frozen=True)
+class EncodedImage:
+    """One encoded image: the features of its windows, and its sizes in pixels."""
+
+    features: Features
+    windows: tuple[Window, ...]
+    resized: tuple[int, int]
+    original: tuple[int, int]
+
+
+def crop(image: Pixels, protocol: Protocol) -> Crops:
+    """Resize an image and cut it into windows, which all have the same size."""
     resized = resize_image(image, protocol.short_side, protocol.long_side)
     windows = sliding_window(resized.shape[0], resized.shape[1], protocol.window, protocol.stride)
-    crops = np.stack([resized[top:bottom, left:right] for top, bottom, left, right in windows])
-    batches = [crops[start : start + protocol.batch] for start in range(0, len(crops), protocol.batch)]
-    return EncodedImage(
-        tuple(segmenter.encode_image(batch) for batch in batches),
-        tuple(windows),
-        (resized.shape[0], resized.shape[1]),
-        (image.shape[0], image.shape[1]),
-    )
+    pixels = np.stack([resized[top:bottom, left:right] for top, bottom, left, right in windows])
+    height, width = resized.shape[:2]
+    return Crops(pixels, tuple(windows), (height, width), (image.shape[0], image.shape[1]))
+
+
+def encode(segmenter: Segmenter, image: Pixels, protocol: Protocol) -> EncodedImage:
+    """Encode the windows of one image."""
+    [encoded] = encode_all(segmenter, [crop(image, protocol)], protocol.batch)
+    return encoded
+
+
+def encode_all(segmenter: Segmenter, images: Iterable[Crops], batch: int) -> Iterator[EncodedImage]:
+    """Encode images in order. A batch of at most `batch` windows holds windows of several images if they fit."""
+    waiting: list[Crops] = []
+    for image in images:
+        windows = sum(len(each.pixels) for each in waiting) + len(image.pixels)
+        if waiting and (windows > batch or image.pixels.shape[1:] != waiting[0].pixels.shape[1:]):
+            yield from _encode_together(segmenter, waiting, batch)
+            waiting = []
+        waiting.append(image)
+    if waiting:
+        yield from _encode_together(segmenter, waiting, batch)
+
+
+def _encode_together(segmenter: Segmenter, images: Sequence[Crops], batch: int) -> Iterator[EncodedImage]:
+    pixels = np.concatenate([image.pixels for image in images])
+    encoded = [segmenter.encode_image(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
+    size = encoded[0].size
+    dense = torch.cat([features.dense for features in encoded])
+    extra = {name: torch.cat([features.extra[name] for features in encoded]) for name in encoded[0].extra}
+    first = 0
+    for image in images:
+        own = slice(first, first + len(image.pixels))
+        features = Features(dense[own], size, single=False, extra={name: value[own] for name, value in extra.items()})
+        yield EncodedImage(features, image.windows, image.resized, image.original)
+        first = own.stop
 
 
 @torch.inference_mode()
-def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> list[Tensor]:
-    """Compare all texts with the image, by one matrix product per batch of windows: [n, T, h, w] each."""
-    return [segmenter.similarities(features, texts) for features in encoded.features]
+def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> Tensor:
+    """Compare all texts with the image, by one matrix product: [n, T, h, w]."""
+    return segmenter.similarities(encoded.features, texts)
 
 
 @torch.inference_mode()
 def label_map(
     segmenter: Segmenter,
     encoded: EncodedImage,
-    compared: Sequence[Tensor],
+    compared: Tensor,
     columns: Sequence[int],
     background: bool = False,
 ) -> Tensor:
     """Index of the best of some of the texts for each pixel of the original image, int64 [H, W].
 
     compared: the result of `similarities`. columns: indices of these texts in it. If the background handling adds a
-    channel, label 0 is that channel and text k has label k + 1."""
-    rows = torch.tensor(list(columns), device=compared[0].device)
-    outputs = []
-    for features, maps in zip(encoded.features, compared, strict=True):
-        scores = segmenter.combine(features, maps.index_select(1, rows), background)
-        outputs.append(F.interpolate(scores, features.size, mode="bilinear", align_corners=False))
-    averaged = average(encoded.windows, torch.cat(outputs), *encoded.resized)
-    full = F.interpolate(averaged[None], encoded.original, mode="bilinear", align_corners=False)[0]
-    return segmenter.finish(full, background).argmax(dim=0)
+    channel, label 0 is that channel and text k has label k + 1. Texts that cannot win at any pixel are not resized,
+    which does not change the result."""
+    rows = torch.tensor(list(columns), device=compared.device)
+    scores = segmenter.combine(encoded.features, compared.index_select(1, rows), background)
+    if segmenter.finishes_by_text(background):
+        possible = possible_winners(scores, encoded.features.size, encoded.windows, encoded.resized, encoded.original)
+        return possible[_best(_at_pixels(encoded, scores.index_select(1, possible)))]
+    return _best(segmenter.finish(_at_pixels(encoded, scores), background))
+
+
+@torch.inference_mode()
+def label_maps(
+    segmenter: Segmenter,
+    encoded: EncodedImage,
+    compared: Tensor,
+    columns: Sequence[Sequence[int]],
+    scores_at_once: int = 0,
+) -> Iterator[tuple[range, Tensor]]:
+    """`label_map` of several sets with equally many texts each, without background handling, in the same order.
+
+    Yields which of the sets, and their maps int64 [Q, H, W]. scores_at_once: scores of pixels in memory; 0: one set at
+    a time. A GPU is faster with many sets at once, a CPU if it leaves out the texts that cannot win."""
+    size = encoded.features.size
+    pixels = max(len(encoded.windows) * size[0] * size[1], encoded.original[0] * encoded.original[1])
+    step = scores_at_once // (len(columns[0]) * pixels)
+    if step < 2 or not segmenter.finishes_by_text():
+        for number, each in enumerate(columns):
+            yield range(number, number + 1), label_map(segmenter, encoded, compared, each)[None]
+        return
+    rows = torch.tensor(columns, device=compared.device)
+    for first in range(0, len(columns), step):
+        part = rows[first : first + step]
+        gathered = compared[:, part.flatten()]
+        scores = segmenter.combine(encoded.features, gathered.reshape(-1, part.shape[1], *gathered.shape[2:]))
+        at_pixels = _at_pixels(encoded, scores.reshape(len(gathered), part.numel(), *scores.shape[2:]))
+        maps = at_pixels.reshape(*part.shape, *at_pixels.shape[1:]).max(dim=1).indices
+        yield range(first, first + len(part)), maps
+
+
+def _best(scores: Tensor) -> Tensor:
+    """The first channel with the highest score at each pixel: [C, H, W] -> int64 [H, W]."""
+    # On a CPU `argmax` over the first axis takes 3 to 25 times as long for the same result.
+    return scores.max(dim=0).indices
+
+
+def _at_pixels(encoded: EncodedImage, scores: Tensor) -> Tensor:
+    """Scores of the windows [n, C, h, w] -> [C, H, W] at the original size."""
+    averaged = average(encoded.windows, _resized(scores, encoded.features.size), *encoded.resized)
+    return _resized(averaged[None], encoded.original)[0]
+
+
+def _resized(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(scores.shape[-2:]) == size:
+        return scores
+    return F.interpolate(scores, size, mode="bilinear", align_corners=False)
 
 
 def slide(

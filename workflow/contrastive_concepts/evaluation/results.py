@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
-from contrastive_concepts.evaluation.cell import dense_counts
 from contrastive_concepts.evaluation.datasets import DatasetDescription
+from contrastive_concepts.evaluation.grid_bound import bound_of
 from contrastive_concepts.evaluation.metrics import (
     Counts,
     Interval,
@@ -21,6 +20,7 @@ from contrastive_concepts.evaluation.metrics import (
     paired_bootstrap,
     ratio,
 )
+from contrastive_concepts.evaluation.pixels import PixelCounts, dense_counts
 
 PERCENT = 100
 
@@ -38,72 +38,81 @@ class Results:
     taken: pl.DataFrame
 
 
-@dataclass(frozen=True)
-class CellFiles:
-    """One cell's files, read at first use."""
-
-    cell: Cell
-    folder: Path
-    description: DatasetDescription
-
-    @cached_property
-    def images(self) -> list[str]:
-        return pl.read_parquet(self.folder / "images.parquet")["image"].to_list()
-
-    def counts(self, metric: str) -> tuple[Counts, Counts]:
-        """Intersections and unions, int64 [n, C], of the classes that count. IoU-single excludes the background."""
-        table = pl.read_parquet(self.folder / "counts.parquet").filter(pl.col("metric") == metric)
-        return dense_counts(table, self.images, len(self.description.classes))
-
-
 Encoding = tuple[str, str, str]
 """Segmenter, backbone, data set."""
 
 
+@dataclass(frozen=True)
+class Scored:
+    """One cell or point of a sweep, with its numbers of pixels."""
+
+    cell: Cell
+    images: list[str]
+    table: pl.DataFrame
+    taken: pl.DataFrame
+    description: DatasetDescription
+
+    def counts(self, metric: str) -> tuple[Counts, Counts]:
+        """Intersections and unions, int64 [n, C], of the classes that count. IoU-single excludes the background."""
+        return dense_counts(self.table.filter(pl.col("metric") == metric), self.images, len(self.description.classes))
+
+
 def collect(
     settings: BenchmarkSettings,
-    folders: Sequence[Path],
+    folders: Mapping[Encoding, Path],
     descriptions: Mapping[str, DatasetDescription],
-    bounds: Mapping[Encoding, Path],
 ) -> Results:
     """The results of all cells of a benchmark.
 
-    folders: those of the cells, then those of the points of sweeps, in the order of the settings. descriptions: by data
-    set. bounds: the file of grid bounds of each encoding."""
-    cells, points = list(settings.cells()), list(settings.sweep_points())
-    files = [
-        CellFiles(cell, folder, descriptions[cell.dataset])
-        for cell, folder in zip([*cells, *(point.cell for point in points)], folders, strict=True)
-    ]
-    bound = {encoding: pl.read_parquet(path)["bound"].to_numpy() for encoding, path in bounds.items()}
-    scored, swept = files[: len(cells)], files[len(cells) :]
+    folders: the numbers of pixels of each encoding, see `PixelCounts`. descriptions: by data set."""
+    counts = {encoding: PixelCounts.load(folder) for encoding, folder in folders.items()}
+    images = {encoding: each.images["image"].to_list() for encoding, each in counts.items()}
+    by_experiment = {
+        (encoding, str(name)): own
+        for encoding, each in counts.items()
+        for (name,), own in each.counts.group_by("experiment", maintain_order=True)
+    }
+    bound = {
+        encoding: bound_of(each.cells, len(descriptions[encoding[2]].classes)) for encoding, each in counts.items()
+    }
+
+    def scored(cell: Cell, experiment: str) -> Scored:
+        encoding = cell[:3]
+        taken = counts[encoding].taken.filter(pl.col("experiment") == experiment).drop("experiment")
+        empty = counts[encoding].counts.clear()
+        table = by_experiment.get((encoding, experiment), empty)
+        return Scored(cell, images[encoding], table, taken, descriptions[cell.dataset])
+
+    cells = [scored(cell, cell.experiment) for cell in settings.cells()]
     scores = [
         _score(settings, cell, metric, bound)
-        for cell in scored
+        for cell in cells
         for metric in settings.metrics(cell.cell.set, cell.cell.segmenter)
     ]
     sweeps = [
-        {"threshold": point.threshold, "step": point.value, **_score(settings, cell, point.metric, bound)}
-        for point, cell in zip(points, swept, strict=True)
+        {
+            "threshold": point.threshold,
+            "step": point.value,
+            **_score(settings, scored(point.cell, point.experiment), point.metric, bound),
+        }
+        for point in settings.sweep_points()
     ]
-    classes = [row for cell in scored for row in _classes(settings, cell)]
+    classes = [row for cell in cells for row in _classes(settings, cell)]
     taken = [
-        pl.read_parquet(cell.folder / "taken.parquet").with_columns(
-            **{name: pl.lit(value) for name, value in cell.cell._asdict().items()}
-        )
-        for cell in scored
+        cell.taken.with_columns(**{name: pl.lit(value) for name, value in cell.cell._asdict().items()})
+        for cell in cells
     ]
     return Results(
         pl.DataFrame(scores, SCORES),
         pl.DataFrame(sweeps, {"threshold": pl.String, "step": pl.Float64, **SCORES}),
-        pl.DataFrame(list(_differences(settings, scored)), DIFFERENCES, orient="row"),
+        pl.DataFrame(list(_differences(settings, cells)), DIFFERENCES, orient="row"),
         pl.DataFrame(classes, infer_schema_length=None),
         _largest(pl.concat(taken)),
     )
 
 
 def _score(
-    settings: BenchmarkSettings, files: CellFiles, metric: str, bounds: Mapping[Encoding, Ratios]
+    settings: BenchmarkSettings, files: Scored, metric: str, bounds: Mapping[Encoding, Ratios]
 ) -> dict[str, Any]:
     intersection, union = files.counts(metric)
     by_image = ratio(intersection, union)
@@ -136,7 +145,7 @@ def _percent(interval: Interval) -> dict[str, float]:
     return {name: PERCENT * getattr(interval, name) for name in ("value", "low", "high")}
 
 
-def _classes(settings: BenchmarkSettings, files: CellFiles) -> Iterator[dict[str, Any]]:
+def _classes(settings: BenchmarkSettings, files: Scored) -> Iterator[dict[str, Any]]:
     for metric in settings.metrics(files.cell.set, files.cell.segmenter):
         intersection, union = files.counts(metric)
         ious = ratio(intersection.sum(0), union.sum(0))
@@ -152,9 +161,9 @@ def _classes(settings: BenchmarkSettings, files: CellFiles) -> Iterator[dict[str
                 }
 
 
-def _differences(settings: BenchmarkSettings, cells: Sequence[CellFiles]) -> Iterator[tuple[Any, ...]]:
+def _differences(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Iterator[tuple[Any, ...]]:
     """Paired differences between sets that both use own background handling, or both do not."""
-    by_column: dict[tuple[object, ...], CellFiles] = {
+    by_column: dict[tuple[object, ...], Scored] = {
         (*files.cell[:3], settings.sets[files.cell.set].original, settings.column(files.cell.set)): files
         for files in cells
     }

@@ -1,20 +1,14 @@
 """IoU-single (paper 4.1, 6.1.2): each class that an image shows is a single query."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.config.selection import BACKGROUND
-from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
-from contrastive_concepts.evaluation.datasets import Sample
-from contrastive_concepts.evaluation.features import EncodedSample, encode_samples
 from contrastive_concepts.evaluation.metrics import IGNORED, Counts, Labels, Ratios, class_image_mean, mean, ratio
-from contrastive_concepts.evaluation.protocol import label_map, similarities
-from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
 
@@ -39,10 +33,16 @@ class SingleScores:
 
     def add_query(self, label: int, query: str, texts: Sequence[str], found: Labels, labels: Labels) -> None:
         """Add a query of the image that was started last. found: [H, W], indices of its texts, or -1 for none."""
-        self.add(label, found == texts.index(query), labels)
-        pixels = np.bincount(found[labels != IGNORED] + 1, minlength=len(texts) + 1)[1:].tolist()
-        taken = {text: count for text, count in zip(texts, pixels, strict=True) if text != query and count}
-        self.taken.setdefault(query, Counter()).update(taken)
+        kinds = (labels != IGNORED).astype(np.int64) + (labels == label)
+        pixels = np.bincount(((found + 1) * 3 + kinds).ravel(), minlength=3 * len(texts) + 3).reshape(-1, 3)
+        self.add_tally(label, query, texts, pixels[1:], int(pixels[0, 2]))
+
+    def add_tally(self, label: int, query: str, texts: Sequence[str], pixels: Counts, none: int) -> None:
+        """Add a query of the image that was started last, from the numbers of pixels of `scoring.Tally`."""
+        intersection, union = of_tally(pixels, texts.index(query), none)
+        self._intersection[-1][label] += intersection
+        self._union[-1][label] += union
+        self.taken.setdefault(query, Counter()).update(taken_by(texts, query, pixels))
 
     def add(self, label: int, mask: Labels, labels: Labels) -> None:
         """Add the mask of one query, bool [H, W]."""
@@ -76,6 +76,17 @@ class SingleScores:
         return class_image_mean(ratio(self.intersection, self.union))
 
 
+def of_tally(pixels: Counts, row: int, none: int) -> tuple[int, int]:
+    """Intersection and union of a query. pixels, none: see `scoring.Tally`. row: that of the query's own text."""
+    return int(pixels[row, 2]), int(pixels[row, 1] + pixels[:, 2].sum() + none)
+
+
+def taken_by(texts: Sequence[str], query: str, pixels: Counts) -> dict[str, int]:
+    """The number of pixels, without ignored ones, that each other text took, if it took any."""
+    sums = pixels[:, 1:].sum(axis=1).tolist()
+    return {text: count for text, count in zip(texts, sums, strict=True) if text != query and count}
+
+
 def query_texts(
     segmenter: Segmenter, contrastive_set: ContrastiveSet, query: str, present: Sequence[str]
 ) -> tuple[str, ...]:
@@ -102,57 +113,6 @@ def shown_classes(labels: Labels, queries: Sequence[int]) -> list[int]:
 def present_names(labels: Labels, classes: Sequence[str]) -> list[str]:
     """The names of all classes that an image shows, including a background class."""
     return [classes[label] for label in np.unique(labels).tolist() if label < len(classes)]
-
-
-def evaluate_single(
-    segmenter: Segmenter,
-    samples: Iterable[Sample],
-    classes: Sequence[str],
-    queries: Sequence[int],
-    sets: Sequence[ContrastiveSet],
-    embed: Embed,
-    protocol: Protocol,
-) -> list[SingleScores]:
-    """Scores of each contrastive set, in one pass over the images.
-
-    Each image is encoded once, each text is embedded once, and all texts are compared with an image in one product.
-    Only the sums grow with the data set. queries: labels of the queries. Raises UserError if there are no images."""
-    texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
-    results = [SingleScores(each.name, tuple(classes)) for each in sets]
-    for sample in encode_samples(segmenter, samples, protocol):
-        score_image(segmenter, sample, classes, queries, sets, texts, results)
-    if not any(result.images for result in results):
-        raise UserError("IoU-single: found 0 images, expected at least one")
-    return results
-
-
-def score_image(
-    segmenter: Segmenter,
-    sample: EncodedSample,
-    classes: Sequence[str],
-    queries: Sequence[int],
-    sets: Sequence[ContrastiveSet],
-    texts: TextRows,
-    results: Sequence[SingleScores],
-) -> None:
-    """Score all queries of one encoded image under all sets and add the scores to the results."""
-    shown, present = shown_classes(sample.labels, queries), present_names(sample.labels, classes)
-    asked = [[query_texts(segmenter, each, classes[label], present) for label in shown] for each in sets]
-    needed = list(dict.fromkeys(text for of_set in asked for of_query in of_set for text in of_query))
-    position = {text: index for index, text in enumerate(needed)}
-    compared = similarities(segmenter, sample.encoded, texts.select(needed)) if needed else []
-    # Different contrastive sets may give the same texts, which are then segmented once.
-    maps: dict[tuple[tuple[str, ...], bool], Labels] = {}
-    for each, result, of_set in zip(sets, results, asked, strict=True):
-        result.start(sample.name)
-        for label, texts_of_query in zip(shown, of_set, strict=True):
-            key = (texts_of_query, each.original)
-            if key not in maps:
-                rows = [position[text] for text in texts_of_query]
-                maps[key] = label_map(segmenter, sample.encoded, compared, rows, each.original).cpu().numpy()
-            result.add_query(
-                label, classes[label], texts_of_query, maps[key] - added_channels(segmenter, each), sample.labels
-            )
 
 
 def added_channels(segmenter: Segmenter, contrastive_set: ContrastiveSet) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
-from contrastive_concepts.similarity.store import Embeddings
+from contrastive_concepts.similarity.store import Embeddings, load_embeddings
 
 Embed = Callable[[Sequence[str]], Embeddings]
 """Texts -> unit vectors float32 [n, D]."""
@@ -26,6 +26,13 @@ class TextRows:
 
     def select(self, texts: Sequence[str]) -> Tensor:
         return self.matrix[[self.row[text] for text in texts]]
+
+    def with_rows(self, others: "TextRows") -> "TextRows":
+        """Add the texts of others that this one does not have."""
+        new = [text for text in others.row if text not in self.row]
+        return TextRows(
+            {text: row for row, text in enumerate([*self.row, *new])}, torch.cat([self.matrix, others.select(new)])
+        )
 
     def save(self, path: Path, fingerprint: str = "") -> None:
         import polars as pl
@@ -70,13 +77,26 @@ def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> l
     return [text for text in dict.fromkeys([BACKGROUND, *queries, *concepts]) if text]
 
 
-def update_texts(path: Path, texts: Sequence[str], embed: Embed, fingerprint: str) -> int:
+def update_texts(
+    path: Path, texts: Sequence[str], embed: Embed, fingerprint: str, further: TextRows | None = None
+) -> int:
     """Write the embeddings of `texts`. Embeddings in the file with the same fingerprint (model, prompts, code) are
-    reused. Returns the number of new ones."""
+    reused, and then those in `further`. Returns the number of new ones."""
     known = load_texts(path) if path.is_file() and read_fingerprint(path) == fingerprint else None
+    if known is not None and further is not None:
+        known = known.with_rows(further)
+    known = known or further
     rows = embed_once(texts, embed, known)
     rows.save(path, fingerprint)
     return len([text for text in rows.row if known is None or text not in known.row])
+
+
+def concept_rows(concepts: Path, vectors: Path) -> TextRows:
+    """The embeddings that the similarity stage made of the vocabulary."""
+    import polars as pl
+
+    names = pl.read_parquet(concepts)["concept"].to_list()
+    return TextRows({name: row for row, name in enumerate(names)}, torch.from_numpy(load_embeddings(vectors)))
 
 
 def read_fingerprint(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from contrastive_concepts.segmenters.checkpoint import read_checkpoint, select
 from contrastive_concepts.segmenters.segmenter import Features, Segmenter
-from contrastive_concepts.segmenters.tower import normalise_pixels, to_map, value_only
+from contrastive_concepts.segmenters.tower import Tower, normalise_pixels, to_map, value_only
 
 CORRELATION_WIDTH = 256
 
@@ -31,12 +31,7 @@ class ClipDinoiser(Segmenter):
         super().__init__(clip_model)
         self.gamma, self.delta = gamma, delta
         source = "checkpoint" if isinstance(checkpoint, dict) else checkpoint
-        shapes = {
-            "obj_proj.weight": (CORRELATION_WIDTH, self.tower.width, 3, 3),
-            "obj_proj.bias": (CORRELATION_WIDTH,),
-            "bkg_decoder.weight": (1, self.tower.width, 1, 1),
-            "bkg_decoder.bias": (1,),
-        }
+        shapes = head_shapes(self.tower)
         state = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, "model_state_dict", shapes)
         heads = select(state, shapes, r"(clip_backbone|vit_encoder|dino|found)[._]|mean$|std$", source)
         self.heads = {name: tensor.to(self.tower.device) for name, tensor in heads.items()}
@@ -79,3 +74,13 @@ class ClipDinoiser(Segmenter):
             hidden = (scores.amax(dim=1) < self.delta) & (saliency <= 0.5)
             scores[:, 0] = torch.where(hidden, torch.ones_like(saliency), scores[:, 0])
         return scores
+
+
+def head_shapes(tower: Tower) -> dict[str, tuple[int, ...]]:
+    """The trained tensors of a checkpoint for this tower, and their shapes."""
+    return {
+        "obj_proj.weight": (CORRELATION_WIDTH, tower.width, 3, 3),
+        "obj_proj.bias": (CORRELATION_WIDTH,),
+        "bkg_decoder.weight": (1, tower.width, 1, 1),
+        "bkg_decoder.bias": (1,),
+    }

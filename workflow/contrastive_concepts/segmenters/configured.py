@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSettings
-from contrastive_concepts.config.similarity import OpenClipEncoder
+from contrastive_concepts.config.evaluation import BackboneSettings, Mean, SegmenterSettings
+from contrastive_concepts.config.similarity import OpenClipEncoder, Templates
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.segmenters.texts import text_embeddings
 from contrastive_concepts.similarity.clip import load_clip
-from contrastive_concepts.similarity.encoders import OpenClipText
+from contrastive_concepts.similarity.encoders import OpenClipText, TextEncoder
+from contrastive_concepts.similarity.ensemble import embed
 from contrastive_concepts.similarity.store import Embeddings
 
 
@@ -32,14 +32,13 @@ def scoring_segmenter(
 
 
 def text_side(
-    settings: SegmenterSettings, backbone: BackboneSettings, device: str = "cpu"
-) -> tuple[Callable[[Sequence[str]], Embeddings], str]:
-    """A function texts -> unit vectors with the method's prompts, and an identifier of its weights and method."""
+    templates: Templates, mean: Mean, backbone: BackboneSettings, device: str = "cpu"
+) -> tuple[Callable[[Sequence[str]], Embeddings], TextEncoder]:
+    """A function texts -> unit vectors, and the encoder behind it. templates, mean: see `SegmenterSettings`."""
     encoder = OpenClipText(
         OpenClipEncoder(encoder="open_clip", model=backbone.model, pretrained=backbone.pretrained, device=device)
     )
-    maker = f"{settings.method} {settings.prompts} {encoder.weights_sha256}"
-    return lambda texts: text_embeddings(texts, encoder, settings.method, settings.prompts), maker
+    return lambda texts: embed(texts, encoder, templates, mean=mean), encoder
 
 
 def _options(settings: SegmenterSettings, data_dir: str | Path) -> dict[str, Any]:

@@ -77,6 +77,9 @@ class Gem(Segmenter):
         low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
         return (pixels - low) / (high - low).clamp_min(torch.finfo(pixels.dtype).tiny)
 
+    def finishes_by_text(self, background: bool = False) -> bool:
+        return not background
+
     def finish(self, scores: Tensor, background: bool = False) -> Tensor:
         if not background:
             return scores

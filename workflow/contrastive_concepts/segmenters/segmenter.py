@@ -98,6 +98,10 @@ class Segmenter(ABC):
         """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax."""
         return scores
 
+    def finishes_by_text(self, background: bool = False) -> bool:
+        """Whether `finish` leaves the best of some texts the best if the others are left out."""
+        return True
+
     @abstractmethod
     def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """float32 RGB [B, 3, H, W] in 0..255 -> dense [B, D, h, w] and the extras."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from contrastive_concepts.segmenters.checkpoint import read_checkpoint, select
 from contrastive_concepts.segmenters.pamr import pamr
 from contrastive_concepts.segmenters.segmenter import Features, Segmenter
-from contrastive_concepts.segmenters.tower import normalise_pixels, to_map, value_only
+from contrastive_concepts.segmenters.tower import Tower, normalise_pixels, to_map, value_only
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -40,28 +40,16 @@ class Tcl(Segmenter):
     ) -> None:
         super().__init__(clip_model)
         self.threshold, self.refine, self.knowledge = threshold, refine, knowledge
-        last = self.tower.blocks[-1]
-        prefix = f"{ENCODER}backbone.transformer.resblocks.{len(self.tower.blocks) - 1}."
-        block_shapes = {prefix + key: tuple(value.shape) for key, value in last.state_dict().items()}
-        width = self.tower.width
-        shapes = block_shapes | {
-            f"{ENCODER}decoder.image_proj.proj": (width, self.tower.embed),
-            f"{ENCODER}decoder.image_proj.ln.weight": (width,),
-            f"{ENCODER}decoder.image_proj.ln.bias": (width,),
-            "masker.sim2mask.w": (),
-            "masker.sim2mask.b": (),
-        }
-        for stage in STAGES:
-            for conv in CONVS:
-                unit = f"{DECODER}{stage}.{conv}."
-                shapes |= {f"{unit}norm.weight": (width,), f"{unit}norm.bias": (width,), f"{unit}gate.gate": ()}
-                shapes |= {f"{unit}conv.weight": (width, width, 3, 3), f"{unit}conv.bias": (width,)}
+        last, shapes = self.tower.blocks[-1], head_shapes(self.tower)
         state = checkpoint if isinstance(checkpoint, dict) else read_checkpoint(checkpoint, "model", shapes)
         source = "checkpoint" if isinstance(checkpoint, dict) else checkpoint
         heads = select(state, shapes, r"clip_(image|text)_encoder\.|\w+_loss\.", source)
         self.block = copy.deepcopy(last)
-        self.block.load_state_dict({key.removeprefix(prefix): heads[key] for key in block_shapes})
-        self.heads = {key: value.to(self.tower.device) for key, value in heads.items() if key not in block_shapes}
+        prefix = _block(self.tower)
+        self.block.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in heads.items() if key.startswith(prefix)}
+        )
+        self.heads = {key: value.to(self.tower.device) for key, value in heads.items() if not key.startswith(prefix)}
 
     def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         pad = [-side % self.tower.patch for side in images.shape[-2:]]
@@ -111,6 +99,30 @@ class Tcl(Segmenter):
         top, left = (padded[0] - height) // 2, (padded[1] - width) // 2
         masks = masks[..., top : top + height, left : left + width]
         return torch.cat([torch.full_like(masks[:, :1], self.threshold), masks], dim=1) if background else masks
+
+
+def head_shapes(tower: Tower) -> dict[str, tuple[int, ...]]:
+    """The trained tensors of a checkpoint for this tower, and their shapes."""
+    width = tower.width
+    block = tower.blocks[-1].state_dict()
+    shapes = {_block(tower) + key: tuple(value.shape) for key, value in block.items()}
+    shapes |= {
+        f"{ENCODER}decoder.image_proj.proj": (width, tower.embed),
+        f"{ENCODER}decoder.image_proj.ln.weight": (width,),
+        f"{ENCODER}decoder.image_proj.ln.bias": (width,),
+        "masker.sim2mask.w": (),
+        "masker.sim2mask.b": (),
+    }
+    for stage in STAGES:
+        for conv in CONVS:
+            unit = f"{DECODER}{stage}.{conv}."
+            shapes |= {f"{unit}norm.weight": (width,), f"{unit}norm.bias": (width,), f"{unit}gate.gate": ()}
+            shapes |= {f"{unit}conv.weight": (width, width, 3, 3), f"{unit}conv.bias": (width,)}
+    return shapes
+
+
+def _block(tower: Tower) -> str:
+    return f"{ENCODER}backbone.transformer.resblocks.{len(tower.blocks) - 1}."
 
 
 def _layer_norm(maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

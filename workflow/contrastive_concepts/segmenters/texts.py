@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from contrastive_concepts.config.evaluation import MEANS, OWN_PROMPTS
 from contrastive_concepts.config.similarity import Templates
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.encoders import TextEncoder
-from contrastive_concepts.similarity.ensemble import Mean, embed
+from contrastive_concepts.similarity.ensemble import embed
 from contrastive_concepts.similarity.store import Embeddings
 
 Prompts = Literal["paper", "original"]
-
-OWN_PROMPTS: dict[str, Templates] = {"maskclip": "imagenet", "clip_dinoiser": "imagenet", "gem": "photo", "tcl": "tcl"}
-MEANS: dict[str, Mean] = {"maskclip": "unit", "clip_dinoiser": "unit", "gem": "unit", "tcl": "raw"}
 
 
 def text_embeddings(texts: Sequence[str], encoder: TextEncoder, method: str, prompts: Prompts = "paper") -> Embeddings:

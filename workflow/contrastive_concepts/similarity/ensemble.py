@@ -1,10 +1,10 @@
 """One vector per text: encode its prompts, normalise each, average, normalise again (CLIP's ImageNet ensemble)."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 
+from contrastive_concepts.config.evaluation import Mean
 from contrastive_concepts.config.similarity import Templates
 from contrastive_concepts.similarity.encoders import TextEncoder
 from contrastive_concepts.similarity.store import Embeddings
@@ -21,7 +21,6 @@ TCL_PROMPTS = (
     "a photo of many {}.",
     "a photo of {}s.",
 )
-Mean = Literal["unit", "raw"]
 
 
 def load_templates(name: Templates) -> list[Callable[[str], str]]:

@@ -1,0 +1,229 @@
+"""Scores one encoded image under all experiments at once: IoU-single and classic mIoU (paper 3.6, 4.1)."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.config.selection import BETA
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.classic import ClassicQuery, classic_query, classic_texts
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
+from contrastive_concepts.evaluation.datasets import Sample
+from contrastive_concepts.evaluation.features import EncodedSample, encode_samples
+from contrastive_concepts.evaluation.metrics import IGNORED, Counts
+from contrastive_concepts.evaluation.protocol import label_map, label_maps, similarities
+from contrastive_concepts.evaluation.single import (
+    SingleScores,
+    present_names,
+    query_texts,
+    shown_classes,
+    single_texts,
+)
+from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
+from contrastive_concepts.segmenters.segmenter import Segmenter
+
+GPU_SCORES = 1 << 28
+"""Scores of pixels in a GPU's memory at once: 1 GB, and a few times as much on the way."""
+_Map = tuple[tuple[str, ...], bool]
+"""A set of texts, and whether the segmenter's own background handling is used."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A contrastive set, the metrics to compute with it, and the threshold of the union (paper 3.6)."""
+
+    name: str
+    contrastive_set: ContrastiveSet
+    metrics: tuple[str, ...] = ("IoU-single", "mIoU")
+    beta: float = BETA
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides its scores, beside the images, the segmenter and the embeddings of the texts."""
+        content = json.dumps(asdict(self), ensure_ascii=True, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+class Tally(NamedTuple):
+    """One query of one image. pixels: int64 [T, 3], for each text the ignored pixels it took, those of other classes,
+    and those of the queried class."""
+
+    experiment: Experiment
+    label: int
+    query: str
+    texts: tuple[str, ...]
+    pixels: Counts
+    none: int
+    """Pixels, without ignored ones, of the queried class that no text took."""
+
+
+class ImageScores(NamedTuple):
+    """One image: a tally for each experiment and query, and for each experiment with mIoU the pixels of each class,
+    int64 [3, C]: in both, predicted, labelled."""
+
+    tallies: list[Tally]
+    confusions: list[tuple[Experiment, Counts]]
+
+
+class Scorer:
+    """Scores images under several experiments.
+
+    All texts of an image are compared with it in one product, and queries with the same texts are segmented once. The
+    maps stay on the segmenter's device: only numbers of pixels leave it, once an image."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        classes: Sequence[str],
+        queries: Sequence[int],
+        experiments: Sequence[Experiment],
+        texts: TextRows,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._segmenter, self._classes, self._queries = segmenter, classes, queries
+        self._experiments, self._row = experiments, texts.row
+        self._vectors = texts.matrix.to(device)
+        self._device = device
+        self._scores_at_once = 0 if torch.device(device).type == "cpu" else GPU_SCORES
+        self._classic: list[tuple[Experiment, ClassicQuery, Tensor]] = []
+        for each in experiments:
+            if "mIoU" in each.metrics:
+                query = classic_query(segmenter, classes, queries, each.contrastive_set, texts, each.beta)
+                self._classic.append((each, query, torch.from_numpy(query.classes).to(device)))
+
+    @torch.inference_mode()
+    def score(self, sample: EncodedSample) -> ImageScores:
+        shown, present = shown_classes(sample.labels, self._queries), present_names(sample.labels, self._classes)
+        asked = [
+            (each, label, query_texts(self._segmenter, each.contrastive_set, self._classes[label], present))
+            for each in self._experiments
+            if "IoU-single" in each.metrics
+            for label in shown
+        ]
+        texts = dict.fromkeys(
+            text for of_query in (*(q.texts for _, q, _ in self._classic), *(t for *_, t in asked)) for text in of_query
+        )
+        if not texts:
+            return ImageScores([], [])
+        columns = {text: column for column, text in enumerate(texts)}
+        rows = torch.tensor([self._row[text] for text in texts], device=self._device)
+        compared = similarities(self._segmenter, sample.encoded, self._vectors[rows])
+        labels = torch.from_numpy(sample.labels).to(self._device)
+        wanted: dict[_Map, list[int]] = {}
+        for each, label, of_query in asked:
+            of_map = wanted.setdefault((of_query, each.contrastive_set.original), [])
+            if label not in of_map:
+                of_map.append(label)
+        classes = {(query.texts, query.original): class_of for _, query, class_of in self._classic}
+        counted: dict[tuple[object, ...], Tensor] = {}
+        for keys, maps in self._maps(sample, compared, columns, list(dict.fromkeys([*wanted, *classes]))):
+            queries = [(row, label, key) for row, key in enumerate(keys) for label in wanted.get(key, ())]
+            if queries:
+                texts_of_each = len(keys[0][0]) + self._added(keys[0][1])
+                rows_of = [row for row, *_ in queries]
+                found = maps if rows_of == list(range(len(maps))) else maps[rows_of]
+                pixels = _by_kind(found, labels, [label for _, label, _ in queries], texts_of_each)
+                counted.update(((label, *key), row) for (_, label, key), row in zip(queries, pixels, strict=True))
+            for row, key in enumerate(keys):
+                if key in classes:
+                    counted[key] = _confusion(classes[key][maps[row]], labels, len(self._classes))
+        numbers = _to_host(counted)
+        return ImageScores(
+            [self._tally(each, label, of_query, numbers) for each, label, of_query in asked],
+            [(each, numbers[query.texts, query.original].reshape(3, -1)) for each, query, _ in self._classic],
+        )
+
+    def _maps(
+        self, sample: EncodedSample, compared: Tensor, columns: dict[str, int], wanted: Sequence["_Map"]
+    ) -> Iterator[tuple[Sequence["_Map"], Tensor]]:
+        """Label maps [Q, H, W] of sets of texts, some at a time; those of one time have equally many texts."""
+        groups: dict[int, list[_Map]] = {}
+        for texts, original in wanted:
+            rows = [columns[text] for text in texts]
+            if original:
+                found = label_map(self._segmenter, sample.encoded, compared, rows, original)
+                yield [(texts, original)], found[None]
+            else:
+                groups.setdefault(len(texts), []).append((texts, original))
+        for group in groups.values():
+            rows_of_each = [[columns[text] for text in texts] for texts, _ in group]
+            found_maps = label_maps(self._segmenter, sample.encoded, compared, rows_of_each, self._scores_at_once)
+            for part, maps in found_maps:
+                yield group[part.start : part.stop], maps
+
+    def _added(self, original: bool) -> int:
+        return int(original and self._segmenter.background_is == "channel")
+
+    def _tally(
+        self, experiment: Experiment, label: int, texts: tuple[str, ...], numbers: dict[tuple[object, ...], Counts]
+    ) -> Tally:
+        original = experiment.contrastive_set.original
+        pixels, added = numbers[label, texts, original].reshape(-1, 3), self._added(original)
+        return Tally(experiment, label, self._classes[label], texts, pixels[added:], int(pixels[:added, 2].sum()))
+
+
+def evaluate_single(
+    segmenter: Segmenter,
+    samples: Iterable[Sample],
+    classes: Sequence[str],
+    queries: Sequence[int],
+    sets: Sequence[ContrastiveSet],
+    embed: Embed,
+    protocol: Protocol,
+) -> list[SingleScores]:
+    """Scores of each contrastive set, in one pass over the images.
+
+    Each image is encoded once, each text is embedded once, and all texts are compared with an image in one product.
+    Only the sums grow with the data set. queries: labels of the queries. Raises UserError if there are no images."""
+    texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
+    experiments = [Experiment(str(number), each, ("IoU-single",)) for number, each in enumerate(sets)]
+    scorer = Scorer(segmenter, classes, queries, experiments, texts, segmenter.tower.device)
+    results = {each.name: SingleScores(each.contrastive_set.name, tuple(classes)) for each in experiments}
+    for sample in encode_samples(segmenter, samples, protocol):
+        for result in results.values():
+            result.start(sample.name)
+        for tally in scorer.score(sample).tallies:
+            results[tally.experiment.name].add_tally(tally.label, tally.query, tally.texts, tally.pixels, tally.none)
+    if not any(result.images for result in results.values()):
+        raise UserError("IoU-single: found 0 images, expected at least one")
+    return list(results.values())
+
+
+def experiment_texts(
+    segmenter: Segmenter, classes: Sequence[str], queries: Sequence[int], experiments: Sequence[Experiment]
+) -> list[str]:
+    """All distinct texts that experiments can need."""
+    sets = [each.contrastive_set for each in experiments]
+    classic: Iterator[str] = (text for each in sets for text in classic_texts(classes, queries, each))
+    return list(dict.fromkeys([*single_texts(segmenter, classes, queries, sets), *classic]))
+
+
+def _by_kind(found: Tensor, labels: Tensor, queries: Sequence[int], texts: int) -> Tensor:
+    """Pixels of each query by the text that took them and by kind: ignored, of another class, of the queried one.
+
+    found: int64 [Q, H, W]. Returns int64 [Q, 3 texts]."""
+    asked = torch.tensor(queries, device=labels.device).view(-1, 1, 1)
+    kinds = (labels != IGNORED).long() + (labels == asked)
+    first = torch.arange(len(queries), device=labels.device).view(-1, 1, 1) * (3 * texts)
+    return torch.bincount((found * 3 + kinds + first).flatten(), minlength=3 * texts * len(queries)).view(-1, 3 * texts)
+
+
+def _confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """As `Confusion.add`: int64 [3 C], pixels of each class in both, predicted and labelled, without ignored ones."""
+    kept, labels = labels != IGNORED, labels.long()
+    predicted = torch.where(kept, predicted, IGNORED)
+    parts = (torch.where(predicted == labels, labels, IGNORED), predicted, labels)
+    return torch.cat([torch.bincount(part.flatten(), minlength=IGNORED + 1)[:classes] for part in parts])
+
+
+def _to_host(counted: dict[tuple[object, ...], Tensor]) -> dict[tuple[object, ...], Counts]:
+    together = torch.cat(list(counted.values())).cpu().numpy()
+    ends = np.cumsum([len(each) for each in counted.values()])
+    return dict(zip(counted, np.split(together, ends[:-1]), strict=True))

@@ -15,10 +15,10 @@ from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, bac
 from contrastive_concepts.evaluation.datasets import CLASSES, Sample, open_dataset
 from contrastive_concepts.evaluation.metrics import IGNORED, Labels
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
+from contrastive_concepts.evaluation.scoring import evaluate_single
 from contrastive_concepts.evaluation.single import (
     SingleScores,
     added_channels,
-    evaluate_single,
     present_names,
     query_texts,
     shown_classes,
@@ -64,14 +64,14 @@ class Timing:
 def compare_ways(segmenter: Segmenter, samples: Sequence[Sample], protocol: Protocol | None = None) -> Timing:
     """IoU-single both ways on the same images. Raises UserError if their results differ."""
     names = class_names()
-    embed = _embedder(segmenter)
+    embed = random_vectors(segmenter)
     return compare(segmenter, samples, names, range(len(names)), four_sets(names), embed, protocol or Protocol())
 
 
 def peak_memory_mb(segmenter: Segmenter, samples: Iterable[Sample], protocol: Protocol | None = None) -> float:
     """Score the images against "background" alone and return this process's peak memory so far."""
     names = class_names()
-    embed = _embedder(segmenter)
+    embed = random_vectors(segmenter)
     evaluate_single(segmenter, samples, names, range(len(names)), [background_only()], embed, protocol or Protocol())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -108,7 +108,7 @@ def four_sets(classes: Sequence[str], listed: int = 20) -> list[ContrastiveSet]:
     ]
 
 
-def _embedder(segmenter: Segmenter) -> Callable[[Sequence[str]], Embeddings]:
+def random_vectors(segmenter: Segmenter) -> Callable[[Sequence[str]], Embeddings]:
     """A function that gives each text a fixed random unit vector, as only the image side is measured."""
 
     def embed(texts: Sequence[str]) -> Embeddings:

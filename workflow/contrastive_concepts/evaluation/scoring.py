@@ -21,6 +21,7 @@ from contrastive_concepts.evaluation.metrics import IGNORED, Counts
 from contrastive_concepts.evaluation.protocol import label_map, label_maps, similarities
 from contrastive_concepts.evaluation.single import (
     SingleScores,
+    labels_in,
     present_names,
     query_texts,
     shown_classes,
@@ -98,9 +99,26 @@ class Scorer:
                 query = classic_query(segmenter, classes, queries, each.contrastive_set, texts, each.beta)
                 self._classic.append((each, query, torch.from_numpy(query.classes).to(device)))
 
-    @torch.inference_mode()
     def score(self, sample: EncodedSample) -> ImageScores:
-        shown, present = shown_classes(sample.labels, self._queries), present_names(sample.labels, self._classes)
+        """Score one image."""
+        [(_, scores)] = self.score_all([sample])
+        return scores
+
+    def score_all(self, samples: Iterable[EncodedSample]) -> Iterator[tuple[EncodedSample, ImageScores]]:
+        """Score images in order. A GPU works at one image while the numbers of the image before are read."""
+        pending: _Pending | None = None
+        for sample in samples:
+            started = self._start(sample)
+            if pending is not None:
+                yield pending.sample, self._finish(pending)
+            pending = started
+        if pending is not None:
+            yield pending.sample, self._finish(pending)
+
+    @torch.inference_mode()
+    def _start(self, sample: EncodedSample) -> "_Pending":
+        found = labels_in(sample.labels)
+        shown, present = shown_classes(found, self._queries), present_names(found, self._classes)
         asked = [
             (each, label, query_texts(self._segmenter, each.contrastive_set, self._classes[label], present))
             for each in self._experiments
@@ -111,11 +129,13 @@ class Scorer:
             text for of_query in (*(q.texts for _, q, _ in self._classic), *(t for *_, t in asked)) for text in of_query
         )
         if not texts:
-            return ImageScores([], [])
+            return _Pending(sample, asked, {})
         columns = {text: column for column, text in enumerate(texts)}
-        rows = torch.tensor([self._row[text] for text in texts], device=self._device)
+        rows = torch.tensor([self._row[text] for text in texts]).to(self._device, non_blocking=True)
         compared = similarities(self._segmenter, sample.encoded, self._vectors[rows])
-        labels = torch.from_numpy(sample.labels).to(self._device)
+        labels = torch.from_numpy(sample.labels)
+        if compared.is_cuda:
+            labels = labels.pin_memory().to(self._device, non_blocking=True)
         wanted: dict[_Map, list[int]] = {}
         for each, label, of_query in asked:
             of_map = wanted.setdefault((of_query, each.contrastive_set.original), [])
@@ -128,16 +148,20 @@ class Scorer:
             if queries:
                 texts_of_each = len(keys[0][0]) + self._added(keys[0][1])
                 rows_of = [row for row, *_ in queries]
-                found = maps if rows_of == list(range(len(maps))) else maps[rows_of]
-                pixels = _by_kind(found, labels, [label for _, label, _ in queries], texts_of_each)
+                asked_maps = maps if rows_of == list(range(len(maps))) else maps[rows_of]
+                pixels = _by_kind(asked_maps, labels, [label for _, label, _ in queries], texts_of_each)
                 counted.update(((label, *key), row) for (_, label, key), row in zip(queries, pixels, strict=True))
             for row, key in enumerate(keys):
                 if key in classes:
                     counted[key] = _confusion(classes[key][maps[row]], labels, len(self._classes))
-        numbers = _to_host(counted)
+        return _Pending(sample, asked, counted)
+
+    def _finish(self, pending: "_Pending") -> ImageScores:
+        numbers = pending.numbers()
+        confusions = [(each, numbers.get((query.texts, query.original))) for each, query, _ in self._classic]
         return ImageScores(
-            [self._tally(each, label, of_query, numbers) for each, label, of_query in asked],
-            [(each, numbers[query.texts, query.original].reshape(3, -1)) for each, query, _ in self._classic],
+            [self._tally(each, label, of_query, numbers) for each, label, of_query in pending.asked],
+            [(each, pixels.reshape(3, -1)) for each, pixels in confusions if pixels is not None],
         )
 
     def _maps(
@@ -186,10 +210,10 @@ def evaluate_single(
     experiments = [Experiment(str(number), each, ("IoU-single",)) for number, each in enumerate(sets)]
     scorer = Scorer(segmenter, classes, queries, experiments, texts, segmenter.tower.device)
     results = {each.name: SingleScores(each.contrastive_set.name, tuple(classes)) for each in experiments}
-    for sample in encode_samples(segmenter, samples, protocol):
+    for sample, scores in scorer.score_all(encode_samples(segmenter, samples, protocol)):
         for result in results.values():
             result.start(sample.name)
-        for tally in scorer.score(sample).tallies:
+        for tally in scores.tallies:
             results[tally.experiment.name].add_tally(tally.label, tally.query, tally.texts, tally.pixels, tally.none)
     if not any(result.images for result in results.values()):
         raise UserError("IoU-single: found 0 images, expected at least one")
@@ -209,10 +233,10 @@ def _by_kind(found: Tensor, labels: Tensor, queries: Sequence[int], texts: int) 
     """Pixels of each query by the text that took them and by kind: ignored, of another class, of the queried one.
 
     found: int64 [Q, H, W]. Returns int64 [Q, 3 texts]."""
-    asked = torch.tensor(queries, device=labels.device).view(-1, 1, 1)
+    asked = torch.tensor(queries).to(labels.device, non_blocking=True).view(-1, 1, 1)
     kinds = (labels != IGNORED).long() + (labels == asked)
     first = torch.arange(len(queries), device=labels.device).view(-1, 1, 1) * (3 * texts)
-    return torch.bincount((found * 3 + kinds + first).flatten(), minlength=3 * texts * len(queries)).view(-1, 3 * texts)
+    return _bincount(found * 3 + kinds + first, 3 * texts * len(queries)).view(-1, 3 * texts)
 
 
 def _confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -220,10 +244,35 @@ def _confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     kept, labels = labels != IGNORED, labels.long()
     predicted = torch.where(kept, predicted, IGNORED)
     parts = (torch.where(predicted == labels, labels, IGNORED), predicted, labels)
-    return torch.cat([torch.bincount(part.flatten(), minlength=IGNORED + 1)[:classes] for part in parts])
+    return torch.cat([_bincount(part, IGNORED + 1)[:classes] for part in parts])
 
 
-def _to_host(counted: dict[tuple[object, ...], Tensor]) -> dict[tuple[object, ...], Counts]:
-    together = torch.cat(list(counted.values())).cpu().numpy()
-    ends = np.cumsum([len(each) for each in counted.values()])
-    return dict(zip(counted, np.split(together, ends[:-1]), strict=True))
+def _bincount(values: Tensor, bins: int) -> Tensor:
+    # On a GPU `bincount` waits until all work is done, and on a CPU `histc` takes no integers.
+    return torch.histc(values, bins, 0, bins) if values.is_cuda else torch.bincount(values.flatten(), minlength=bins)
+
+
+class _Pending:
+    """An image whose numbers of pixels are on their way from the GPU."""
+
+    def __init__(
+        self,
+        sample: EncodedSample,
+        asked: Sequence[tuple[Experiment, int, tuple[str, ...]]],
+        counted: dict[tuple[object, ...], Tensor],
+    ) -> None:
+        self.sample, self.asked = sample, asked
+        self._keys, self._ends = list(counted), np.cumsum([len(each) for each in counted.values()])
+        together = torch.cat(list(counted.values())) if counted else torch.empty(0)
+        self._copied = None
+        if together.is_cuda:
+            together = torch.empty_like(together, device="cpu", pin_memory=True).copy_(together, non_blocking=True)
+            self._copied = torch.cuda.current_stream().record_event()
+        self._together = together
+
+    def numbers(self) -> dict[tuple[object, ...], Counts]:
+        if self._copied is not None:
+            self._copied.synchronize()
+        return (
+            dict(zip(self._keys, np.split(self._together.numpy(), self._ends[:-1]), strict=True)) if self._keys else {}
+        )

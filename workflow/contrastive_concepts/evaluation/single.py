@@ -105,14 +105,20 @@ def single_texts(
     return (text for each in sets for name in names for text in query_texts(segmenter, each, name, classes))
 
 
-def shown_classes(labels: Labels, queries: Sequence[int]) -> list[int]:
-    """The labels of the queries that an image shows."""
-    return sorted(set(np.unique(labels).tolist()) & set(queries))
+def labels_in(labels: Labels) -> list[int]:
+    """The distinct labels of an image, ascending."""
+    # Counting is ten times as fast as `np.unique`, which sorts.
+    return np.bincount(labels.ravel()).nonzero()[0].tolist()
 
 
-def present_names(labels: Labels, classes: Sequence[str]) -> list[str]:
-    """The names of all classes that an image shows, including a background class."""
-    return [classes[label] for label in np.unique(labels).tolist() if label < len(classes)]
+def shown_classes(found: Sequence[int], queries: Sequence[int]) -> list[int]:
+    """Of an image's labels, those of the queries."""
+    return sorted(set(found) & set(queries))
+
+
+def present_names(found: Sequence[int], classes: Sequence[str]) -> list[str]:
+    """The names of all classes among an image's labels, including a background class."""
+    return [classes[label] for label in found if label < len(classes)]
 
 
 def added_channels(segmenter: Segmenter, contrastive_set: ContrastiveSet) -> int:

@@ -29,7 +29,7 @@ from contrastive_concepts.evaluation.features import (
 )
 from contrastive_concepts.evaluation.grid_bound import GridBound, grid_of
 from contrastive_concepts.evaluation.pixels import COUNTS, TAKEN, PixelCounts
-from contrastive_concepts.evaluation.scoring import Experiment, Scorer
+from contrastive_concepts.evaluation.scoring import Experiment, ImageScores, Scorer
 from contrastive_concepts.evaluation.single import of_tally, taken_by
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
@@ -125,8 +125,8 @@ def score_images(
         if features is not None:
             samples = read_features(features.file(number), device)
         made = _ChunkCounts(dataset)
-        for sample in samples:
-            made.add(sample, scorer)
+        for sample, scores in scorer.score_all(samples):
+            made.add(sample, scores)
             finished += 1
             progress(finished)
         unfinished = own / f"{number:06d}.unfinished"
@@ -192,11 +192,10 @@ class _ChunkCounts:
         self._taken: dict[tuple[str, str], Counter[str]] = {}
         self._bound = GridBound(len(dataset.classes), dataset.queries)
 
-    def add(self, sample: EncodedSample, scorer: Scorer) -> None:
+    def add(self, sample: EncodedSample, scores: ImageScores) -> None:
         name = sample.name
         self._images.append(name)
         self._bound.add(sample.labels, grid_of(sample.encoded))
-        scores = scorer.score(sample)
         for experiment, label, query, texts, pixels, none in scores.tallies:
             intersection, union = of_tally(pixels, texts.index(query), none)
             self._counts.append((experiment.name, "IoU-single", name, label, intersection, union))

@@ -6,7 +6,7 @@ import numpy as np
 
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.datasets import Dataset, Sample
-from contrastive_concepts.evaluation.single import shown_classes
+from contrastive_concepts.evaluation.single import labels_in, shown_classes
 
 LEAST, MOST = 0.05, 0.6
 """Limits for the share of the image that the class covers, so that it is neither tiny nor almost the whole image."""
@@ -17,7 +17,7 @@ def examples(dataset: Dataset, queries: Sequence[int], count: int) -> Iterator[t
     queries, one of them new and of a size within the limits. Each class is used once."""
     shown: set[int] = set()
     for sample in dataset:
-        present = shown_classes(sample.labels, queries)
+        present = shown_classes(labels_in(sample.labels), queries)
         areas = {label: float(np.mean(sample.labels == label)) for label in present if label not in shown}
         fitting = [label for label, area in areas.items() if LEAST <= area <= MOST]
         if len(present) < 2 or not fitting:

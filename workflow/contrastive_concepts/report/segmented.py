@@ -9,7 +9,7 @@ from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.metrics import IGNORED
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
-from contrastive_concepts.evaluation.single import added_channels, query_texts, shown_classes
+from contrastive_concepts.evaluation.single import added_channels, labels_in, query_texts, shown_classes
 from contrastive_concepts.evaluation.texts import TextRows
 from contrastive_concepts.report.panels import Panel, image_panel, map_panel, query_panel
 from contrastive_concepts.segmenters.segmenter import Segmenter
@@ -31,7 +31,7 @@ def segmented_row(
     The image is encoded once. maps: titles of the sets whose full map is shown too, with black pixels where the
     method's own background handling took them. nearest: concept that the query was mapped to, printed in the title."""
     query = classes[label]
-    present = [classes[shown] for shown in shown_classes(sample.labels, range(len(classes)))]
+    present = [classes[shown] for shown in shown_classes(labels_in(sample.labels), range(len(classes)))]
     title = query if nearest in (None, query) else f"{query} (nearest: {nearest})"
     panels = [image_panel(title, sample.image), query_panel("ground truth", sample.image, sample.labels == label)]
     encoded = encode(segmenter, sample.image, protocol)

@@ -208,7 +208,7 @@ def test_sets_scored_together_give_what_each_gives_alone(method: str, scores_at_
         Experiment("others", cs.oracle(CLASSES), ("IoU-single",)),
     ]
     alone, together = scorer_of(segmenter, experiments), scorer_of(segmenter, experiments)
-    together._scores_at_once = scores_at_once
+    together._scores_at_once, together._ahead = scores_at_once, 2
     samples = list(encode_samples(segmenter, scene(), SMALL))
     for (_, one), (_, other) in zip(alone.score_all(samples), together.score_all(samples), strict=True):
         assert len(one.tallies) > 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -32,6 +33,8 @@ from contrastive_concepts.segmenters.segmenter import Segmenter
 
 GPU_SCORES = 1 << 28
 """Scores of pixels in a GPU's memory at once: 1 GB, and a few times as much on the way."""
+GPU_AHEAD = 16
+"""Images that a GPU is given before the numbers of the first are read: with fewer, it waits for the host."""
 _Map = tuple[tuple[str, ...], bool]
 """A set of texts, and whether the segmenter's own background handling is used."""
 
@@ -92,7 +95,7 @@ class Scorer:
         self._experiments, self._row = experiments, texts.row
         self._vectors = texts.matrix.to(device)
         self._device = device
-        self._scores_at_once = 0 if torch.device(device).type == "cpu" else GPU_SCORES
+        self._scores_at_once, self._ahead = (0, 0) if torch.device(device).type == "cpu" else (GPU_SCORES, GPU_AHEAD)
         self._classic: list[tuple[Experiment, ClassicQuery, Tensor]] = []
         for each in experiments:
             if "mIoU" in each.metrics:
@@ -105,15 +108,14 @@ class Scorer:
         return scores
 
     def score_all(self, samples: Iterable[EncodedSample]) -> Iterator[tuple[EncodedSample, ImageScores]]:
-        """Score images in order. A GPU works at one image while the numbers of the image before are read."""
-        pending: _Pending | None = None
+        """Score images in order. A GPU works at several images before the numbers of the first are read."""
+        pending: deque[_Pending] = deque()
         for sample in samples:
-            started = self._start(sample)
-            if pending is not None:
-                yield pending.sample, self._finish(pending)
-            pending = started
-        if pending is not None:
-            yield pending.sample, self._finish(pending)
+            pending.append(self._start(sample))
+            if len(pending) > self._ahead:
+                yield self._finish(pending.popleft())
+        while pending:
+            yield self._finish(pending.popleft())
 
     @torch.inference_mode()
     def _start(self, sample: EncodedSample) -> "_Pending":
@@ -156,10 +158,10 @@ class Scorer:
                     counted[key] = _confusion(classes[key][maps[row]], labels, len(self._classes))
         return _Pending(sample, asked, counted)
 
-    def _finish(self, pending: "_Pending") -> ImageScores:
+    def _finish(self, pending: "_Pending") -> tuple[EncodedSample, ImageScores]:
         numbers = pending.numbers()
         confusions = [(each, numbers.get((query.texts, query.original))) for each, query, _ in self._classic]
-        return ImageScores(
+        return pending.sample, ImageScores(
             [self._tally(each, label, of_query, numbers) for each, label, of_query in pending.asked],
             [(each, pixels.reshape(3, -1)) for each, pixels in confusions if pixels is not None],
         )

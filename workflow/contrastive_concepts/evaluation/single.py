@@ -107,8 +107,10 @@ def single_texts(
 
 def labels_in(labels: Labels) -> list[int]:
     """The distinct labels of an image, ascending."""
-    # Counting is ten times as fast as `np.unique`, which sorts.
-    return np.bincount(labels.ravel()).nonzero()[0].tolist()
+    # `np.unique` sorts all pixels, which takes ten times as long.
+    seen = np.zeros(IGNORED + 1, bool)
+    seen[labels] = True
+    return np.flatnonzero(seen).tolist()
 
 
 def shown_classes(found: Sequence[int], queries: Sequence[int]) -> list[int]:

@@ -1,5 +1,6 @@
 """Measures the segmenters and the text tower on a GPU, with random weights of the right shapes. `gpu.sh` runs it."""
 
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -108,7 +109,7 @@ def measure(
     text += "\nText prompts, in batches of 256, tokens included:\n\n"
     prompts = [(name, f"{prompts_per_second(name, device):,.0f}") for name in (model, large)]
     text += markdown_table(("model", "prompts/s"), prompts)
-    text += f"\n{study(speeds, model)}\n\n{faiss_note()}\n\nMeasured in {time.perf_counter() - start:.0f} s.\n"
+    text += f"\n{study(speeds, model)}\n\n{faiss_note()} {judge_note()}\n\nMeasured in {time.perf_counter() - start:.0f} s.\n"
     print(text)
     write_section(page, "GPU", text)
 
@@ -228,6 +229,12 @@ def faiss_note() -> str:
         f"FAISS, nearest of 100,000 vectors for 10,000 queries: {middle - started:.3f} s on the GPU, "
         f"{end - middle:.3f} s on the CPU; {equal:.2%} of the neighbours are equal."
     )
+
+
+def judge_note() -> str:
+    if importlib.util.find_spec("vllm") is None:
+        return "vLLM is not installed here: the judge behind its server was not measured."
+    return "vLLM is installed here: `contrastive-concepts bench judge` measures the judge behind its server."
 
 
 def device_name(device: str) -> str:

@@ -104,12 +104,13 @@ def measure(
     text += "\nPixels of three images, over all queries and sets, with the same label as on the CPU in float32:\n\n"
     text += markdown_table(("method", *PRECISIONS), rows)
     text += "\nThe whole pass over a folder of JPEG images, read by other processes:\n\n"
-    whole = [(p, f"{whole_pass(model, p, images, device):.0f}") for p in PRECISIONS]
-    text += markdown_table(("precision, MaskCLIP", "images/s"), whole)
+    whole = {precision: whole_pass(model, precision, images, device) for precision in PRECISIONS}
+    text += markdown_table(("precision, MaskCLIP", "images/s"), [(key, f"{rate:.0f}") for key, rate in whole.items()])
     text += "\nText prompts, in batches of 256, tokens included:\n\n"
     prompts = [(name, f"{prompts_per_second(name, device):,.0f}") for name in (model, large)]
     text += markdown_table(("model", "prompts/s"), prompts)
-    text += f"\n{study(speeds, model)}\n\n{faiss_note()} {judge_note()}\n\nMeasured in {time.perf_counter() - start:.0f} s.\n"
+    text += f"\n{study(speeds, model, whole)}\n\n{faiss_note()} {judge_note()}\n\n"
+    text += f"Measured in {time.perf_counter() - start:.0f} s.\n"
     print(text)
     write_section(page, "GPU", text)
 
@@ -181,27 +182,28 @@ def prompts_per_second(model: str, device: str, concepts: int = 64) -> float:
     return len(prompts) / _seconds(device, lambda: encode(prompts))
 
 
-def study(speeds: Sequence[Speed], model: str) -> str:
+def study(speeds: Sequence[Speed], model: str, whole: dict[str, float]) -> str:
     """The time of the whole study's segmentation from the measured speeds, in words."""
     settings = BenchmarkSettings.model_validate(yaml.safe_load(Path(STUDY).read_text())["benchmark"])
     hours = {}
     for precision in PRECISIONS:
         seconds = 0.0
         of_method = {each.method: each for each in speeds if (each.model, each.precision) == (model, precision)}
+        reading = max(1 / whole[precision] - of_method["maskclip"].both, 0.0)
         for segmenter, backbone, dataset in settings.encodings():
             speed = of_method[settings.segmenters[segmenter].method]
             kind, images = settings.datasets[dataset].kind, getattr(settings.datasets[dataset], "images", None)
             sets = len(settings.experiments(segmenter, backbone, dataset))
             windows = WINDOWS_OF_KIND.get(kind, 2)
-            of_image = speed.encode * windows / 2 + (speed.both - speed.encode) * sets / 4
+            of_image = speed.encode * windows / 2 + (speed.both - speed.encode) * sets / 4 + reading
             seconds += of_image * (images or IMAGES_OF_KIND[kind])
         hours[precision] = seconds / 3600
     return (
         f"Extrapolated to `{STUDY}` ({len(settings.encodings())} passes): "
         + " and ".join(f"{value:.1f} h in {precision}" for precision, value in hours.items())
-        + " for its segmentation, the sum over all passes of images x (w / 2 x e + S / 4 x s): e seconds to encode an "
-        "image of two windows, s to score it under four sets, w the windows of an image, S the pass's experiments. On "
-        "disk stay the numbers of pixels; features take no space (`benchmark.features: none`)."
+        + " for its segmentation, the sum over all passes of images x (w / 2 x e + S / 4 x s + r): e seconds to encode "
+        "an image of two windows, s to score it under four sets, r what the whole pass takes beside both, w the windows "
+        "of an image, S the pass's experiments. Only numbers of pixels stay on disk (`benchmark.features: none`)."
     )
 
 

@@ -202,8 +202,8 @@ def study(speeds: Sequence[Speed], model: str, whole: dict[str, float]) -> str:
         f"Extrapolated to `{STUDY}` ({len(settings.encodings())} passes): "
         + " and ".join(f"{value:.1f} h in {precision}" for precision, value in hours.items())
         + " for its segmentation, the sum over all passes of images x (w / 2 x e + S / 4 x s + r): e seconds to encode "
-        "an image of two windows, s to score it under four sets, r what the whole pass takes beside both, w the windows "
-        "of an image, S the pass's experiments. Only numbers of pixels stay on disk (`benchmark.features: none`)."
+        "an image of two windows, s to score it under four sets, r what the whole pass takes beside both, w the "
+        "windows of an image, S the pass's experiments. Only numbers of pixels stay on disk."
     )
 
 

@@ -108,7 +108,7 @@ def test_the_report_shows_every_section_and_loads_nothing(project: Project) -> N
     assert "Mean number of contrastive concepts under other values" in page
     assert re.search(r"\(gamma 0\.01, +delta 0\.8\)", page)
     assert "arXiv 2407.05061" in page
-    for rule in ("match_shard", "visibility", "pixel_counts"):
+    for rule in ("match_shards", "visibility", "pixel_counts"):
         assert f'"rule": "{rule}"' in page, f"no run time of {rule}"
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
 
@@ -122,7 +122,7 @@ def test_a_second_run_does_nothing_and_a_further_set_is_scored_alone(project: Pr
     assert planned["pixel_counts"] == 2
     assert planned["contrastive_sets"] == 1
     assert planned["text_embeddings"] == 1
-    assert not {"dictionary", "toy_images", "query_concepts", "match_shard"} & set(planned)
+    assert not {"dictionary", "toy_images", "query_concepts", "match_shards"} & set(planned)
     project.snakemake()
     logs = project.folder / "results" / "small" / "logs"
     said = (logs / "text_embeddings" / "toy" / "imagenet-unit.log").read_text()

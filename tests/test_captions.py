@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.captions.duplicates import find_duplicates
 from contrastive_concepts.captions.formats import count_captions, find_column, read_captions
-from contrastive_concepts.captions.manifest import check_unchanged, inspect_shard, manifest, read_records
+from contrastive_concepts.captions.manifest import (
+    Inspection,
+    RecordBatch,
+    ShardRecord,
+    check_unchanged,
+    inspect_batch,
+    inspect_shard,
+    manifest,
+    read_records,
+)
 from contrastive_concepts.captions.shards import Shard, find_shards, shard_id
 from contrastive_concepts.errors import UserError
 from tests.helpers import read_all
@@ -142,8 +151,30 @@ def test_a_bad_shard_of_a_corpus_is_read_as_skipped(tmp_path: Path) -> None:
     """A job that has one shard before it does not take it for the corpus."""
     (tmp_path / "a.parquet").write_bytes(b"no")
     record = inspect_shard(Shard("a", str(tmp_path / "a.parquet")), on_bad_shard="skip")
-    (tmp_path / "a.json").write_text(record.model_dump_json())
-    assert read_records([str(tmp_path / "a.json")], []) == [record]
+    RecordBatch(inspection=Inspection(), records=[record]).save(tmp_path / "a.json")
+    assert read_records([str(tmp_path / "a.json")]) == [record]
+
+
+def test_a_batch_is_inspected_again_only_where_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write_parquet(tmp_path / f"{name}.parquet", TEXTS) for name in "ab"]
+    shards, file, asked = find_shards(["*.parquet"], str(tmp_path)), tmp_path / "batch.json", Inspection(code="1")
+    first = inspect_batch(shards, [str(path) for path in paths], asked, file, threads=2)
+    assert first.records == [inspect_shard(shard) for shard in shards]
+    first.save(file)
+    seen: list[str] = []
+
+    def inspected(shard: Shard, *arguments: object) -> ShardRecord:
+        seen.append(shard.path)
+        return inspect_shard(shard, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("contrastive_concepts.captions.manifest.inspect_shard", inspected)
+    assert inspect_batch(shards, [], asked, file) == first
+    assert seen == []
+    write_parquet(paths[1], [*TEXTS, "one more"])
+    assert inspect_batch(shards, [], asked, file).records[1].rows == 6
+    assert seen == [str(paths[1])]
+    inspect_batch(shards, [], Inspection(code="2"), file)
+    assert seen == [str(paths[1]), *map(str, paths)]
 
 
 def test_a_corpus_of_bad_shards_is_an_error(tmp_path: Path) -> None:

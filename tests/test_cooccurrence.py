@@ -13,6 +13,7 @@ from scipy import sparse
 
 from contrastive_concepts.captions.manifest import ShardRecord, inspect_shard
 from contrastive_concepts.captions.shards import find_shards
+from contrastive_concepts.cooccurrence.batch import CountedShard, count_batch
 from contrastive_concepts.cooccurrence.matrix import load_matrix, merge, merge_shards, save_matrix
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
@@ -97,6 +98,59 @@ def test_odd_captions_are_counted_and_never_fatal(tmp_path: Path) -> None:
         "matched": 2,
         "mentions": 3,
     }
+
+
+def count_all(folder: Path, records: list[ShardRecord], threads: int = 2, **common: object) -> list[CountedShard]:
+    paths = [record.path for record in records]
+    lexicon = Lexicon.build(WORDS, "bag")
+    return count_batch(records, paths, lexicon, 10_000, "fail", None, None, folder, common, threads)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_counts_each_shard_as_alone(threads: int, tmp_path: Path) -> None:
+    texts = [["boat water"] * number + ["dog", "tree men"] for number in range(5)]
+    paths = [write(tmp_path / f"{number}.parquet", each) for number, each in enumerate(texts)]
+    records = [record_of(path) for path in paths]
+    counted = count_all(tmp_path / "shards", records, threads)
+    assert [each.statistics["rows"] for each in counted] == [2, 3, 4, 5, 6]
+    for path, each in zip(paths, counted, strict=True):
+        assert (load_matrix(each.matrix).toarray() == count(path, WORDS)).all()
+
+
+def test_a_batch_counts_again_only_what_changed(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{name}.parquet", ["boat water"]) for name in "abc"]
+    records = [record_of(path) for path in paths]
+    folder = tmp_path / "shards"
+
+    def counted_anew(**common: object) -> list[str]:
+        before = {each.name: each.stat().st_mtime_ns for each in folder.glob("*.npz")}
+        count_all(folder, [record_of(path) for path in paths], **common)
+        return sorted(each.name[0] for each in folder.glob("*.npz") if before.get(each.name) != each.stat().st_mtime_ns)
+
+    assert counted_anew() == ["a", "b", "c"]
+    assert counted_anew() == []
+    write(paths[1], ["boat water", "dog"])
+    assert counted_anew() == ["b"]
+    # A job that was killed left a matrix without its statistics.
+    (folder / f"{records[2].shard}.json").unlink()
+    assert counted_anew() == ["c"]
+    (folder / f"{records[0].shard}.json").write_text("{")
+    assert counted_anew() == ["a"]
+    assert counted_anew(code="new") == ["a", "b", "c"]
+
+
+def test_a_batch_keeps_what_it_counted_before_a_bad_shard(tmp_path: Path) -> None:
+    good, bad = (write(tmp_path / f"{name}.parquet", ["boat water"]) for name in ("good", "bad"))
+    records = [record_of(good), record_of(bad)]
+    write(bad, ["boat", "boat"])
+    with pytest.raises(UserError, match=r"bad\.parquet: changed during the run"):
+        count_all(tmp_path / "shards", records, threads=1)
+    assert [each.name[:4] for each in (tmp_path / "shards").glob("*.json")] == ["good"]
+    # A shard that changed after it was counted is not taken for the one that was counted.
+    count_all(tmp_path / "shards", [record_of(good)])
+    write(good, ["boat", "boat"])
+    with pytest.raises(UserError, match=r"good\.parquet: changed during the run"):
+        count_all(tmp_path / "shards", records[:1])
 
 
 def test_a_shard_that_breaks_midway_counts_for_nothing(tmp_path: Path) -> None:

@@ -114,8 +114,8 @@ def test_the_jobs_of_kubernetes(world: World) -> None:
         assert str(project.folder) not in str(pod.container)
         assert pod.container["image"] == "contrastive-concepts:test"
         assert pod.container["resources"]["limits"]["memory"] == pod.container["resources"]["requests"]["memory"]
-    # A group is a job; those that are small and have no file to fetch run here.
-    assert len(of_rule["inspect_shard"]) == len(of_rule["match_shard"]) == 1
+    # All shards are one job; those that are small and have no file to fetch run here.
+    assert len(of_rule["match_shards"]) == 1
     assert "manifest" not in of_rule
     # Out of memory: again, with twice as much.
     asked = [pod.container["resources"]["limits"]["memory"] for pod in of_rule["lexicon"]]

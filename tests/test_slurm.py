@@ -72,12 +72,10 @@ def test_the_dictionary_through_sbatch_is_the_local_one(local: dict[str, bytes],
 def test_shards_as_job_arrays(local: dict[str, bytes], tmp_path: Path) -> None:
     """The other way that the profile describes."""
     settings = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
-    del settings["groups"], settings["group-components"]
     (tmp_path / "profile").mkdir()
-    (tmp_path / "profile" / "config.yaml").write_text(
-        yaml.safe_dump({**settings, "slurm-array-jobs": "inspect_shard,match_shard"})
-    )
+    (tmp_path / "profile" / "config.yaml").write_text(yaml.safe_dump({**settings, "slurm-array-jobs": "match_shards"}))
     project = Project(tmp_path)
+    project.config["matching"] = {"shards_per_job": 1}
     before = set(jobs_by_controller())
     log = submit(project, tmp_path / "profile")
     print(log)
@@ -85,4 +83,4 @@ def test_shards_as_job_arrays(local: dict[str, bytes], tmp_path: Path) -> None:
     print(*jobs, sep="\n")
     assert dictionary_files(project) == local
     members = [job.split()[0].partition("_") for job in jobs]
-    assert sorted(member for _, _, member in members if member) == ["1", "1", "2", "2", "3", "3"]
+    assert sorted(member for _, _, member in members if member) == ["1", "2", "3"]

@@ -28,8 +28,8 @@ def extended(seconds: float, memory: str, rule: str, asked: dict[str, object]) -
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     files = {
-        "match_shard/a.tsv": [EXTENDED, extended(100, "700.5", "match_shard", {"mem_mb": 1500, "runtime": 60})],
-        "match_shard/b.tsv": [EXTENDED, extended(400, "300", "match_shard", {"mem_mb": 3000, "runtime": 60})],
+        "match_shards/a.tsv": [EXTENDED, extended(100, "700.5", "match_shards", {"mem_mb": 1500, "runtime": 60})],
+        "match_shards/b.tsv": [EXTENDED, extended(400, "300", "match_shards", {"mem_mb": 3000, "runtime": 60})],
         "sets/x/y.tsv": [EXTENDED, extended(1, "NA", "sweep_set", {"mem_mb": 4000, "tmpdir": "/tmp"})],
         "vocabulary.tsv": [HEADER, row(10, "1000")],
     }
@@ -43,7 +43,7 @@ def results(tmp_path: Path) -> Path:
 def test_the_longest_and_the_largest_job_of_each_rule(results: Path) -> None:
     assert rule_usages(results) == [
         RuleUsage("vocabulary", 1, 10, 1000, None, None),
-        RuleUsage("match_shard", 2, 400, 700.5, 3000, 60),
+        RuleUsage("match_shards", 2, 400, 700.5, 3000, 60),
         RuleUsage("sweep_set", 1, 1, None, 4000, None),
     ]
 
@@ -51,11 +51,11 @@ def test_the_longest_and_the_largest_job_of_each_rule(results: Path) -> None:
 def test_the_proposal_has_head_room_and_still_grows(results: Path) -> None:
     asked = yaml.safe_load(profile(rule_usages(results)))["set-resources"]
     assert asked == {
-        "match_shard": {"mem_mb": "1750 * 2 ** (attempt - 1)", "runtime": 10},  # 700.5 x 1.5 + 500; 400 s x 1.5
+        "match_shards": {"mem_mb": "1750 * 2 ** (attempt - 1)", "runtime": 10},  # 700.5 x 1.5 + 500; 400 s x 1.5
         "sweep_set": {"runtime": 5},
         "vocabulary": {"mem_mb": "2000 * 2 ** (attempt - 1)", "runtime": 5},
     }
-    assert yaml.safe_load(profile(rule_usages(results), 3))["set-resources"]["match_shard"]["runtime"] == 20
+    assert yaml.safe_load(profile(rule_usages(results), 3))["set-resources"]["match_shards"]["runtime"] == 20
 
 
 def test_a_folder_without_usage_and_a_broken_file_are_named(tmp_path: Path, results: Path) -> None:
@@ -74,15 +74,16 @@ def test_what_a_real_run_took_becomes_a_profile_that_snakemake_follows(tmp_path:
     shown = CliRunner().invoke(app, ["resources", str(tmp_path / "results" / "small"), "--output", str(tmp_path / "c")])
     assert shown.exit_code == 0, shown.output
     asked = {usage.rule: usage for usage in rule_usages(tmp_path / "results" / "small")}
-    assert asked["match_shard"].jobs == asked["inspect_shard"].jobs == 3
-    assert asked["match_shard"].asked_mb == 1500
-    assert asked["match_shard"].memory_mb is not None
+    assert asked["match_shards"].jobs == 1
+    # Two threads: 1000 + 2 x 500.
+    assert asked["match_shards"].asked_mb == 2000
+    assert asked["match_shards"].memory_mb is not None
 
     (tmp_path / "profile").mkdir()
     (tmp_path / "c").rename(tmp_path / "profile" / "config.yaml")
     planned = project.snakemake("--workflow-profile", "profile", "--dry-run", "--forceall", target)
-    block = planned[planned.index("rule match_shard:") :].split("\n\n")[0]
-    assert f"mem_mb={asked['match_shard'].proposed_mb()}," in block
+    block = planned[planned.index("rule match_shards:") :].split("\n\n")[0]
+    assert f"mem_mb={asked['match_shards'].proposed_mb()}," in block
     assert "runtime=5" in block
 
 

@@ -49,11 +49,13 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 @pytest.mark.slow
 def test_a_changed_shard_redoes_itself_and_what_follows(project: Project) -> None:
     project.write_shard(1, ("a ship under the sky",))
+    kept = {path: path.stat().st_mtime_ns for path in project.folder.glob("results/small/cooccurrence/shards/*.npz")}
     planned = project.planned()
-    assert planned["inspect_shard"] == planned["match_shard"] == 1
+    assert planned["match_shards"] == 1
     assert {"manifest", "cooccurrence", "selection", "dictionary"} <= set(planned)
     assert not {"vocabulary", "lexicon", "visibility", "embeddings"} & set(planned)
     project.snakemake()
+    assert [path.name[:6] for path, time in kept.items() if path.stat().st_mtime_ns != time] == ["part-1"]
     assert project.planned() == {}
     assert project.dictionary.manifest.captions["rows"] == 6 * 8 + 1
     project.write_shard(1)
@@ -84,7 +86,7 @@ def test_a_new_shard_costs_one_shard(project: Project) -> None:
     project.write_shard(3)
     planned = project.planned()
     (project.folder / "data" / "part-3.parquet").unlink()
-    assert planned["inspect_shard"] == planned["match_shard"] == 1
+    assert planned["match_shards"] == 1
     assert "visibility" not in planned
 
 
@@ -201,7 +203,7 @@ def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) ->
 def test_a_broken_shard_fails_by_name_or_is_skipped_and_reported(project: Project) -> None:
     broken = project.folder / "data" / "part-9.parquet"
     broken.write_bytes(b"PAR1 and then nothing")
-    output = project.snakemake("--until", "inspect_shard", fails=True)
+    output = project.snakemake("--until", "match_shards", fails=True)
     assert "part-9.parquet: not a readable parquet file" in output
     project.config["captions"] = {"source": "shards", "shards": ["*.parquet"], "on_bad_shard": "skip"}
     project.snakemake("--until", "cooccurrence", "manifest")

@@ -57,7 +57,7 @@ def test_parts_leave_the_dictionary_where_the_setting_says_so(project: Project, 
     project.config["selection"] = {"remove_parts": True}
     planned = project.planned()
     assert planned.pop("write_parts") == 1
-    assert not {"visibility", "embeddings", "match_shard"} & set(planned)
+    assert not {"visibility", "embeddings", "match_shards"} & set(planned)
     project.snakemake()
     assert "water" not in project.dictionary["boat"]
     assert ("parts", "dog") in model.asked

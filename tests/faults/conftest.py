@@ -12,7 +12,7 @@ from ..project import Project
 from ..scripted_model import ScriptedModel, scripted_model
 
 STAGES = [
-    "inspect_shard", "manifest", "vocabulary", "lexicon", "match_shard", "cooccurrence", "visibility",
+    "vocabulary", "lexicon", "match_shards", "manifest", "cooccurrence", "visibility",
     "embeddings", "selection", "dictionary",
 ]  # fmt: skip
 

@@ -42,7 +42,7 @@ def test_a_shard_that_changes_during_the_run(done: Disturbed, undisturbed: dict[
     done.write_shard(2, ("a boat",))
     shard = done.folder / "data" / "part-2.parquet"
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
-    said = done.snakemake("--forcerun", "match_shard", "--rerun-triggers", "mtime", fails=True)
+    said = done.snakemake("--forcerun", "match_shards", "--rerun-triggers", "mtime", fails=True)
     assert "part-2.parquet: changed during the run" in said
     assert done.published() == undisturbed
     fault("a shard that changes under the run's feet, its time stamp kept", 1, "refused by name; nothing published")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -29,6 +30,8 @@ class Run:
         self._started = time.time_ns()
         if stage == "visibility":  # its verdicts are protected; who wants them anew removes them
             (project.results / "visibility" / "visibility.parquet").unlink(missing_ok=True)
+        if stage == "match_shards":  # it keeps what it counted of each shard
+            shutil.rmtree(project.results / "cooccurrence" / "shards", ignore_errors=True)
         with self.log.open("w") as log:
             self._run = subprocess.Popen(
                 project.command("--forcerun", stage, "--until", stage), cwd=project.folder, env=project.environment,

@@ -24,7 +24,7 @@ def test_a_second_run_in_the_same_folder(done: Disturbed, undisturbed: dict[str,
     """The first is held in its first job, so that the second, however slow its start, finds it at work."""
     (done.folder / "config.yaml").write_text(yaml.safe_dump(done.config))
     first = subprocess.Popen(
-        done.command("--forcerun", "match_shard"), cwd=done.folder, env=done.environment, stdout=subprocess.DEVNULL,
+        done.command("--forcerun", "match_shards"), cwd=done.folder, env=done.environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     locks = done.folder / ".snakemake" / "locks"
@@ -33,7 +33,7 @@ def test_a_second_run_in_the_same_folder(done: Disturbed, undisturbed: dict[str,
         time.sleep(0.02)
     first.send_signal(signal.SIGSTOP)
     try:
-        assert "lock" in done.snakemake("--forcerun", "match_shard", fails=True).lower()
+        assert "lock" in done.snakemake("--forcerun", "match_shards", fails=True).lower()
     finally:
         first.send_signal(signal.SIGCONT)
     assert first.wait(timeout=600) == 0

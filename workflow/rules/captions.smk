@@ -7,8 +7,9 @@ if CORPUS.source == "toyworld":
             f"{RESULTS}/logs/toy_captions.log",
         conda:
             "../../envs/mining.yaml"
+        threads: 4
         resources:
-            mem_mb=growing(1000),
+            mem_mb=growing_with_threads(500, 250),
             runtime=10,
         params:
             captions=CORPUS.captions,
@@ -64,29 +65,31 @@ elif CORPUS.source == "concept_index":
 
 else:
 
-    rule inspect_shard:
-        input:
-            shard_file,
-        output:
-            f"{RESULTS}/captions/shards/{{shard}}.json",
-        log:
-            f"{RESULTS}/logs/inspect_shard/{{shard}}.log",
-        benchmark:
-            f"{RESULTS}/usage/inspect_shard/{{shard}}.tsv"
-        conda:
-            "../../envs/mining.yaml"
-        resources:
-            mem_mb=growing(1000),
-            runtime=20,
-        params:
-            path=lambda wildcards: SHARDS[wildcards.shard].path,
-            layout=READING.format,
-            column=READING.column,
-            on_bad_shard=READING.on_bad_shard,
-            checksum=READING.checksum,
-            code=code_of("inspect_shard"),
-        script:
-            "../scripts/inspect_shard.py"
+    # Shards that nothing reads before they are counted are inspected by the job that counts them.
+    if INSPECTED_FIRST:
+
+        rule inspect_shards:
+            input:
+                shard_files,
+            output:
+                # The job keeps the records of shards that have not changed.
+                KEPT(f"{RESULTS}/captions/batches/{{batch}}.json"),
+            log:
+                f"{RESULTS}/logs/inspect_shards/{{batch}}.log",
+            benchmark:
+                f"{RESULTS}/usage/inspect_shards/{{batch}}.tsv"
+            conda:
+                "../../envs/mining.yaml"
+            threads: 4
+            resources:
+                mem_mb=growing_with_threads(500, 250),
+                runtime=60,
+            params:
+                shards=batch_shards,
+                inspection=INSPECTION,
+                code=code_of("inspect_shards"),
+            script:
+                "../scripts/inspect_shards.py"
 
     rule manifest:
         input:

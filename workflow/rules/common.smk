@@ -56,10 +56,29 @@ except UserError as error:
 CORPUS = SETTINGS.captions
 INDEXED = CORPUS.source in ("concept_index", "release")
 READING = None if INDEXED else CORPUS.reading
+INSPECTION = (
+    None
+    if INDEXED
+    else {
+        "layout": READING.format,
+        "column": READING.column,
+        "on_bad_shard": READING.on_bad_shard,
+        "checksum": READING.checksum,
+    }
+)
 # The numbers of captions by kind. A concept index or a release does not contain them.
 STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 MINED = SETTINGS.vocabulary.source == "mined"
-RECORDS = expand(f"{RESULTS}/captions/shards/{{shard}}.json", shard=SHARDS)
+# spaCy uses one core of a process, so that each shard gets a job of its own.
+WITH_SPACY = SETTINGS.matching.tagger == "spacy"
+PER_JOB = 1 if WITH_SPACY else SETTINGS.matching.shards_per_job
+BATCHES = {
+    f"{number:04d}": list(SHARDS.values())[first : first + PER_JOB]
+    for number, first in enumerate(range(0, len(SHARDS), PER_JOB))
+}
+RECORDS = expand(f"{RESULTS}/captions/batches/{{batch}}.json", batch=BATCHES)
+# A mined vocabulary and the search for duplicates read all shards before they are counted.
+INSPECTED_FIRST = MINED or (READING is not None and READING.deduplicate)
 # Shards that a rule writes. With a storage provider their paths differ when they are read.
 GENERATED = (
     [shard.path for shard in SHARDS.values()] if CORPUS.source == "toyworld" else []
@@ -97,7 +116,7 @@ KEPT = (lambda files: files) if STORED else update
 
 
 wildcard_constraints:
-    shard="[A-Za-z0-9][A-Za-z0-9-]*",
+    batch="[0-9]+",
     segmenter="[^/]+",
     backbone="[^/]+",
     dataset="[^/]+",
@@ -107,6 +126,13 @@ wildcard_constraints:
 def growing(megabytes):
     """Memory in MB that doubles with each attempt, so that a job that ran out of memory succeeds when it is retried."""
     return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+
+
+def growing_with_threads(megabytes, of_thread):
+    """As `growing`, with memory for each thread."""
+    return lambda wildcards, threads, attempt: (
+        megabytes + of_thread * threads
+    ) * 2 ** (attempt - 1)
 
 
 def gpus(number):
@@ -137,12 +163,15 @@ def dictionary_files(folder):
     return [f"{folder}/{name}" for name in DICTIONARY_FILES]
 
 
-def shard_file(wildcards):
-    """The shard as an input if it is a local file. A remote shard is no input: the job reads its URL."""
-    shard = SHARDS[wildcards.shard]
-    if not shard.is_local:
-        return []
-    return [shard.path if GENERATED else in_place(shard.path)]
+def shard_files(wildcards):
+    """The local shards of a batch. A remote shard is no input: the job reads its URL."""
+    local_shards = [shard for shard in BATCHES[wildcards.batch] if shard.is_local]
+    return [shard.path if GENERATED else in_place(shard.path) for shard in local_shards]
+
+
+def batch_shards(wildcards):
+    """The shards of a batch, as plain data."""
+    return [(shard.shard, shard.path) for shard in BATCHES[wildcards.batch]]
 
 
 def index_inputs(wildcards):

@@ -53,10 +53,10 @@ else:
     rule cooccurrence:
         input:
             matrices=expand(
-                f"{RESULTS}/cooccurrence/shards/{{shard}}.npz", shard=SHARDS
+                f"{RESULTS}/cooccurrence/batches/{{batch}}.npz", batch=BATCHES
             ),
             statistics=expand(
-                f"{RESULTS}/cooccurrence/shards/{{shard}}.json", shard=SHARDS
+                f"{RESULTS}/cooccurrence/batches/{{batch}}.json", batch=BATCHES
             ),
             concepts=f"{RESULTS}/vocabulary/concepts.parquet",
         output:

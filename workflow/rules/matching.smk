@@ -22,30 +22,42 @@ if not INDEXED:
         script:
             "../scripts/lexicon.py"
 
-    rule match_shard:
+    rule match_shards:
         input:
-            shard=shard_file,
-            record=f"{RESULTS}/captions/shards/{{shard}}.json",
+            shards=shard_files,
+            records=(
+                f"{RESULTS}/captions/batches/{{batch}}.json" if INSPECTED_FIRST else []
+            ),
             lexicon=f"{RESULTS}/matching/lexicon.npz",
             duplicates=(
                 f"{RESULTS}/captions/duplicates.parquet" if READING.deduplicate else []
             ),
         output:
-            matrix=f"{RESULTS}/cooccurrence/shards/{{shard}}.npz",
-            statistics=f"{RESULTS}/cooccurrence/shards/{{shard}}.json",
+            **(
+                {}
+                if INSPECTED_FIRST
+                else {"records": KEPT(f"{RESULTS}/captions/batches/{{batch}}.json")}
+            ),
+            matrix=f"{RESULTS}/cooccurrence/batches/{{batch}}.npz",
+            statistics=f"{RESULTS}/cooccurrence/batches/{{batch}}.json",
         log:
-            f"{RESULTS}/logs/match_shard/{{shard}}.log",
+            f"{RESULTS}/logs/match_shards/{{batch}}.log",
         benchmark:
-            f"{RESULTS}/usage/match_shard/{{shard}}.tsv"
+            f"{RESULTS}/usage/match_shards/{{batch}}.tsv"
         conda:
             "../../envs/mining.yaml"
+        threads: 1 if WITH_SPACY else 4
         resources:
-            mem_mb=growing(1500),
-            runtime=60,
+            mem_mb=growing_with_threads(1000, 500),
+            runtime=120,
         params:
+            shards=batch_shards,
+            inspection=INSPECTION,
+            # The counts of each shard stay here, so that a changed shard is counted alone.
+            kept=f"{RESULTS}/cooccurrence/shards",
             max_caption_bytes=READING.max_caption_bytes,
             on_bad_shard=READING.on_bad_shard,
             least_usable=SETTINGS.checks.usable_captions,
-            code=code_of("match_shard"),
+            code=code_of("match_shards"),
         script:
-            "../scripts/match_shard.py"
+            "../scripts/match_shards.py"

@@ -14,7 +14,7 @@ with job_log(snakemake.log[0]):
     save_matrix(snakemake.output.matrix, matrix)
     concepts.with_columns(pl.Series("count", matrix.diagonal(), pl.Int64)).write_parquet(snakemake.output.concepts)
     statistics = pl.DataFrame(
-        [json.loads(Path(path).read_text()) for path in snakemake.input.statistics],
+        [of_shard for path in snakemake.input.statistics for of_shard in json.loads(Path(path).read_text())],
         schema_overrides={"skipped": pl.String},
     )
     for shard, reason in statistics.drop_nulls("skipped").select("shard", "skipped").iter_rows():

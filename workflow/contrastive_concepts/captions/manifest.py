@@ -1,17 +1,19 @@
 """A record for each shard: rows, size and checksum. The manifest of the corpus is the table of these records."""
 
 import hashlib
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import fsspec
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contrastive_concepts.captions.files import reachable, size_and_version
 from contrastive_concepts.captions.formats import count_captions, detect_format, find_column
-from contrastive_concepts.captions.shards import Shard
+from contrastive_concepts.captions.shards import Shard, in_job
 from contrastive_concepts.checks import require
 from contrastive_concepts.credentials import reveal
 from contrastive_concepts.errors import UserError
@@ -34,9 +36,35 @@ class ShardRecord(BaseModel):
     sha256: str | None
     skipped: str | None
 
+
+class Inspection(BaseModel):
+    """How shards are inspected (`ShardCaptions`), and a hash of the code that does it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: str = "auto"
+    column: str | int | None = None
+    on_bad_shard: Literal["fail", "skip"] = "fail"
+    checksum: Literal["auto", "sha256", "stat"] = "auto"
+    code: str = ""
+
+
+class RecordBatch(BaseModel):
+    """The records of a job's shards, in a file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inspection: Inspection
+    records: list[ShardRecord]
+
     @classmethod
-    def read(cls, path: str | Path) -> "ShardRecord":
+    def read(cls, path: str | Path) -> "RecordBatch":
         return cls.model_validate_json(Path(path).read_bytes())
+
+    def save(self, path: Path) -> None:
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(self.model_dump_json(indent=2) + "\n")
+        os.replace(unfinished, path)
 
 
 def inspect_shard(
@@ -91,6 +119,33 @@ def inspect_shard(
         )
 
 
+def inspect_batch(
+    shards: Sequence[Shard], files: Sequence[str], inspection: Inspection, path: Path, threads: int = 1
+) -> RecordBatch:
+    """Inspect several shards, some at a time, except those whose record in `path` still holds.
+
+    files: paths in this job of the shards that are local; the records keep the shards' own."""
+    known: dict[str, ShardRecord] = {}
+    try:
+        before = RecordBatch.read(path)
+    except (OSError, ValidationError):
+        before = None
+    if before is not None and before.inspection == inspection:
+        known = {record.shard: record for record in before.records if not record.skipped}
+
+    def inspect(shard: Shard, placed: Shard) -> ShardRecord:
+        record = known.get(shard.shard)
+        same = record is not None and record.path == shard.path
+        if record is not None and same and is_unchanged(record.model_copy(update={"path": placed.path})):
+            return record
+        asked = inspection
+        record = inspect_shard(placed, asked.layout, asked.column, asked.on_bad_shard, asked.checksum)
+        return record.model_copy(update={"path": shard.path})
+
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        return RecordBatch(inspection=inspection, records=list(pool.map(inspect, shards, in_job(shards, files))))
+
+
 def check_unchanged(record: ShardRecord) -> None:
     """Raises UserError if the shard has changed since it was inspected."""
     size, modified = size_and_version(record.path)
@@ -101,6 +156,15 @@ def check_unchanged(record: ShardRecord) -> None:
         )
 
 
+def is_unchanged(record: ShardRecord) -> bool:
+    """Whether `check_unchanged` finds the shard as it was."""
+    try:
+        check_unchanged(record)
+    except UserError:
+        return False
+    return True
+
+
 def found_at(record: ShardRecord, path: str) -> ShardRecord:
     """The record with the shard's path in this job: a storage's copy has another path and modification time."""
     if path == record.path:
@@ -108,9 +172,9 @@ def found_at(record: ShardRecord, path: str) -> ShardRecord:
     return record.model_copy(update={"path": path, "modified": size_and_version(path)[1]})
 
 
-def read_records(paths: Sequence[str], shards: Sequence[str]) -> list[ShardRecord]:
-    """Read the records, with the current paths of the shards; with an empty `shards` the paths stay as recorded."""
-    records = [ShardRecord.read(path) for path in paths]
+def read_records(paths: Sequence[str], shards: Sequence[str] = ()) -> list[ShardRecord]:
+    """Read the records of all batches, with the current paths of the shards, or as recorded if there are none."""
+    records = [record for path in paths for record in RecordBatch.read(path).records]
     return [found_at(*placed) for placed in zip(records, shards, strict=True)] if shards else records
 
 

@@ -41,6 +41,14 @@ def find_shards(patterns: Sequence[str], data_dir: str = ".") -> list[Shard]:
     return [found[path] for path in sorted(found)]
 
 
+def in_job(shards: Sequence[Shard], files: Sequence[str]) -> list[Shard]:
+    """The shards at their paths in a job. files: those of the local shards, whose copy can lie elsewhere; or none."""
+    if not files:
+        return list(shards)
+    placed = iter(files)
+    return [Shard(shard.shard, next(placed)) if shard.is_local else shard for shard in shards]
+
+
 def shard_id(name: str) -> str:
     """An identifier from a file's name: characters that are safe in a path, and eight digits of a hash.
 

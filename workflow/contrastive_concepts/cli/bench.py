@@ -143,6 +143,52 @@ def mining(
                 write_section(output, f"Mining: {part}", text)
 
 
+@app.command()
+def workflow(
+    captions: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of real captions for the second row, of which the first gives the lengths."),
+    ] = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="List of concepts for the second row, one per line.")] = None,
+    shards: Annotated[int, typer.Option(min=1, help="Number of shards.")] = 16,
+    rows: Annotated[int, typer.Option(min=1, help="Captions of a shard.")] = 1_000_000,
+    default: Annotated[bool, typer.Option("--default/--no-default", help="Measure the default run.")] = True,
+    output: Annotated[Path | None, typer.Option(help="Markdown page whose section `Workflow` is replaced.")] = None,
+) -> None:
+    """Measure whole runs: the embedded default, and with captions also many shards up to the matrix X.
+
+    Each runs through Snakemake in a fresh copy of this repository, with the packages that are installed."""
+    import tempfile
+
+    from benchmarks.page import machine, write_section
+    from benchmarks.workflow import Workflow, default_run, shards_to_matrix
+    from contrastive_concepts.errors import UserError
+    from contrastive_concepts.markup import markdown_table
+    from contrastive_concepts.resources import PACKAGE
+
+    if captions and vocabulary is None:
+        raise UserError("--vocabulary: found none, expected the list of concepts to count in the captions")
+    repository, load = PACKAGE.parents[1], os.getloadavg()[0]
+    rows_of_page: list[tuple[str, ...]] = []
+
+    def measured(what: str, run: Workflow) -> None:
+        row = (what, f"{run.seconds:.0f}", f"{run.cpu_seconds:.0f}", str(run.jobs), f"{run.peak_mb:.0f}")
+        rows_of_page.append(row)
+        print(*row, flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        if default:
+            measured("the default run", default_run(repository, Path(folder) / "default"))
+        if captions and vocabulary is not None:
+            run = shards_to_matrix(repository, Path(folder) / "shards", captions, vocabulary, shards, rows)
+            measured(f"{shards} shards of {rows:,} captions to X", run)
+    head = ["what", "seconds", "of processors", "jobs", "largest job, MB"]
+    text = f"{markdown_table(head, rows_of_page)}\nOn {machine()}, load average {load:.1f} when it began.\n"
+    print(text)
+    if output is not None:
+        write_section(output, "Workflow", text)
+
+
 def _segmenter(method: str, model: str) -> "Segmenter":
     import open_clip
     import torch

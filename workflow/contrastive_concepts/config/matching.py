@@ -27,6 +27,12 @@ class MatchingSettings(Settings):
         "spaCy's pipeline on every caption, as for the paper's index, about a thousand times slower.",
     )
 
+    shards_per_job: int = Field(
+        16,
+        ge=1,
+        description="Number of shards that one job counts, on the cores that it was given; always 1 with spacy.",
+    )
+
     @model_validator(mode="after")
     def _spacy_is_the_index(self) -> Self:
         if self.tagger == "spacy" and (self.nouns == "all" or self.mode == "phrase"):

@@ -179,6 +179,14 @@ class CooccurrenceCounter:
             self._pairs = np.empty(room, np.int64)
 
 
+def compile_kernel(lexicon: Lexicon) -> None:
+    """Compile what counting needs, or load it: once compiled, other processes load it from numba's cache."""
+    counter = CooccurrenceCounter(lexicon, BYTES_AT_ONCE)
+    counter.add(pa.array(["a caption"]))
+    if len(lexicon.concepts):
+        counter._make_room(PAIRS_AT_ONCE)
+
+
 def mentions(
     captions: pa.Array | pa.ChunkedArray, lexicon: Lexicon
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:

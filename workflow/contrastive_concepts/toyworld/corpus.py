@@ -1,7 +1,9 @@
 """Writes the toy world as files: LAION's caption shards, VOC's image folders, a contact sheet."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ HELD_OUT = 1 << 32
 GAP = 2
 
 
-def write_captions(folder: Path, captions: int, shards: int, seed: int) -> list[Path]:
+def write_captions(folder: Path, captions: int, shards: int, seed: int, processes: int = 1) -> list[Path]:
     """Write parquet shards in LAION's layout (`URL`, `TEXT`), of nearly equal size. Equal arguments give equal bytes.
 
     Caption k describes image k of the seed, which is not rendered. Raises UserError for fewer captions than shards.
@@ -32,17 +34,25 @@ def write_captions(folder: Path, captions: int, shards: int, seed: int) -> list[
         raise UserError(f"toyworld.captions: found {captions}, expected at least one for each of {shards} shards")
     folder.mkdir(parents=True, exist_ok=True)
     edges = [captions * shard // shards for shard in range(shards + 1)]
-    files = []
-    for shard, (first, stop) in enumerate(pairwise(edges)):
-        table = pa.table(
-            {
-                "URL": pa.array([f"https://toyworld.invalid/{seed}/{image}.jpg" for image in range(first, stop)]),
-                "TEXT": pa.array([caption_image(seed, image) for image in range(first, stop)]),
-            }
-        )
-        files.append(folder / f"part-{shard:05d}.snappy.parquet")
-        pq.write_table(table, files[-1], compression="snappy")
+    files = [folder / f"part-{shard:05d}.snappy.parquet" for shard in range(shards)]
+    parts = zip(files, edges, edges[1:], repeat(seed), strict=False)
+    if processes == 1:
+        for part in parts:
+            _write_shard(*part)
+    else:
+        with ProcessPoolExecutor(min(processes, shards), get_context("fork")) as pool:
+            list(pool.map(_write_shard, *zip(*parts, strict=True)))
     return files
+
+
+def _write_shard(path: Path, first: int, stop: int, seed: int) -> None:
+    table = pa.table(
+        {
+            "URL": pa.array([f"https://toyworld.invalid/{seed}/{image}.jpg" for image in range(first, stop)]),
+            "TEXT": pa.array([caption_image(seed, image) for image in range(first, stop)]),
+        }
+    )
+    pq.write_table(table, path, compression="snappy")
 
 
 def write_images(folder: Path, images: int, seed: int) -> None:

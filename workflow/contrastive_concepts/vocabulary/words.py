@@ -104,6 +104,9 @@ def code_points() -> Iterator[tuple[int, CharacterClass, str]]:
     the class is WORD."""
     for number in range(0x110000):
         character = chr(number)
+        # Three in four are unassigned, private or surrogates, which are BREAKs.
+        if unicodedata.category(character) in ("Cn", "Co", "Cs"):
+            continue
         if (kind := character_class(character)) is not CharacterClass.BREAK:
             yield number, kind, fold_character(character) if kind is CharacterClass.WORD else ""
 

@@ -82,6 +82,14 @@ def test_duplicates_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (statistics["rows"], statistics["duplicates"]) == (3, 1)
 
 
+def test_a_shard_of_repeated_captions_is_usable(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", ["boat", None, "dog"])
+    lexicon = Lexicon.build(WORDS, "bag")
+    count_shard(record_of(path), lexicon, 10_000, np.array([0, 2]), "fail", least_usable=0.5)
+    with pytest.raises(UserError, match=r"usable captions: found 2 of 3, expected at least 90% of them"):
+        count_shard(record_of(path), lexicon, 10_000, np.array([0, 2]), "fail", least_usable=0.9)
+
+
 def test_odd_captions_are_counted_and_never_fatal(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes(b"boat \xff water\thttp://x\n\thttp://x\n" + b"boat " * 5000 + b"\thttp://x\ndog\thttp://x\n")

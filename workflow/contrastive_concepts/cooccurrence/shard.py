@@ -44,7 +44,7 @@ def count_shard(
                 progress(first)
             check_unchanged(record)
             if least_usable is not None and record.has_text:
-                _require_usable(record, counter.statistics, least_usable)
+                _require_usable(record, counter.statistics, len(duplicates), least_usable)
         except UserError as error:
             if on_bad_shard == "fail":
                 raise
@@ -54,12 +54,13 @@ def count_shard(
     return counter.matrix(), {"shard": record.shard, **statistics, "duplicates": left_out, "skipped": skipped}
 
 
-def _require_usable(record: ShardRecord, found: CaptionStatistics, least: float) -> None:
+def _require_usable(record: ShardRecord, found: CaptionStatistics, duplicates: int, least: float) -> None:
     unusable = {name: getattr(found, name) for name in ("null", "empty", "invalid_utf8", "gigantic")}
-    usable = max(found.rows - sum(unusable.values()), 0)
+    # A repeated caption was usable where it was met first.
+    usable = max(found.rows - sum(unusable.values()), 0) + duplicates
     column = "" if record.column is None else f", column {record.column!r}"
     met = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in unusable.items() if count)
-    require(usable, found.rows, least, f"{record.path}{column}: usable captions", "usable_captions", met)
+    require(usable, found.rows + duplicates, least, f"{record.path}{column}: usable captions", "usable_captions", met)
 
 
 def _without(batch: pa.Array, first: int, duplicates: Rows) -> pa.Array:

@@ -43,12 +43,15 @@ class TextRows:
         table.write_parquet(path, metadata={"fingerprint": fingerprint})
 
 
-def embed_once(texts: Iterable[str], embed: Embed, known: TextRows | None = None) -> TextRows:
+def embed_once(texts: Iterable[str], embed: Embed | None, known: TextRows | None = None) -> TextRows:
     """Embed the distinct texts that are not in `known`. The result has one row per distinct text, in order."""
     distinct = list(dict.fromkeys(texts))
     row = known.row if known is not None else {}
     new = [text for text in distinct if text not in row]
-    fresh = torch.from_numpy(np.ascontiguousarray(embed(new), np.float32)) if new or known is None else None
+    fresh = None
+    if new or known is None:
+        assert embed is not None
+        fresh = torch.from_numpy(np.ascontiguousarray(embed(new), np.float32))
     if known is not None:
         parts = [known.matrix] if fresh is None else [known.matrix, fresh]
         row = {**known.row, **{text: len(known.row) + index for index, text in enumerate(new)}}
@@ -78,10 +81,10 @@ def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> l
 
 
 def update_texts(
-    path: Path, texts: Sequence[str], embed: Embed, fingerprint: str, further: TextRows | None = None
+    path: Path, texts: Sequence[str], embed: Embed | None, fingerprint: str, further: TextRows | None = None
 ) -> int:
     """Write the embeddings of `texts`. Embeddings in the file with the same fingerprint (model, prompts, code) are
-    reused, and then those in `further`. Returns the number of new ones."""
+    reused, and then those in `further`. embed: None if these are all. Returns the number of new ones."""
     known = load_texts(path) if path.is_file() and read_fingerprint(path) == fingerprint else None
     if known is not None and further is not None:
         known = known.with_rows(further)

@@ -22,6 +22,11 @@ AS_OPEN_CLIP = (".safetensors", ".npz", ".npy")
 """Suffixes of files that open_clip reads with its own code."""
 
 
+def is_carried(model: str, pretrained: str | None) -> bool:
+    """Whether the model and its weights are included in the project."""
+    return model in CARRIED and pretrained is None
+
+
 def load_clip(
     key: str, model: str, pretrained: str | None, device: "str | torch.device", config_file: str | None = None
 ) -> tuple[Any, Any]:
@@ -36,7 +41,7 @@ def load_clip(
 
     if config_file:
         open_clip.add_model_config(Path(config_file))
-    if model in CARRIED and pretrained is None:
+    if is_carried(model, pretrained):
         model = f"{LOCAL}{resource(CARRIED[model])}"
     if not model.startswith((LOCAL, HUB)) and model not in open_clip.list_models():
         raise UserError(

@@ -155,7 +155,7 @@ def label_maps(
     size = encoded.features.size
     pixels = max(len(encoded.windows) * size[0] * size[1], encoded.original[0] * encoded.original[1])
     step = scores_at_once // (len(columns[0]) * pixels)
-    if step < 2 or not segmenter.finishes_by_text():
+    if step < 2 or not segmenter.combines_many or not segmenter.finishes_by_text():
         for number, each in enumerate(columns):
             yield range(number, number + 1), label_map(segmenter, encoded, compared, each)[None]
         return

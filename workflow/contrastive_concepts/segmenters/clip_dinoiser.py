@@ -22,6 +22,7 @@ class ClipDinoiser(Segmenter):
     """
 
     name = "clip_dinoiser"
+    combines_many = True
     scored_extra = ("saliency_logit",)
     background_is = "text"
 

@@ -20,6 +20,7 @@ class Gem(Segmenter):
     and window, as the original does for heat maps."""
 
     name = "gem"
+    combines_many = True
     background_is = "channel"
 
     def __init__(

@@ -11,6 +11,7 @@ class MaskClip(Segmenter):
     """Scores are probabilities at patch resolution. The method has no background handling of its own."""
 
     name = "maskclip"
+    combines_many = True
 
     def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, grid = self.tower.tokens(normalise_pixels(images / 255))

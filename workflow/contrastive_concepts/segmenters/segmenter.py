@@ -40,6 +40,10 @@ class Segmenter(ABC):
     scored_extra: ClassVar[tuple[str, ...]] = ()
     """Names of the extra features that are needed for scores."""
 
+    combines_many: ClassVar[bool] = False
+    """Whether `_combine`, without background handling, uses of the features only sizes. On a GPU it then receives the
+    similarities of several sets at once, [sets * B, C, h, w]."""
+
     precision: torch.dtype = torch.float32
     """Dtype of the encoder's matrix products; float16 and bfloat16 are for GPUs. The results are always float32."""
 

@@ -27,6 +27,7 @@ class Tcl(Segmenter):
     frozen CLIP's masks in the result (kp_w in the original). threshold: 0.5 in the paper (6.1.1)."""
 
     name = "tcl"
+    combines_many = True
     scored_extra = ("frozen", "pixels")
     background_is = "channel"
 

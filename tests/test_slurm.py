@@ -81,6 +81,9 @@ def test_shards_as_job_arrays(local: dict[str, bytes], tmp_path: Path) -> None:
     print(log)
     jobs = [job for job in jobs_by_controller() if job not in before]
     print(*jobs, sep="\n")
-    assert dictionary_files(project) == local
+    found = dictionary_files(project)
+    # The manifest has the configuration, which is another one.
+    assert found.keys() == local.keys()
+    assert all(found[name] == local[name] for name in local if name != "manifest.json")
     members = [job.split()[0].partition("_") for job in jobs]
     assert sorted(member for _, _, member in members if member) == ["1", "2", "3"]

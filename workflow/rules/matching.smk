@@ -54,7 +54,7 @@ if not INDEXED:
             shards=batch_shards,
             inspection=INSPECTION,
             # The counts of each shard stay here, so that a changed shard is counted alone.
-            kept=f"{RESULTS}/cooccurrence/shards",
+            kept=None if STORED else f"{RESULTS}/cooccurrence/shards",
             max_caption_bytes=READING.max_caption_bytes,
             on_bad_shard=READING.on_bad_shard,
             least_usable=SETTINGS.checks.usable_captions,

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from contrastive_concepts.logs import job_log, progress_bar
 
@@ -35,7 +36,9 @@ with job_log(snakemake.log[0]):
         "least_usable": asked.least_usable,
         "code": asked.code,
     }
-    with progress_bar("matching", sum(record.rows for record in batch.records)) as progress:
+    rows = sum(record.rows for record in batch.records)
+    # With a storage provider nothing but outputs outlives the job.
+    with TemporaryDirectory() as scratch, progress_bar("matching", rows) as progress:
         counted = count_batch(
             batch.records,
             [shard.path for shard in in_job(shards, files.shards)],
@@ -44,14 +47,14 @@ with job_log(snakemake.log[0]):
             asked.on_bad_shard,
             asked.least_usable,
             duplicates,
-            Path(asked.kept),
+            Path(asked.kept or scratch),
             common,
             snakemake.threads,
             progress,
         )
-    for each in counted:
-        print(each.statistics)
-    settings = lexicon.settings | {"max_caption_bytes": asked.max_caption_bytes}
-    matrix = merge_shards([each.matrix for each in counted], len(lexicon.concepts))
-    save_matrix(snakemake.output.matrix, matrix, settings, compressed=False)
+        for each in counted:
+            print(each.statistics)
+        settings = lexicon.settings | {"max_caption_bytes": asked.max_caption_bytes}
+        matrix = merge_shards([each.matrix for each in counted], len(lexicon.concepts))
+        save_matrix(snakemake.output.matrix, matrix, settings, compressed=False)
     Path(snakemake.output.statistics).write_text(json.dumps([each.statistics for each in counted], indent=2) + "\n")

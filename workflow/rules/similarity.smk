@@ -10,7 +10,8 @@ rule embeddings:
         f"{RESULTS}/usage/embeddings.tsv"
     conda:
         "../../envs/encoders.yaml"
-    threads: 2
+    # The toy CLIP is too small for two cores.
+    threads: 1 if SETTINGS.similarity.model == "toyworld-clip" else 2
     resources:
         mem_mb=growing(6000),
         runtime=240,

@@ -83,7 +83,8 @@ def _run(folder: Path, run: str, options: Sequence[str]) -> Workflow:
         )  # fmt: skip
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise UserError(f"the run failed:\n{log.read_text()[-2000:]}")
+        said = [line for line in log.read_text().splitlines() if line.startswith(("Error: ", "config: "))]
+        raise UserError(f"the run failed: {said[0] if said else log.read_text().strip().splitlines()[-1]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Workflow(seconds, cpu, log.read_text().count("Finished jobid"), _peak(folder / "results" / run / "usage"))

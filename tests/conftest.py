@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,3 +78,11 @@ def fault(request: pytest.FixtureRequest) -> Iterator[Callable[[str, int, str], 
     if page is not None:
         before = page.read_text().partition("| fault |")[0]
         page.write_text(before + "\n".join(["| fault | injected | outcome |", "| --- | --- | --- |", *rows, ""]))
+
+
+@pytest.fixture(scope="session")
+def small_clip() -> Any:
+    """Two blocks with random weights, for windows of 64 pixels."""
+    from tests.synthetic_clip import clip_model
+
+    return clip_model(layers=2, patch=8, size=64)

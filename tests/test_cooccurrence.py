@@ -1,5 +1,6 @@
 """Counting shards, merging them, frequencies over gamma."""
 
+import os
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -145,6 +146,28 @@ def test_a_batch_counts_again_only_what_changed(tmp_path: Path) -> None:
     (folder / f"{records[0].shard}.json").write_text("{")
     assert counted_anew() == ["a"]
     assert counted_anew(code="new") == ["a", "b", "c"]
+
+
+def test_a_batch_killed_between_two_files_describes_no_other_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, folder = write(tmp_path / "a.parquet", ["boat water"]), tmp_path / "shards"
+    records = [record_of(path)]
+    count_all(folder, records, code="1")
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            count_all(folder, records, code="2")
+    # Back to the first code: what was counted with the second is not taken for it.
+    before = next(folder.glob("*[0-9a-f].npz")).stat().st_mtime_ns
+    [counted] = count_all(folder, records, code="1")
+    assert counted.matrix.stat().st_mtime_ns != before
 
 
 def test_a_batch_keeps_what_it_counted_before_a_bad_shard(tmp_path: Path) -> None:

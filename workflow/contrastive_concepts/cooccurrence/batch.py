@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,44 +29,14 @@ class CountedShard:
     statistics: Statistics
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What `count_shard` needs for one shard, and where the result goes."""
+class _Task(NamedTuple):
+    """A shard that is to be counted, and where its X goes."""
 
     record: ShardRecord
     path: str
     duplicates: Rows
     matrix: Path
     fingerprint: str
-
-
-@dataclass(frozen=True)
-class _Counting:
-    """What is the same for all shards of a batch."""
-
-    lexicon: Lexicon
-    max_caption_bytes: int
-    on_bad_shard: Literal["fail", "skip"]
-    least_usable: float | None
-
-    def __call__(self, task: _Task, progress: Callable[[int], None] = lambda rows: None) -> CountedShard:
-        matrix, statistics = count_shard(
-            found_at(task.record, task.path),
-            self.lexicon,
-            self.max_caption_bytes,
-            task.duplicates,
-            self.on_bad_shard,
-            self.least_usable,
-            progress,
-        )
-        unfinished = task.matrix.with_suffix(".unfinished.npz")
-        settings = self.lexicon.settings | {"max_caption_bytes": self.max_caption_bytes}
-        # Compressing takes a quarter of the time of counting, for a file that only the next job reads.
-        save_matrix(unfinished, matrix, settings, compressed=False)
-        os.replace(unfinished, task.matrix)
-        described = {"fingerprint": task.fingerprint, "statistics": statistics}
-        _replace(task.matrix.with_suffix(".json"), json.dumps(described, indent=2) + "\n")
-        return CountedShard(task.matrix, statistics)
 
 
 def count_batch(
@@ -88,6 +58,31 @@ def count_batch(
     counts depend on, as plain data; a shard that was counted with the same is not counted again. progress: receives
     the number of captions so far. Raises UserError as `count_shard`; what other shards gave stays on disk."""
     folder.mkdir(parents=True, exist_ok=True)
+    settings = lexicon.settings | {"max_caption_bytes": max_caption_bytes}
+
+    def count(task: _Task, progress: Callable[[int], None]) -> CountedShard:
+        matrix, statistics = count_shard(
+            found_at(task.record, task.path),
+            lexicon,
+            max_caption_bytes,
+            task.duplicates,
+            on_bad_shard,
+            least_usable,
+            progress,
+        )
+        description = task.matrix.with_suffix(".json")
+        # First, so that a job that is killed here leaves no description of the other matrix.
+        description.unlink(missing_ok=True)
+        unfinished = task.matrix.with_suffix(".unfinished.npz")
+        # Compressing takes a quarter of the time of counting, for a file that only the next job reads.
+        save_matrix(unfinished, matrix, settings, compressed=False)
+        os.replace(unfinished, task.matrix)
+        described = {"fingerprint": task.fingerprint, "statistics": statistics}
+        unfinished = task.matrix.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(described, indent=2) + "\n")
+        os.replace(unfinished, description)
+        return CountedShard(task.matrix, statistics)
+
     done: dict[str, CountedShard] = {}
     tasks: list[_Task] = []
     for record, path in zip(records, paths, strict=True):
@@ -104,10 +99,9 @@ def count_batch(
             done[record.shard] = known
     # The longest first, so that no core waits for it in the end.
     tasks.sort(key=lambda task: -task.record.rows)
-    counting = _Counting(lexicon, max_caption_bytes, on_bad_shard, least_usable)
     together = _Together(progress, sum(int(each.statistics["rows"] or 0) for each in done.values()))
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        futures = [pool.submit(counting, task, together.of(task.record.shard)) for task in tasks]
+        futures = [pool.submit(count, task, together.of(task.record.shard)) for task in tasks]
         try:
             done |= {task.record.shard: future.result() for task, future in zip(tasks, futures, strict=True)}
         except BaseException:
@@ -146,9 +140,3 @@ def _counted_before(matrix: Path, fingerprint: str) -> CountedShard | None:
         return CountedShard(matrix, described["statistics"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)

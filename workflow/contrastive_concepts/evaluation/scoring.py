@@ -102,11 +102,6 @@ class Scorer:
                 query = classic_query(segmenter, classes, queries, each.contrastive_set, texts, each.beta)
                 self._classic.append((each, query, torch.from_numpy(query.classes).to(device)))
 
-    def score(self, sample: EncodedSample) -> ImageScores:
-        """Score one image."""
-        [(_, scores)] = self.score_all([sample])
-        return scores
-
     def score_all(self, samples: Iterable[EncodedSample]) -> Iterator[tuple[EncodedSample, ImageScores]]:
         """Score images in order. A GPU works at several images before the numbers of the first are read."""
         pending: deque[_Pending] = deque()
@@ -167,8 +162,8 @@ class Scorer:
         )
 
     def _maps(
-        self, sample: EncodedSample, compared: Tensor, columns: dict[str, int], wanted: Sequence["_Map"]
-    ) -> Iterator[tuple[Sequence["_Map"], Tensor]]:
+        self, sample: EncodedSample, compared: Tensor, columns: dict[str, int], wanted: Sequence[_Map]
+    ) -> Iterator[tuple[Sequence[_Map], Tensor]]:
         """Label maps [Q, H, W] of sets of texts, some at a time; those of one time have equally many texts."""
         groups: dict[int, list[_Map]] = {}
         for texts, original in wanted:

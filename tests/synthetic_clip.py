@@ -10,7 +10,7 @@ import open_clip
 import torch
 from torch import Tensor
 
-from contrastive_concepts.similarity.text_tower import encode_tokens
+from contrastive_concepts.encoders.text_tower import encode_tokens
 
 
 def spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:

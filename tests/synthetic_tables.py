@@ -9,8 +9,8 @@ from scipy import sparse
 
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.selection import AssociationSettings, SelectionSettings
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.selection.select import Tables, Thresholds, select
-from contrastive_concepts.similarity.store import Embeddings
 
 CAPTIONS, CONCEPTS = 600, 24
 

@@ -9,7 +9,7 @@ from contrastive_concepts.resources import PACKAGE
 ORDER = (
     # What everything may use.
     "credentials", "errors", "file_kinds", "restricted_pickle", "stand_in", "resources", "provenance", "checks",
-    "text_files", "tensor_files", "logs", "markup", "config",
+    "text_files", "tensor_files", "logs", "markup", "config", "encoders",
     # The stages, as the data flows.
     "captions", "vocabulary", "matching", "cooccurrence", "visibility", "similarity", "selection", "dictionary",
     "segmenters", "evaluation", "report",

@@ -234,7 +234,7 @@ def test_a_concept_index_needs_the_number_of_captions(captions: int | None) -> N
         "run": "test",
         "captions": {"source": "concept_index", "index": "a.json"},
         "vocabulary": {"source": "index"},
-        "visibility": {"judge": "transformers"},
+        "visibility": {"judge": "embedding"},
         "similarity": {"encoder": "sentence_transformers", "model": "unused"},
         "selection": {"association": {"measure": "npmi", "captions": captions}},
     }

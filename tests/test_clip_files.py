@@ -14,8 +14,8 @@ import pytest
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
 
+from contrastive_concepts.encoders.clip import load_clip  # noqa: E402
 from contrastive_concepts.errors import UserError  # noqa: E402
-from contrastive_concepts.similarity.clip import load_clip  # noqa: E402
 from tests.synthetic_clip import clip_model  # noqa: E402
 
 
@@ -110,7 +110,7 @@ def test_unfit_weights_are_one_line(folder: Path, tmp_path: Path) -> None:
 LOAD = """
 import sys
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.similarity.clip import load_clip
+from contrastive_concepts.encoders.clip import load_clip
 for name in sys.argv[1:]:
     try:
         model, tokenizer = load_clip("similarity", name, "laion2b_s34b_b88k", "cpu")

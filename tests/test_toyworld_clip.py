@@ -11,8 +11,8 @@ import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES, create_model, get_tokenizer
 
 from contrastive_concepts.config.toyworld import ToyTraining
+from contrastive_concepts.encoders.clip import load_clip
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.similarity.clip import load_clip
 from contrastive_concepts.toyworld import train as training
 from contrastive_concepts.toyworld.clip import (
     CLIP_FOLDER,

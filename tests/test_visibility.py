@@ -9,11 +9,11 @@ from typing import Self
 import polars as pl
 import pytest
 
-from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VllmJudge
+from contrastive_concepts.config.visibility import CascadeJudge, OpenAIJudge, TransformersJudge, VllmJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerKey
 from contrastive_concepts.visibility.endpoint import answer_key_of
-from contrastive_concepts.visibility.judging import build_judge, judge_concepts
+from contrastive_concepts.visibility.judging import build_judge, give_verdicts, judge_concepts
 
 
 @dataclass
@@ -23,10 +23,11 @@ class Scripted:
     says: dict[str, float | None]
     limit: int = 10**9
     asked: list[str] = field(default_factory=list)
+    name: str = "scripted"
 
     @property
     def answer_key(self) -> AnswerKey:
-        return AnswerKey("scripted", "m", "r", "h", "{}")
+        return AnswerKey(self.name, "m" if self.name == "scripted" else f"model of {self.name}", "r", "h", "{}")
 
     def ask(self, words: Sequence[str]) -> Iterator[list[Answer]]:
         for word in reversed(words):
@@ -71,6 +72,60 @@ def test_a_run_that_died_asks_only_the_rest_and_another_threshold_asks_nothing(t
     nobody = Scripted({})
     assert judge_concepts(words, nobody, tmp_path / "a.duckdb", 0.75)["visible"].sum() == 100
     assert nobody.asked == []
+
+
+def cascade(**changed: object) -> CascadeJudge:
+    return CascadeJudge.model_validate(
+        {"judge": "cascade", "second": {"judge": "transformers"}, "unclear": [0.2, 0.8], **changed}
+    )
+
+
+def test_a_cascade_asks_only_about_the_unclear_and_names_who_decided(tmp_path: Path) -> None:
+    concepts = ["boat", "fog", "idea", "hill", "ehm", "fog"]
+    first = Scripted({"boat": 0.95, "fog": 0.6, "idea": 0.05, "hill": 0.2, "ehm": 0.7}, name="embedding")
+    second = Scripted({"fog": 0.3, "hill": 0.9, "ehm": None}, name="llm")
+    done: list[int] = []
+    table = give_verdicts(concepts, [first, second], cascade(), tmp_path / "a.duckdb", done.append)
+    assert sorted(second.asked) == ["ehm", "fog", "hill"]
+    assert table["concept"].to_list() == concepts
+    assert table["judge"].to_list() == ["embedding", "llm", "embedding", "llm", "llm", "llm"]
+    assert table["model"].to_list()[:2] == ["model of embedding", "model of llm"]
+    assert table["visible"].to_list() == [True, False, False, True, False, False]
+    assert table["parsed"].to_list() == [True, True, True, True, False, True]
+    assert table["p_embedding"].to_list() == [0.95, 0.6, 0.05, 0.2, 0.7, 0.6]
+    assert table["p_second"].to_list() == [None, 0.3, None, 0.9, None, 0.3]
+    assert done[-1] == 5
+    # A second run asks nothing, whatever the band is narrowed to.
+    again = [Scripted({}, name="embedding"), Scripted({}, name="llm")]
+    narrower = give_verdicts(concepts, again, cascade(unclear=[0.5, 0.65]), tmp_path / "a.duckdb")
+    assert narrower["judge"].to_list() == ["embedding", "llm", "embedding", "embedding", "embedding", "llm"]
+
+
+def test_a_cascade_in_which_both_decide_takes_the_mean_of_the_log_odds(tmp_path: Path) -> None:
+    first = Scripted({"fog": 0.6, "hill": 0.5, "ehm": 0.7, "sun": 0.4}, name="embedding")
+    second = Scripted({"fog": 0.2, "hill": 1.0, "ehm": None, "sun": 0.0}, name="llm")
+    concepts = ["fog", "hill", "ehm", "sun"]
+    table = give_verdicts(concepts, [first, second], cascade(decides="both"), tmp_path / "a.duckdb")
+    fog = (0.6 / 0.4 * 0.2 / 0.8) ** 0.5
+    assert table["p_visible"][0] == pytest.approx(fog / (1 + fog))
+    assert table["p_visible"][1] > 0.999
+    assert table["p_visible"][3] < 0.001
+    assert table["judge"].to_list() == ["embedding + llm", "embedding + llm", "embedding", "embedding + llm"]
+    assert table["model"][0] == "model of embedding + model of llm"
+    assert table["remark"][2] == "the second judge said neither yes nor no"
+    assert table["p_visible"][2] == 0.7
+    assert table["visible"].to_list() == [False, True, True, False]
+
+
+def test_the_keys_of_a_cascade_are_checked() -> None:
+    for changed, message in (
+        ({"unclear": [0.8, 0.2]}, "two rising numbers"),
+        ({"unclear": [0.2, 1.2]}, "two rising numbers"),
+        ({"second": {"judge": "transformers", "threshold": 0.3}}, "visibility.second.threshold: unknown key"),
+        ({"second": {"judge": "cascade"}}, "does not match any of the expected tags"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cascade(**changed)
 
 
 def test_no_concepts_give_an_empty_table_of_the_same_columns(tmp_path: Path) -> None:

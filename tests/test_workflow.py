@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,22 @@ def test_captions_become_a_dictionary(project: Project) -> None:
     statistics = dictionary.manifest.captions
     assert (statistics["rows"], statistics["null"], statistics["empty"]) == (6 * 8, 6, 6)
     assert len(dictionary.manifest.shards) == 3
+
+
+@pytest.mark.slow
+def test_one_encoder_that_judges_and_measures_is_loaded_in_one_job(project: Project, tmp_path: Path) -> None:
+    together = Project(tmp_path)
+    together.config["visibility"]["encoder"]["device"] = "auto"
+    together.config["audit"] = {"judge": {"judge": "embedding", "threshold": 0.9}}
+    planned = together.planned()
+    assert planned["visibility"] == 1
+    assert "embeddings" not in planned
+    together.snakemake("all", "audit")
+    results = together.folder / "results" / "small"
+    for file in ("similarity/embeddings.npy", "similarity/encoder.json", "visibility/visibility.parquet"):
+        assert (results / file).read_bytes() == (project.folder / "results" / "small" / file).read_bytes()
+    assert "## Where the judges differ" in (results / "visibility" / "audit.md").read_text()
+    assert together.planned() == {}
 
 
 def test_a_second_run_does_nothing(project: Project) -> None:

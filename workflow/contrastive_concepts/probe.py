@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contrastive_concepts.config.run import RunSettings
-from contrastive_concepts.config.visibility import VisibilitySettings, VllmJudge
+from contrastive_concepts.config.visibility import OneJudge, VllmJudge, judges_of
 from contrastive_concepts.visibility.answers import Answer
 from contrastive_concepts.visibility.judging import build_judge
 
 WORDS = ["boat", "water", "freedom"]
-FURTHER = {"vllm": 512, "transformers": 32}
+FURTHER = {"vllm": 512, "transformers": 32, "embedding": 1024}
 """Number of further words for the speed, by judge. Not for `openai`, because its requests can cost money."""
 RSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -29,23 +29,28 @@ class Tried:
 
 def probe(settings: RunSettings) -> Iterator[str]:
     """Yield the results as lines, as soon as they are known. Raises UserError if judge or encoder cannot be used."""
-    judge = settings.visibility
+    judges = judges_of(settings.visibility)
+    for judge in judges:
+        yield from _try_judge(judge, "judge" if len(judges) == 1 else f"judge {judge.judge}")
+    yield from _try_encoder(settings)
+
+
+def _try_judge(judge: OneJudge, name: str) -> Iterator[str]:
     if isinstance(judge, VllmJudge):
         from contrastive_concepts.visibility.vllm_install import check_machine
 
         version, gpus = check_machine(judge)
         there = ", ".join(f"{gpu.name}, {gpu.memory / 1e9:.0f} GB" for gpu in gpus)
-        yield f"judge: vLLM {version}, weights {judge.weights}, {there or 'no GPU'}"
+        yield f"{name}: vLLM {version}, weights {judge.weights}, {there or 'no GPU'}"
     tried = try_judge(judge)
     verdicts = (f"{word} {_share(tried.answers[word])}" for word in WORDS)
-    yield f"judge: P(visible) of {', '.join(verdicts)}"
+    yield f"{name}: P(visible) of {', '.join(verdicts)}"
     speed = f", then {tried.words_per_s:.1f} words/s" if tried.words_per_s else ""
     speed += f", {tried.tokens_per_s:,.0f} tokens/s" if tried.tokens_per_s else ""
-    yield f"judge: first answers after {tried.first_s:.1f} s{speed}; {_memory()}"
-    yield from _try_encoder(settings)
+    yield f"{name}: first answers after {tried.first_s:.1f} s{speed}; {_memory()}"
 
 
-def try_judge(settings: VisibilitySettings) -> Tried:
+def try_judge(settings: OneJudge) -> Tried:
     """Ask the three words, and further ones for the speed. Cached answers are neither read nor written."""
     further = FURTHER.get(settings.judge, 0)
     words = [*WORDS, *(f"{WORDS[number % len(WORDS)]} {number}" for number in range(further))]
@@ -65,7 +70,7 @@ def try_judge(settings: VisibilitySettings) -> Tried:
 
 
 def _try_encoder(settings: RunSettings) -> Iterator[str]:
-    from contrastive_concepts.similarity.encoders import build_encoder
+    from contrastive_concepts.encoders.text import build_encoder
     from contrastive_concepts.similarity.ensemble import embed
 
     started = time.monotonic()

@@ -33,7 +33,7 @@ def code_sha256(file: Path) -> str:
     """Hash of a Python file, of the modules of this package that it imports, and of the resources that they use.
 
     Imports are followed through all modules, including imports inside functions. A resource is used if the code has a
-    string that is its path below `resources/`: a file, a folder, or a pattern such as `prompts/calibrations/*.json`.
+    string that is its path below `resources/`: a file, a folder, or a pattern such as `calibrations/likelihood/*.json`.
     """
     return content_sha256(code_files(file))
 

@@ -11,7 +11,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.file_kinds import HEAD, other_kind, packing_of
@@ -24,6 +26,8 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 CHUNK = 1 << 18
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def encoding_of(head: bytes) -> tuple[str, int]:
@@ -175,6 +179,14 @@ def read_json(path: str | Path, expected: str) -> Any:
         raise UserError(f"{path}: not JSON ({one_line(error)}), expected {expected}") from None
     except RecursionError:
         raise UserError(f"{path}: nested too deep, expected {expected}") from None
+
+
+def read_json_as(model: type[Model], path: Path, expected: str) -> Model:
+    """A JSON file that follows a model. Raises UserError if it cannot be read or does not."""
+    try:
+        return model.model_validate_json(read_text(path, expected))
+    except ValidationError as error:
+        raise UserError(f"{path}: not {expected} ({' '.join(str(error).split())[:160]})") from None
 
 
 def read_table(path: str | Path, expected: str) -> list[list[str]]:

@@ -15,7 +15,7 @@ from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.layers import without_other_variants
 from contrastive_concepts.config.load import parse_config
-from contrastive_concepts.config.visibility import gpus_of
+from contrastive_concepts.config.visibility import calibrations_of, gpus_of, judges_of
 from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.inputs import check_benchmark, class_list
@@ -41,10 +41,11 @@ try:
     check_inputs(SETTINGS)
     check_benchmark(SETTINGS, RESOURCES / "classes")
     # Checked once, not in every job: each job parses the rules again.
-    if workflow.is_main_process and SETTINGS.visibility.judge == "vllm":
-        from contrastive_concepts.visibility.vllm_install import check_arguments
+    for judge in judges_of(SETTINGS.visibility):
+        if workflow.is_main_process and judge.judge == "vllm":
+            from contrastive_concepts.visibility.vllm_install import check_arguments
 
-        check_arguments(SETTINGS.visibility)
+            check_arguments(judge)
     RESULTS = f"results/{SETTINGS.run}"
     SHARDS = {
         shard.shard: shard
@@ -68,6 +69,9 @@ INSPECTION = (
 )
 # The numbers of captions by kind. A concept index or a release does not contain them.
 STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
+VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
+VECTORS = f"{RESULTS}/similarity/embeddings.npy"
+ENCODER = f"{RESULTS}/similarity/encoder.json"
 MINED = SETTINGS.vocabulary.source == "mined"
 # spaCy uses one core of a process, so that each shard gets a job of its own.
 WITH_SPACY = SETTINGS.matching.tagger == "spacy"
@@ -323,8 +327,8 @@ def vocabulary_vectors(wildcards):
         return {"encoder": []}
     return {
         "concepts": f"{RESULTS}/vocabulary/concepts.parquet",
-        "vectors": f"{RESULTS}/similarity/embeddings.npy",
-        "encoder": f"{RESULTS}/similarity/encoder.json",
+        "vectors": VECTORS,
+        "encoder": ENCODER,
     }
 
 
@@ -335,8 +339,8 @@ def stage_tables(remove_parts):
     return {
         "matrix": f"{RESULTS}/cooccurrence/cooccurrence.npz",
         "concepts": f"{RESULTS}/cooccurrence/concepts.parquet",
-        "verdicts": f"{RESULTS}/visibility/visibility.parquet",
-        "vectors": f"{RESULTS}/similarity/embeddings.npy",
+        "verdicts": VERDICTS,
+        "vectors": VECTORS,
         "parts": PARTS if remove_parts else [],
         "statistics": STATISTICS,
     }

@@ -2,8 +2,8 @@ rule dictionary:
     input:
         selection=rules.selection.output,
         verdicts=VERDICTS,
-        vectors=f"{RESULTS}/similarity/embeddings.npy",
-        encoder=f"{RESULTS}/similarity/encoder.json",
+        vectors=VECTORS,
+        encoder=ENCODER,
         manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
         statistics=STATISTICS,
     output:

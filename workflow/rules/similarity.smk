@@ -1,22 +1,25 @@
-rule embeddings:
-    input:
-        f"{RESULTS}/vocabulary/concepts.parquet",
-    output:
-        vectors=f"{RESULTS}/similarity/embeddings.npy",
-        encoder=f"{RESULTS}/similarity/encoder.json",
-    log:
-        f"{RESULTS}/logs/embeddings.log",
-    benchmark:
-        f"{RESULTS}/usage/embeddings.tsv"
-    conda:
-        "../../envs/encoders.yaml"
-    # The toy CLIP is too small for two cores.
-    threads: 1 if SETTINGS.similarity.model == "toyworld-clip" else 2
-    resources:
-        mem_mb=growing(6000),
-        runtime=240,
-    params:
-        encoder=SETTINGS.similarity.model_dump(),
-        code=code_of("embeddings"),
-    script:
-        "../scripts/embeddings.py"
+# Otherwise the rule `visibility` writes them, with the encoder that judges.
+if not SETTINGS.shares_encoder:
+
+    rule embeddings:
+        input:
+            f"{RESULTS}/vocabulary/concepts.parquet",
+        output:
+            vectors=VECTORS,
+            encoder=ENCODER,
+        log:
+            f"{RESULTS}/logs/embeddings.log",
+        benchmark:
+            f"{RESULTS}/usage/embeddings.tsv"
+        conda:
+            "../../envs/encoders.yaml"
+        # The toy CLIP is too small for two cores.
+        threads: 1 if SETTINGS.similarity.model == "toyworld-clip" else 2
+        resources:
+            mem_mb=growing(6000),
+            runtime=240,
+        params:
+            encoder=SETTINGS.similarity.model_dump(),
+            code=code_of("embeddings"),
+        script:
+            "../scripts/embeddings.py"

@@ -1,10 +1,9 @@
-VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
-CALIBRATION = getattr(SETTINGS.visibility, "calibration", None)
+JUDGES = judges_of(SETTINGS.visibility)
+CALIBRATIONS = [in_place(file) for file in calibrations_of(SETTINGS.visibility)]
 # The model runs on another machine or on a GPU, so it can be asked while all cores count captions.
-ELSEWHERE = SETTINGS.visibility.judge == "openai" or gpus_of(SETTINGS.visibility) > 0
-READY = (
-    f"{RESULTS}/visibility/judge.json" if SETTINGS.visibility.judge == "vllm" else []
-)
+ELSEWHERE = JUDGES[-1].judge == "openai" or gpus_of(SETTINGS.visibility) > 0
+READY = f"{RESULTS}/visibility/judge.json" if JUDGES[-1].judge == "vllm" else []
+SECOND_VERDICTS = f"{RESULTS}/visibility/second_judge.parquet"
 
 
 if READY:
@@ -23,7 +22,7 @@ if READY:
             mem_mb=growing(2000),
             runtime=15,
         params:
-            judge=SETTINGS.visibility.model_dump(),
+            judge=JUDGES[-1].model_dump(),
             code=code_of("judge_ready"),
         script:
             "../scripts/judge_ready.py"
@@ -34,11 +33,13 @@ rule visibility:
         f"{RESULTS}/vocabulary/concepts.parquet",
         # ancient: the check of the machine does not change the verdicts.
         ready=ancient(READY),
-        # The likelihood judge's calibration for a model that the project has none for.
-        calibration=in_place(CALIBRATION) if CALIBRATION else [],
+        # The calibration for a model that the project has none for.
+        calibration=CALIBRATIONS,
     output:
         # Not protected for a mined vocabulary: it changes with the captions, and the verdicts with it.
-        VERDICTS if MINED else protected(VERDICTS),
+        VERDICTS if MINED or JUDGES[-1].judge == "embedding" else protected(VERDICTS),
+        # An encoder that also measures similarity is loaded once.
+        [VECTORS, ENCODER] if SETTINGS.shares_encoder else [],
     log:
         f"{RESULTS}/logs/visibility.log",
     benchmark:
@@ -47,8 +48,8 @@ rule visibility:
     retries: 1
     conda:
         "../../envs/judge.yaml"
-    # In process a second core makes a word 5 % faster, and other jobs would wait.
-    threads: 1
+    # A language model in process gains 5 % by a second core, and other jobs would wait.
+    threads: 2 if JUDGES[-1].judge == "embedding" else 1
     resources:
         **gpus(gpus_of(SETTINGS.visibility)),
         mem_mb=growing(4000),
@@ -56,15 +57,49 @@ rule visibility:
     params:
         answers=lambda wildcards: SETTINGS.answers,
         judge=SETTINGS.visibility.model_dump(),
+        similarity=(
+            SETTINGS.similarity.model_dump() if SETTINGS.shares_encoder else None
+        ),
         least=SETTINGS.checks.parsed_verdicts,
         code=code_of("visibility"),
     script:
         "../scripts/visibility.py"
 
 
+if SETTINGS.audit.judge:
+
+    rule second_judge:
+        input:
+            f"{RESULTS}/vocabulary/concepts.parquet",
+            calibration=[
+                in_place(file) for file in calibrations_of(SETTINGS.audit.judge)
+            ],
+        output:
+            SECOND_VERDICTS,
+        log:
+            f"{RESULTS}/logs/second_judge.log",
+        benchmark:
+            f"{RESULTS}/usage/second_judge.tsv"
+        retries: 1
+        conda:
+            "../../envs/judge.yaml"
+        resources:
+            **gpus(gpus_of(SETTINGS.audit.judge)),
+            mem_mb=growing(4000),
+            runtime=720,
+        params:
+            answers=lambda wildcards: SETTINGS.answers,
+            judge=SETTINGS.audit.judge.model_dump(),
+            least=SETTINGS.checks.parsed_verdicts,
+            code=code_of("visibility"),
+        script:
+            "../scripts/visibility.py"
+
+
 rule audit:
     input:
         verdicts=VERDICTS,
+        second=SECOND_VERDICTS if SETTINGS.audit.judge else [],
         ratings=data_file(SETTINGS.audit.path) if SETTINGS.audit.path else [],
     output:
         markdown=f"{RESULTS}/visibility/audit.md",
@@ -84,7 +119,7 @@ rule audit:
         runtime=10,
     params:
         threshold=SETTINGS.visibility.threshold,
-        settings=SETTINGS.audit.model_dump(),
+        settings=SETTINGS.audit.model_dump(exclude={"judge"}),
         code=code_of("audit"),
     script:
         "../scripts/audit.py"

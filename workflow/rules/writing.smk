@@ -20,12 +20,12 @@ rule write_cc_l:
         "../../envs/judge.yaml"
     threads: 2
     resources:
-        **gpus(gpus_of(SETTINGS.visibility)),
+        **gpus(gpus_of(SETTINGS.writer)),
         mem_mb=growing(4000),
         runtime=720,
     params:
         answers=lambda wildcards: SETTINGS.answers,
-        judge=SETTINGS.visibility.model_dump(),
+        judge=SETTINGS.writer.model_dump(),
         code=code_of("write_cc_l"),
     script:
         "../scripts/write_cc_l.py"
@@ -66,12 +66,12 @@ rule write_parts:
         "../../envs/judge.yaml"
     threads: 2
     resources:
-        **gpus(gpus_of(SETTINGS.visibility)),
+        **gpus(gpus_of(SETTINGS.writer)),
         mem_mb=growing(4000),
         runtime=1440,
     params:
         answers=lambda wildcards: SETTINGS.answers,
-        judge=SETTINGS.visibility.model_dump(),
+        judge=SETTINGS.writer.model_dump(),
         code=code_of("write_parts"),
     script:
         "../scripts/write_parts.py"

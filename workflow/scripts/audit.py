@@ -14,6 +14,7 @@ with job_log(snakemake.log[0]):
         snakemake.params.threshold,
         AuditSettings.model_validate(snakemake.params.settings),
         snakemake.input.ratings or None,
+        pl.read_parquet(snakemake.input.second) if snakemake.input.second else None,
     )
     write_audit(table, sections, Path(files.markdown), Path(files.html), Path(files.table))
     print(f"{table.height} concepts")

@@ -10,6 +10,7 @@ def audit(
     verdicts: Annotated[Path, typer.Argument(help="File visibility/visibility.parquet of a run.")],
     folder: Annotated[Path, typer.Argument(help="Folder for audit.md, audit.html and audit.parquet.")],
     ratings: Annotated[Path | None, typer.Option(help="CSV or TSV of words rated by people.")] = None,
+    second: Annotated[Path | None, typer.Option(help="visibility.parquet of another judge, to compare with.")] = None,
     word: Annotated[str, typer.Option(help="Column of the words.")] = "WORD",
     rating: Annotated[
         list[str] | None, typer.Option(help="Column of ratings. Repeatable; the first is the main one.")
@@ -27,12 +28,15 @@ def audit(
     from contrastive_concepts.visibility.audit import audit as audit_verdicts
     from contrastive_concepts.visibility.audit import write_audit
 
-    try:
-        table = pl.read_parquet(verdicts)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{verdicts}: cannot be read as verdicts ({one_line(error)})") from None
-    settings = AuditSettings(word=word, ratings=rating or ["IMAG", "CONC"], low=low, high=high, nearest=nearest)
-    table, sections = audit_verdicts(table, threshold, settings, ratings)
+    def read(path: Path) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise UserError(f"{path}: cannot be read as verdicts ({one_line(error)})") from None
+
+    settings = AuditSettings(word=word, ratings=rating or ["CONC", "IMAG"], low=low, high=high, nearest=nearest)
+    other = read(second) if second else None
+    table, sections = audit_verdicts(read(verdicts), threshold, settings, ratings, other)
     folder.mkdir(parents=True, exist_ok=True)
     write_audit(table, sections, folder / "audit.md", folder / "audit.html", folder / "audit.parquet")
     print(f"{folder / 'audit.md'}: {table.height} concepts, {int(table['visible'].sum())} visible")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 TAGS = ("source", "judge", "encoder", "kind")
-"""Keys that choose a variant, and with it the other keys of their section."""
+"""Keys that choose a variant, and with it the other keys of their section, if their value is a name."""
 
 
 def without_other_variants(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -26,7 +26,8 @@ def without_other_variants(config: Mapping[str, Any], layers: Sequence[Mapping[s
 
 
 def _laid_over(below: Mapping[str, Any], layer: Mapping[str, Any], switching: bool) -> dict[str, Any]:
-    if switching and any(tag in layer and tag in below and layer[tag] != below[tag] for tag in TAGS):
+    chosen = [tag for tag in TAGS if isinstance(layer.get(tag), str) and tag in below]
+    if switching and any(layer[tag] != below[tag] for tag in chosen):
         return dict(layer)
     merged = dict(below)
     for key, value in layer.items():

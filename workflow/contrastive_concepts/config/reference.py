@@ -21,21 +21,25 @@ NAMES = {"str": "text", "int": "whole number", "float": "number", "bool": "true 
 
 def reference() -> str:
     """The page `docs/configuration.md`."""
-    return INTRODUCTION + "".join(_section("", RunSettings))
+    return INTRODUCTION + "".join(_section("", RunSettings, {}))
 
 
-def _section(path: str, model: type[Settings]) -> Iterator[str]:
+def _section(path: str, model: type[Settings], described: dict[type[Settings], str]) -> Iterator[str]:
+    """The model's keys, then the sections below it. A model that has several places is described at the first."""
+    described[model] = path
     yield f"\n## {path or 'Top level'}{_choice(model)}\n\n{_summary(model)}\n\n"
     yield "| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
     below: list[tuple[str, type[Settings]]] = []
     for name, field in model.model_fields.items():
         members = _models(field.annotation)
         key = f"{path}.{name}" if path else name
-        below += [(key, member) for member in members]
-        kind = "section" if members else _type(field.annotation)
+        new = [member for member in members if member not in described]
+        below += [(key, member) for member in new]
+        kind = "section" if new else f"as `{described[members[0]]}`" if members else _type(field.annotation)
         yield f"| `{name}` | {kind} | {_default(field, bool(members))} | {_cell(field.description or '')} |\n"
     for key, member in below:
-        yield from _section(key, member)
+        if member not in described:
+            yield from _section(key, member, described)
 
 
 def _models(annotation: Any) -> list[type[Settings]]:
@@ -66,7 +70,7 @@ def _type(annotation: Any) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
         return NAMES.get(annotation.__name__, annotation.__name__)
     origin, arguments = get_origin(annotation), [_type(argument) for argument in get_args(annotation)]
-    if origin is list:
+    if origin in (list, tuple):
         return f"list of {arguments[0]}"
     if origin is dict:
         return f"{arguments[1]} by name"
@@ -76,10 +80,12 @@ def _type(annotation: Any) -> str:
 def _default(field: FieldInfo, section: bool) -> str:
     if field.is_required():
         return "required"
-    if section or field.default is PydanticUndefined:
-        return "see below"
     if field.default is None:
         return "null"
+    if section or field.default is PydanticUndefined:
+        return "see below"
+    if isinstance(field.default, tuple):
+        return f"`{list(field.default)}`"
     return f"`{_cell(str(field.default).lower() if isinstance(field.default, bool) else str(field.default))}`"
 
 

@@ -13,7 +13,15 @@ from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
 from contrastive_concepts.config.similarity import SimilaritySettings
 from contrastive_concepts.config.toyworld import ToyTraining
-from contrastive_concepts.config.visibility import AuditSettings, VisibilitySettings
+from contrastive_concepts.config.visibility import (
+    AuditSettings,
+    EmbeddingJudge,
+    OneJudge,
+    VisibilitySettings,
+    WordNetJudge,
+    judges_of,
+    text_model_of,
+)
 from contrastive_concepts.config.vocabulary import VocabularySettings
 from contrastive_concepts.config.writing import WritingSettings
 
@@ -38,7 +46,7 @@ class RunSettings(Settings):
     )
     audit: AuditSettings = Field(AuditSettings(), description="The report on the judge's verdicts (`snakemake audit`).")
     writing: WritingSettings = Field(
-        WritingSettings(), description="Contrastive concepts CC^L, written by the judge's model (paper 3.5)."
+        WritingSettings(), description="Contrastive concepts CC^L and parts, written by a language model (paper 3.5)."
     )
     similarity: SimilaritySettings = Field(description="The text encoder that measures similarity (paper 3.4).")
     checks: CheckSettings = Field(
@@ -49,6 +57,18 @@ class RunSettings(Settings):
     )
     toy_clip: ToyTraining = Field(ToyTraining(), description="How `snakemake train_toy_clip` trains the toy CLIP.")
 
+    @property
+    def writer(self) -> OneJudge:
+        """The language model that writes CC^L and parts. May be a judge that cannot write, if nothing is written."""
+        return self.writing.model or judges_of(self.visibility)[-1]
+
+    @property
+    def shares_encoder(self) -> bool:
+        """Whether one text encoder judges and measures similarity, so that one job can load it for both."""
+        return text_model_of(self.visibility) is not None and (
+            self.similarity.model_dump(exclude={"templates"}) == text_model_of(self.visibility).model_dump()  # type: ignore[union-attr]
+        )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         gamma = self.selection.gamma
@@ -56,6 +76,13 @@ class RunSettings(Settings):
             raise ValueError(
                 f"selection.gamma: found corpora {sorted(gamma)}, "
                 f"expected one named {self.captions.corpus!r} (captions.corpus)"
+            )
+        if isinstance(self.writer, WordNetJudge | EmbeddingJudge) and (
+            self.writing.class_lists or self.selection.remove_parts
+        ):
+            raise ValueError(
+                f"writing.model: found null and the judge {self.writer.judge!r}, expected a language model: "
+                "writing.class_lists and selection.remove_parts need one"
             )
         indexed = self.captions.source in ("concept_index", "release")
         self._check_association(indexed)

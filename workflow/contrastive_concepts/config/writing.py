@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from contrastive_concepts.config.base import Settings, Slug
+from contrastive_concepts.config.visibility import LanguageModel
 
 
 class WritingSettings(Settings):
@@ -11,5 +12,9 @@ class WritingSettings(Settings):
     class_lists: dict[Slug, str] = Field(
         {},
         description="Class lists for which `snakemake cc_l` writes CC^L: name -> text file with one class per line, "
-        "relative to data_dir. The model of `visibility` writes them.",
+        "relative to data_dir.",
+    )
+    model: LanguageModel | None = Field(
+        None,
+        description="The language model that writes, with the keys of a judge; null: that of `visibility`.",
     )

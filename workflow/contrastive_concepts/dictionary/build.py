@@ -10,10 +10,10 @@ import polars as pl
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.publish import publish
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import code_sha256, versions
 from contrastive_concepts.selection.select import Selection
-from contrastive_concepts.similarity.store import Embeddings
 
 BLOCK = 4096
 """Vectors per block. Two blocks are compared at a time, which needs 64 MB for the cosines."""

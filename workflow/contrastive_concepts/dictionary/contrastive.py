@@ -18,8 +18,8 @@ from contrastive_concepts.selection.union import far_from_queries
 if TYPE_CHECKING:
     import faiss
 
-    from contrastive_concepts.similarity.encoders import TextEncoder
-    from contrastive_concepts.similarity.store import Embeddings
+    from contrastive_concepts.encoders import Embeddings
+    from contrastive_concepts.encoders.text import TextEncoder
 
 MAX_QUERY_CHARACTERS = 300
 
@@ -135,7 +135,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
             from pydantic import TypeAdapter
 
             from contrastive_concepts.config.similarity import SimilaritySettings
-            from contrastive_concepts.similarity.encoders import build_encoder
+            from contrastive_concepts.encoders.text import build_encoder
 
             encoder = build_encoder(TypeAdapter(SimilaritySettings).validate_python(self.manifest.encoder.settings))
         for what in ("dimension", "weights_sha256"):

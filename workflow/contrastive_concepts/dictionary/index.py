@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.similarity.store import Embeddings
 
 if TYPE_CHECKING:
     import faiss

@@ -11,7 +11,7 @@ import polars as pl
 
 from contrastive_concepts.dictionary.index import exact_index, write_index
 from contrastive_concepts.dictionary.manifest import Manifest, file_sha256
-from contrastive_concepts.similarity.store import Embeddings
+from contrastive_concepts.encoders import Embeddings
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2

@@ -10,8 +10,8 @@ from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.dictionary.build import typical_nearest_similarity
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.publish import publish
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.provenance import code_sha256, versions
-from contrastive_concepts.similarity.store import Embeddings
 
 CORPUS = "written by a language model"
 PAIRS = {

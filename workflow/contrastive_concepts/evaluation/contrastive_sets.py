@@ -20,9 +20,9 @@ from contrastive_concepts.config.contrastive_sets import (
     OracleSet,
 )
 from contrastive_concepts.config.selection import BACKGROUND, BETA
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.selection.union import far_from_queries
-from contrastive_concepts.similarity.store import Embeddings
 from contrastive_concepts.visibility.cc_text import read_cc_text
 
 

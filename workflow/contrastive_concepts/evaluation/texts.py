@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from contrastive_concepts.config.selection import BACKGROUND
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
-from contrastive_concepts.similarity.store import Embeddings, load_embeddings
+from contrastive_concepts.similarity.store import load_embeddings
 
 Embed = Callable[[Sequence[str]], Embeddings]
 """Texts -> unit vectors float32 [n, D]."""

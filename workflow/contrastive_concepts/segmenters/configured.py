@@ -6,12 +6,12 @@ from typing import Any
 
 from contrastive_concepts.config.evaluation import BackboneSettings, Mean, SegmenterSettings
 from contrastive_concepts.config.similarity import OpenClipEncoder, Templates
+from contrastive_concepts.encoders import Embeddings
+from contrastive_concepts.encoders.clip import load_clip
+from contrastive_concepts.encoders.text import OpenClipText, TextEncoder
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.similarity.clip import load_clip
-from contrastive_concepts.similarity.encoders import OpenClipText, TextEncoder
 from contrastive_concepts.similarity.ensemble import embed
-from contrastive_concepts.similarity.store import Embeddings
 
 
 def configured_segmenter(

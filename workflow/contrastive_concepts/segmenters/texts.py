@@ -5,10 +5,10 @@ from typing import Literal
 
 from contrastive_concepts.config.evaluation import MEANS, OWN_PROMPTS
 from contrastive_concepts.config.similarity import Templates
+from contrastive_concepts.encoders import Embeddings
+from contrastive_concepts.encoders.text import TextEncoder
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.similarity.encoders import TextEncoder
 from contrastive_concepts.similarity.ensemble import embed
-from contrastive_concepts.similarity.store import Embeddings
 
 Prompts = Literal["paper", "original"]
 

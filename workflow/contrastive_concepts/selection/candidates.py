@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from contrastive_concepts.similarity.store import Embeddings
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.vocabulary.lemmas import concept_key
 
 PAIRS_AT_A_TIME = 100_000

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import polars as pl
 
-from contrastive_concepts.similarity.store import Embeddings
+from contrastive_concepts.encoders import Embeddings
 
 REDUNDANT, CAPPED = "redundant", "over the cap"
 

@@ -12,11 +12,12 @@ from scipy import sparse
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.selection import AssociationSettings, SelectionSettings
 from contrastive_concepts.cooccurrence.matrix import count_captions, load_matrix
+from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.selection.association import associate
 from contrastive_concepts.selection.candidates import find_candidates, measure_candidates
 from contrastive_concepts.selection.pruning import CAPPED, REDUNDANT, prune
-from contrastive_concepts.similarity.store import Embeddings, load_embeddings
+from contrastive_concepts.similarity.store import load_embeddings
 
 REASONS = ("stop-list", "not visible", "similar", "part", "not associated", REDUNDANT, CAPPED)
 """Reasons for rejecting a candidate, in the order in which the filters are applied."""

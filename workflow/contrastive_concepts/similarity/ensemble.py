@@ -1,13 +1,15 @@
 """One vector per text: encode its prompts, normalise each, average, normalise again (CLIP's ImageNet ensemble)."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from contrastive_concepts.config.evaluation import Mean
-from contrastive_concepts.config.similarity import Templates
-from contrastive_concepts.similarity.encoders import TextEncoder
-from contrastive_concepts.similarity.store import Embeddings
+from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, Templates
+from contrastive_concepts.encoders import Embeddings, normalise
+from contrastive_concepts.encoders.text import TextEncoder
+from contrastive_concepts.similarity.store import describe_encoder, save_embeddings
 
 TEXTS_AT_A_TIME = 64
 TCL_PROMPTS = (
@@ -64,7 +66,16 @@ def embed(
     return normalise(vectors)
 
 
-def normalise(vectors: Embeddings) -> Embeddings:
-    """Scale rows to unit length. A row of zeros stays unchanged."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
+def embed_concepts(
+    concepts: Sequence[str],
+    encoder: TextEncoder,
+    settings: OpenClipEncoder | SentenceTransformersEncoder,
+    vectors_path: str | Path,
+    encoder_path: str | Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write the concepts' vectors and a description of their encoder."""
+    vectors = embed(concepts, encoder, settings.templates, progress)
+    description = describe_encoder(encoder, settings.templates, settings.model_dump())
+    print(description)
+    save_embeddings(vectors_path, encoder_path, vectors, description)

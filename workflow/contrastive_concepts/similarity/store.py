@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contrastive_concepts.config.similarity import Templates
+from contrastive_concepts.encoders import Embeddings
 
 if TYPE_CHECKING:
-    from contrastive_concepts.similarity.encoders import TextEncoder
-
-Embeddings = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-"""Vectors of texts, one row per text."""
+    from contrastive_concepts.encoders.text import TextEncoder
 
 
 def describe_encoder(encoder: "TextEncoder", templates: Templates, settings: dict[str, Any]) -> dict[str, Any]:

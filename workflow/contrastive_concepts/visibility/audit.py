@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from contrastive_concepts.config.visibility import AuditSettings
 from contrastive_concepts.markup import markdown_table
-from contrastive_concepts.visibility.agreement import MIDDLE, agreement, read_ratings
+from contrastive_concepts.visibility.agreement import MIDDLE, agreement, auc, read_ratings
 
 SHOWN = ["concept", "p_visible", "visible", "answer"]
 
@@ -60,12 +60,17 @@ class Section:
 
 
 def audit(
-    verdicts: pl.DataFrame, threshold: float, settings: AuditSettings, ratings_path: str | Path | None = None
+    verdicts: pl.DataFrame,
+    threshold: float,
+    settings: AuditSettings,
+    ratings_path: str | Path | None = None,
+    second: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, list[Section]]:
     """The verdicts with their ratings, in descending order of P(visible), and the sections of the report.
 
-    verdicts: the result of `judging.judge_concepts`. Ratings are joined by the concept's name in lower case, on a scale
-    of 1-7. Raises UserError if the ratings cannot be read.
+    verdicts, second: results of `judging.give_verdicts`; the second judge's are compared with the first's. Without
+    `second`, the two judges of a cascade are compared on the words that both were asked about. Ratings are joined by
+    the concept's name in lower case, on a scale of 1-7. Raises UserError if the ratings cannot be read.
     """
     table = verdicts.sort("p_visible", descending=True, nulls_last=True, maintain_order=True)
     rated = [] if ratings_path is None else settings.ratings
@@ -82,6 +87,14 @@ def audit(
     if rated:
         sections.append(_agreement(parsed, rated))
         sections.append(_disagreements(parsed, rated[0], settings.nearest))
+    if second is not None:
+        theirs = second.select("concept", p_second="p_visible").unique("concept")
+        both = table.drop("p_second", strict=False).join(theirs, on="concept", how="left", maintain_order="left")
+        names = [_name(verdicts), _name(second)]
+        sections += _two_judges(both.with_columns(p_first="p_visible"), names, threshold, rated)
+    elif "p_second" in table.columns and table["p_second"].is_not_null().any():
+        names = ["embedding", " + ".join(sorted({*verdicts["judge"]} - {"embedding"}))]
+        sections += _two_judges(table.with_columns(p_first="p_embedding"), names, threshold, rated)
     sections += [
         Section("In doubt", f"The {doubtful.height} words nearest to the threshold.", doubtful.select(SHOWN + rated)),
         Section(
@@ -124,6 +137,42 @@ def _agreement(parsed: pl.DataFrame, rated: list[str]) -> Section:
         rows.append({"rating": name, **asdict(agreement(scores, ratings)), "accuracy": accuracy})
     text = "AUC and accuracy split the ratings in the middle of their scale; clear-cut words lie in its outer parts."
     return Section("Agreement with people", text, pl.DataFrame(rows))
+
+
+def _two_judges(table: pl.DataFrame, names: list[str], threshold: float, rated: list[str]) -> list[Section]:
+    """Two judges side by side. Columns p_first and p_second: P(visible) of each, null if not asked or unparsed."""
+    asked = table.filter(pl.col("p_first").is_not_null() & pl.col("p_second").is_not_null())
+    first, second = asked["p_first"] >= threshold, asked["p_second"] >= threshold
+    counts: dict[str, object] = {
+        "words that both judged": asked.height,
+        "both: visible": int((first & second).sum()),
+        "both: not visible": int((~first & ~second).sum()),
+        f"only {names[0]}: visible": int((first & ~second).sum()),
+        f"only {names[1]}: visible": int((~first & second).sum()),
+    }
+    for name in rated:
+        known = asked.filter(pl.col(name).is_not_null())
+        for judge, column in zip(names, ("p_first", "p_second"), strict=True):
+            scores, ratings = known[column].to_numpy(), known[name].cast(pl.Float64).to_numpy()
+            right = float(((scores >= threshold) == (ratings >= MIDDLE)).mean()) if known.height else float("nan")
+            counts[f"{judge}, {name}"] = (
+                f"AUC {auc(scores, ratings >= MIDDLE):.3f}, accuracy {right:.3f} of {known.height} words"
+            )
+    rows = [(name, _cell(value)) for name, value in counts.items()]
+    text = f"{names[0]} beside {names[1]}: {asked.height} of {table.height} words."
+    differ = asked.filter(first != second).sort(
+        (pl.col("p_first") - pl.col("p_second")).abs(), descending=True, maintain_order=True
+    )
+    shown = differ.select("concept", pl.col("p_first").alias(names[0]), pl.col("p_second").alias(names[1]), *rated)
+    return [
+        Section("Two judges", text, pl.DataFrame(rows, ["what", "value"], orient="row")),
+        Section("Where the judges differ", f"{differ.height} words, those first on which they differ most.", shown),
+    ]
+
+
+def _name(verdicts: pl.DataFrame) -> str:
+    """The judge and its model, or those of a cascade."""
+    return ", ".join(sorted({f"{judge} {model}" for judge, model in verdicts.select("judge", "model").iter_rows()}))
 
 
 def _disagreements(parsed: pl.DataFrame, rating: str, nearest: int) -> Section:

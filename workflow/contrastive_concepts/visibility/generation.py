@@ -9,7 +9,7 @@ from typing import Protocol, Self, runtime_checkable
 
 import polars as pl
 
-from contrastive_concepts.config.visibility import VisibilitySettings
+from contrastive_concepts.config.visibility import OneJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
 from contrastive_concepts.visibility.judging import WAIT_S, build_judge
@@ -124,9 +124,9 @@ def answer_key_of(prompt: Prompt, writer: Writer) -> AnswerKey:
     return AnswerKey(*writer.identity, prompt.sha256, parameters)
 
 
-def build_writer(settings: VisibilitySettings) -> Writer:
+def build_writer(settings: OneJudge) -> Writer:
     """The judge's model as a writer. Raises UserError for a judge that cannot write."""
     judge = build_judge(settings)
     if not isinstance(judge, Writer):
-        raise UserError(f"config: visibility.judge: found {settings.judge!r}, expected a language model to write lists")
+        raise UserError(f"config: writing.model: found {settings.judge!r}, expected a language model to write lists")
     return judge

@@ -3,12 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import polars as pl
+from scipy.special import expit, logit
 
 from contrastive_concepts.checks import require
-from contrastive_concepts.config.visibility import OpenAIJudge, TransformersJudge, VisibilitySettings, WordNetJudge
+from contrastive_concepts.config.visibility import (
+    CascadeJudge,
+    EmbeddingJudge,
+    OneJudge,
+    OpenAIJudge,
+    TransformersJudge,
+    VisibilitySettings,
+    WordNetJudge,
+)
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
 
@@ -25,7 +34,10 @@ VERDICTS = {
     "revision": pl.String,
     "prompt_hash": pl.String,
     "weights": pl.String,
+    "p_embedding": pl.Float64,
+    "p_second": pl.Float64,
 }
+"""Of a verdict: its judge (two names if both decided), and what each judge of a cascade said; null without one."""
 
 
 class Judge(Protocol):
@@ -45,7 +57,7 @@ class Judge(Protocol):
     ) -> None: ...
 
 
-def build_judge(settings: VisibilitySettings, server_log: Path | None = None) -> Judge:
+def build_judge(settings: OneJudge, server_log: Path | None = None) -> Judge:
     """The judge that the settings name. Nothing is loaded or started before the first word.
 
     server_log: file for the log of a server that this process starts, written if the server fails.
@@ -54,6 +66,10 @@ def build_judge(settings: VisibilitySettings, server_log: Path | None = None) ->
         from contrastive_concepts.visibility.wordnet import LexiconJudge
 
         return LexiconJudge(settings)
+    if isinstance(settings, EmbeddingJudge):
+        from contrastive_concepts.visibility.embedding import EncodedJudge
+
+        return EncodedJudge(settings)
     if isinstance(settings, TransformersJudge):
         from contrastive_concepts.visibility.in_process import InProcessJudge
 
@@ -118,7 +134,56 @@ def judge_concepts(
             key.revision,
             key.prompt_hash,
             key.weights,
+            None,
+            None,
         )
         for concept in concepts
     ]
     return pl.DataFrame(rows, schema=VERDICTS, orient="row")
+
+
+def give_verdicts(
+    concepts: Sequence[str],
+    judges: Sequence[Judge],
+    settings: VisibilitySettings,
+    answers_path: Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> pl.DataFrame:
+    """`judge_concepts` with the judges of the settings: one, or the two of a cascade.
+
+    In a cascade the second judge is asked only where the embedding is unclear, and each row names who decided: the
+    embedding, the second judge, or both. If both decide and the second's answer is unparsed, the embedding decides and
+    a remark says so. `progress` receives the number of decided words.
+    """
+    ours = judge_concepts(
+        concepts, judges[0], answers_path, settings.threshold, progress if len(judges) == 1 else lambda done: None
+    )
+    if not isinstance(settings, CascadeJudge):
+        return ours
+    low, high = settings.unclear
+    unclear = ours.filter(pl.col("p_visible").is_between(low, high))["concept"].unique(maintain_order=True).to_list()
+    clear = ours["concept"].n_unique() - len(unclear)
+    print(f"{clear:,} words are clear to the embedding, {len(unclear):,} are asked of {judges[1].answer_key.model}")
+    theirs = judge_concepts(unclear, judges[1], answers_path, settings.threshold, lambda done: progress(clear + done))
+    asked = {row["concept"]: row for row in theirs.iter_rows(named=True)}
+    rows = [_decided(row, asked.get(row["concept"]), settings) for row in ours.iter_rows(named=True)]
+    return pl.DataFrame(rows, schema=VERDICTS, orient="row")
+
+
+def _decided(ours: dict[str, Any], theirs: dict[str, Any] | None, settings: CascadeJudge) -> dict[str, Any]:
+    """The verdict on a word of which the embedding said `ours` and the second judge `theirs`, if it was asked."""
+    said = {"p_embedding": ours["p_visible"], "p_second": theirs and theirs["p_visible"]}
+    if theirs is None:
+        return ours | said
+    if settings.decides == "second":
+        return theirs | said
+    if not theirs["parsed"]:
+        return ours | said | {"remark": "the second judge said neither yes nor no"}
+    p = float(expit((_log_odds(ours["p_visible"]) + _log_odds(theirs["p_visible"])) / 2))
+    both = {name: f"{ours[name]} + {theirs[name]}" for name in ("judge", "model", "revision", "prompt_hash", "answer")}
+    return theirs | said | both | {"p_visible": p, "visible": p >= settings.threshold}
+
+
+def _log_odds(p: float) -> float:
+    """Finite also for a judge without log-probabilities, whose P is 0 or 1."""
+    return float(logit(min(max(p, 1e-6), 1 - 1e-6)))

@@ -4,20 +4,19 @@ A word that names something visible is likelier after "Things one can see in a p
 of". Each context has a weight. The weights sum to zero, so that the word's own frequency cancels.
 """
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.resources import RESOURCES, resource
-from contrastive_concepts.text_files import read_text
-from contrastive_concepts.visibility.answers import Answer
-from contrastive_concepts.visibility.prompts import SLOT, text_sha256
+from contrastive_concepts.resources import RESOURCES
+from contrastive_concepts.text_files import read_json_as
+from contrastive_concepts.visibility.answers import Answer, answer_of
+from contrastive_concepts.visibility.prompts import SLOT, load_prompts, text_sha256
 
-CALIBRATIONS = "prompts/calibrations/*.json"
+CALIBRATIONS = "calibrations/likelihood/*.json"
 LIKELIHOOD = '{"score": "likelihood"}'
 """The decoding parameters that are stored with an answer in likelihood mode."""
 
@@ -51,11 +50,10 @@ class Calibration(BaseModel):
 @cache
 def load_contexts() -> tuple[str, ...]:
     """The sentence beginnings in `resources/prompts/likelihood.txt`. The word to judge completes them."""
-    text = read_text(resource("prompts/likelihood.txt"), "a prompt file")
-    lines = [line for line in text.strip().split("\n") if line and not line.startswith("#")]
+    lines = load_prompts("prompts/likelihood.txt")
     wrong = [line for line in lines if not line.endswith(f" {SLOT}")]
-    if wrong or not lines:
-        raise UserError(f"likelihood.txt: found {wrong[:1] or 'no context'}, expected lines that end in {SLOT}")
+    if wrong:
+        raise UserError(f"likelihood.txt: found {wrong[0]!r}, expected lines that end in {SLOT}")
     return tuple(line.removesuffix(f" {SLOT}") for line in lines)
 
 
@@ -70,9 +68,9 @@ def load_calibration(model: str, path: str | None = None) -> Calibration:
     Raises UserError if there is none, or if it was fitted to other contexts.
     """
     if path is not None:
-        found = _read(Path(path).expanduser())
+        found = read_json_as(Calibration, Path(path).expanduser(), "a calibration")
     else:
-        kept = [_read(file) for file in sorted(RESOURCES.glob(CALIBRATIONS))]
+        kept = [read_json_as(Calibration, file, "a calibration") for file in sorted(RESOURCES.glob(CALIBRATIONS))]
         known = [calibration for calibration in kept if model in calibration.models]
         if not known:
             raise UserError(
@@ -87,20 +85,6 @@ def load_calibration(model: str, path: str | None = None) -> Calibration:
     return found
 
 
-def probability(log_odds: float) -> float:
-    """P(visible) from its log-odds."""
-    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
-
-
 def likelihood_answer(word: str, log_likelihoods: Sequence[float], calibration: Calibration) -> Answer:
     """The verdict on a word. Its `answer` is the log-odds."""
-    log_odds = calibration.log_odds(log_likelihoods)
-    return Answer(word, probability(log_odds), f"{log_odds:.4f}", True)
-
-
-def _read(path: Path) -> Calibration:
-    text = read_text(path, "a calibration")
-    try:
-        return Calibration.model_validate_json(text)
-    except ValidationError as error:
-        raise UserError(f"{path}: not a calibration ({' '.join(str(error).split())[:160]})") from None
+    return answer_of(word, calibration.log_odds(log_likelihoods))

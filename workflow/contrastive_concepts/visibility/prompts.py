@@ -50,6 +50,20 @@ def load_prompt(path: str) -> Prompt:
     return Prompt(PurePath(path).stem, read_text(resource(path), "a prompt file").strip())
 
 
+def load_prompts(path: str) -> list[str]:
+    """The lines of a file below `resources/` with a slot `{q}` each, without its comments (#) and empty lines.
+
+    Raises UserError if the file is missing or a line has no slot.
+    """
+    lines = read_text(resource(path), "a prompt file").split("\n")
+    texts = [line for line in lines if line.strip() and not line.startswith("#")]
+    wrong = [text for text in texts if text.count(SLOT) != 1]
+    if wrong or not texts:
+        found = repr(wrong[0]) if wrong else "no line"
+        raise UserError(f"{PurePath(path).name}: found {found}, expected lines with one slot {SLOT}")
+    return texts
+
+
 def text_sha256(text: str) -> str:
     """SHA-256 of a text's UTF-8 bytes, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

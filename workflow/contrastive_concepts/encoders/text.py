@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, SimilaritySettings
+from contrastive_concepts.config.similarity import OpenClipModel, SentenceModel
+from contrastive_concepts.encoders import Embeddings
+from contrastive_concepts.encoders.clip import HUB, LOCAL, load_clip
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.similarity.clip import HUB, LOCAL, load_clip
-from contrastive_concepts.similarity.store import Embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +31,12 @@ class TextEncoder(Protocol):
 class OpenClipText:
     """CLIP's text tower. Raises UserError for an unknown model, unreadable weights or the wrong activation."""
 
-    def __init__(self, settings: OpenClipEncoder) -> None:
-        self.name = f"open_clip:{settings.model}:{_weights_name(settings.model, settings.pretrained)}"
+    def __init__(self, settings: OpenClipModel, key: str = "similarity") -> None:
+        self.name = encoder_name(settings)
         self._device = _device(settings.device)
         self._batch_size = settings.batch_size
         self._model, self._tokenizer = load_clip(
-            "similarity", settings.model, settings.pretrained, self._device, settings.model_config_file
+            key, settings.model, settings.pretrained, self._device, settings.model_config_file
         )
         self.weights_sha256 = weights_sha256(self._model)
         self.dimension = int(self.encode(["a"]).shape[1])
@@ -44,7 +44,7 @@ class OpenClipText:
     def encode(self, prompts: Sequence[str]) -> Embeddings:
         import torch
 
-        from contrastive_concepts.similarity.text_tower import encode_tokens
+        from contrastive_concepts.encoders.text_tower import encode_tokens
 
         with torch.inference_mode():
             batches = [
@@ -57,19 +57,17 @@ class OpenClipText:
 class SentenceText:
     """A sentence encoder. Raises UserError if it cannot be loaded."""
 
-    def __init__(self, settings: SentenceTransformersEncoder) -> None:
+    def __init__(self, settings: SentenceModel, key: str = "similarity") -> None:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self.name = f"sentence_transformers:{settings.model}"
+        self.name = encoder_name(settings)
         self._batch_size = settings.batch_size
         try:
-            self._model = SentenceTransformer(_model_folder(settings.model), device=str(_device(settings.device)))
+            self._model = SentenceTransformer(_model_folder(settings.model, key), device=str(_device(settings.device)))
         except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"config: similarity.model: {settings.model!r} cannot be loaded ({one_line(error)})"
-            ) from None
+            raise UserError(f"config: {key}.model: {settings.model!r} cannot be loaded ({one_line(error)})") from None
         self.weights_sha256 = weights_sha256(self._model)
         self.dimension = int(self.encode(["a"]).shape[1])
 
@@ -84,14 +82,21 @@ class SentenceText:
         return np.asarray(vectors, np.float32)
 
 
-def build_encoder(settings: SimilaritySettings) -> TextEncoder:
-    """The encoder that the settings name. Raises UserError if the encoder or its library is missing."""
+def build_encoder(settings: OpenClipModel | SentenceModel, key: str = "similarity") -> TextEncoder:
+    """The encoder that the settings name. Raises UserError with the config's `key` if it or its library is missing."""
     try:
-        return OpenClipText(settings) if isinstance(settings, OpenClipEncoder) else SentenceText(settings)
+        return OpenClipText(settings, key) if isinstance(settings, OpenClipModel) else SentenceText(settings, key)
     except ModuleNotFoundError as error:
         raise UserError(
             f"{error.name} is not installed, expected it for the text encoder: install contrastive-concepts[clip]"
         ) from None
+
+
+def encoder_name(settings: OpenClipModel | SentenceModel) -> str:
+    """The encoder's name in descriptions and answers: library, model, and the weights of a CLIP."""
+    if isinstance(settings, OpenClipModel):
+        return f"open_clip:{settings.model}:{_weights_name(settings.model, settings.pretrained)}"
+    return f"sentence_transformers:{settings.model}"
 
 
 def weights_sha256(model: "torch.nn.Module") -> str:
@@ -103,17 +108,17 @@ def weights_sha256(model: "torch.nn.Module") -> str:
     return digest.hexdigest()
 
 
-def _model_folder(model: str) -> str:
+def _model_folder(model: str, key: str) -> str:
     if not model.startswith("package:"):
         return model
     package = model.removeprefix("package:")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"config: similarity.model: package {package!r} is not installed")
+        raise UserError(f"config: {key}.model: package {package!r} is not installed")
     folders = [path.parent for path in Path(spec.submodule_search_locations[0]).rglob("modules.json")]
     if len(folders) != 1:
         raise UserError(
-            f"config: similarity.model: package {package!r} holds {len(folders)} sentence encoders, expected one"
+            f"config: {key}.model: package {package!r} holds {len(folders)} sentence encoders, expected one"
         )
     return str(folders[0])
 

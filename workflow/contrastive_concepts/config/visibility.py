@@ -187,7 +187,7 @@ class CascadeJudge(Judging):
         description="The second judge, such as a language model, with its own keys (but for threshold and unparsed)."
     )
     unclear: tuple[float, float] = Field(
-        (0.2, 0.8), description="The second judge is asked if the embedding's P(visible) lies between these two."
+        (0.1, 0.9), description="The second judge is asked if the embedding's P(visible) lies between these two."
     )
     decides: Literal["second", "both"] = Field(
         "second",

@@ -199,8 +199,9 @@ def test_agreement_on_words_that_nothing_was_chosen_on() -> None:
     concreteness = agreement(scores, joined["CONC"].cast(pl.Float64).to_numpy())
     imageability = agreement(scores, joined["IMAG"].cast(pl.Float64).to_numpy())
     assert concreteness.words > 1000
-    assert (concreteness.clear_auc, concreteness.auc) >= (0.985, 0.90)
-    assert imageability.clear_auc >= 0.985
+    # Stated in docs/judges.md; imageability is not what the judge is asked for.
+    assert [concreteness.clear_auc, concreteness.auc] == pytest.approx([0.995, 0.939], abs=0.003)
+    assert [imageability.clear_auc, imageability.auc] == pytest.approx([0.977, 0.884], abs=0.003)
 
 
 @pytest.mark.slow
@@ -216,7 +217,9 @@ def test_the_command_calibrates_a_clip_text_tower(tmp_path: Path, capsys: pytest
         "similarity": {"encoder": "open_clip", "model": "toyworld-clip", "pretrained": None},
     }))  # fmt: skip
     rated = tmp_path / "rated.tsv"
-    lines = [f"{word}\t{5 if number % 2 else 1}" for number, word in enumerate(nouns(400))]
+    known = ["boat", "dog", "cat", "car", "bird", "tree", "house", "flower", "sheep", "clock", "bench", "cactus"]
+    words = [f"{first} {last}" for first in ("red", "blue", "wooden", "small", "old") for last in known] + nouns(200)
+    lines = [f"{word}\t{5 if number % 2 else 1}" for number, word in enumerate(words)]
     rated.write_text("\n".join(["noun\thow", *lines]))
     command(config, rated, tmp_path / "out.json", word="noun", rating=["how"], low=1, high=5)
     assert "how, left out: words" in capsys.readouterr().out
@@ -224,3 +227,6 @@ def test_the_command_calibrates_a_clip_text_tower(tmp_path: Path, capsys: pytest
     encoder = build_encoder(OpenClipModel(encoder="open_clip", model="toyworld-clip", pretrained=None))
     assert found.weights_sha256 == encoder.weights_sha256
     assert np.isfinite(found.weights).all()
+    rated.write_text("\n".join(["noun\thow", *(f"{word}\t5" for word in nouns(99))]))
+    with pytest.raises(UserError, match=r"rated.tsv: found \d+ rated nouns in the upper and 0 in the lower part"):
+        command(config, rated, tmp_path / "out.json", word="noun", rating=["how"], low=1, high=5)

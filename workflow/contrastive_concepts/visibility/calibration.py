@@ -35,6 +35,8 @@ PENALTIES = (1000.0, 3000.0, 10_000.0)
 PHRASES = 0.5
 """Weight of all phrases together, as a share of that of all single words, which people rated more consistently."""
 FOLDS = 4
+FEWEST = 20
+"""Minimum number of words of either kind in the half for fitting."""
 CONSTANT = 1e-6
 """A dimension that varies less is not used: some encoders have dimensions that are always the same."""
 LABELS = (6.2, 2.8)
@@ -130,7 +132,9 @@ def calibrate_likelihood(
         progress(len(found))
     features = np.array([found[word] for word in table["word"]])
     fitted = table["fitted"].to_numpy()
-    weights, intercept = fit(features[fitted], table[columns.ratings[0]].to_numpy()[fitted])
+    ratings = table[columns.ratings[0]].to_numpy()[fitted]
+    _require_both(path, ratings)
+    weights, intercept = fit(features[fitted], ratings)
     return Calibration(
         models=models,
         contexts_sha256=contexts_sha256(),
@@ -170,6 +174,7 @@ def calibrate_embedding(
         bool
     )
     ratings = np.concatenate([table[columns.ratings[0]].to_numpy(), np.where(visible, *LABELS)])[fitted]
+    _require_both(path, ratings)
     weights = np.concatenate([_shares(table), np.full(labels.height, LABEL_WEIGHT)])[fitted]
     groups = [_hash(word)[1] for word, in_half in zip(words, fitted, strict=True) if in_half]
     seen = features[fitted][:, varied]
@@ -197,6 +202,16 @@ def calibrate_embedding(
     if labels.height:
         measured |= _measured_labels(log_odds[table.height :], fitted[table.height :], labels)
     return calibration.model_copy(update={"agreement": measured})
+
+
+def _require_both(path: str | Path, ratings: Floats) -> None:
+    """Raises UserError if too few words are rated as visible or as not visible to fit anything."""
+    high, low = int((ratings >= MIDDLE).sum()), int((ratings < MIDDLE).sum())
+    if min(high, low) < FEWEST:
+        raise UserError(
+            f"{path}: found {high} rated nouns in the upper and {low} in the lower part of the scale in the half for "
+            f"fitting, expected at least {FEWEST} of each"
+        )
 
 
 def read_labels(path: str | Path) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from contrastive_concepts.config.visibility import Embedding, EmbeddingJudge
+from contrastive_concepts.config.visibility import EmbeddingJudge
 from contrastive_concepts.encoders import Embeddings, normalise
 from contrastive_concepts.encoders.text import TextEncoder, build_encoder, encoder_name
 from contrastive_concepts.errors import UserError
@@ -57,7 +57,7 @@ class EmbeddingCalibration(BaseModel):
 class EncodedJudge:
     """Judges by the vectors of a text encoder. The encoder is loaded at the first word that has no answer yet."""
 
-    def __init__(self, settings: EmbeddingJudge | Embedding) -> None:
+    def __init__(self, settings: EmbeddingJudge) -> None:
         self._settings = settings
 
     def __enter__(self) -> Self:

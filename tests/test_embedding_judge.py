@@ -228,5 +228,5 @@ def test_the_command_calibrates_a_clip_text_tower(tmp_path: Path, capsys: pytest
     assert found.weights_sha256 == encoder.weights_sha256
     assert np.isfinite(found.weights).all()
     rated.write_text("\n".join(["noun\thow", *(f"{word}\t5" for word in nouns(99))]))
-    with pytest.raises(UserError, match=r"rated.tsv: found \d+ rated nouns in the upper and 0 in the lower part"):
+    with pytest.raises(UserError, match=r"rated.tsv: found \d+ nouns in the upper and 0 in the lower part"):
         command(config, rated, tmp_path / "out.json", word="noun", rating=["how"], low=1, high=5)

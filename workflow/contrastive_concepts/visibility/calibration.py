@@ -170,9 +170,7 @@ def calibrate_embedding(
         progress(min(start + WORDS_AT_A_TIME, len(words)))
     varied = features.std(axis=0) > CONSTANT
     visible = labels["visible"].to_numpy()
-    fitted = np.concatenate([table["fitted"].to_numpy(), [in_fitted_half(word) for word in labels["word"]]]).astype(
-        bool
-    )
+    fitted = np.array([*table["fitted"], *map(in_fitted_half, labels["word"])], dtype=bool)
     ratings = np.concatenate([table[columns.ratings[0]].to_numpy(), np.where(visible, *LABELS)])[fitted]
     _require_both(path, ratings)
     weights = np.concatenate([_shares(table), np.full(labels.height, LABEL_WEIGHT)])[fitted]
@@ -183,6 +181,8 @@ def calibrate_embedding(
     unseen = cross_val_predict(model, seen, ratings, cv=GroupKFold(FOLDS), groups=groups, params=share)
     # Labels answer the judge's own question, so that they give the curve where there are any.
     asked = np.arange(len(words))[fitted] >= (table.height if labels.height else 0)
+    if labels_path is not None:
+        _require_both(labels_path, ratings[asked])
     slope, shift = fit_curve(unseen[asked], ratings[asked] >= MIDDLE)
     scaler, ridge = model.fit(seen, ratings, **share)
     directions = np.zeros(len(varied))
@@ -209,8 +209,8 @@ def _require_both(path: str | Path, ratings: Floats) -> None:
     high, low = int((ratings >= MIDDLE).sum()), int((ratings < MIDDLE).sum())
     if min(high, low) < FEWEST:
         raise UserError(
-            f"{path}: found {high} rated nouns in the upper and {low} in the lower part of the scale in the half for "
-            f"fitting, expected at least {FEWEST} of each"
+            f"{path}: found {high} nouns in the upper and {low} in the lower part of the scale (or yes and no) in the "
+            f"half for fitting, expected at least {FEWEST} of each"
         )
 
 
@@ -221,10 +221,11 @@ def read_labels(path: str | Path) -> pl.DataFrame:
     """
     path = Path(path)
     rows = read_table(path, "labels with the columns word, visible")
-    if [name.strip() for name in rows[0]] != ["word", "visible"]:
-        raise UserError(f"{path}: found the columns {', '.join(rows[0])}, expected word, visible")
+    head = [name.strip() for name in rows[0]] if rows else []
+    if head != ["word", "visible"]:
+        raise UserError(f"{path}: found the columns {', '.join(head)[:60]}, expected word, visible")
     for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(rows[0]) or row[1].strip().lower() not in YES_NO or not row[0].strip():
+        if len(row) != len(head) or row[1].strip().lower() not in YES_NO or not row[0].strip():
             raise UserError(f"{path}: row {number}: found {','.join(row)[:60]!r}, expected a word and yes or no")
     table = [(row[0].strip(), YES_NO[row[1].strip().lower()]) for row in rows[1:]]
     return pl.DataFrame(table, schema=LABELLED, orient="row").unique("word", keep="first", maintain_order=True)

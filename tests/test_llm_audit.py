@@ -74,6 +74,8 @@ def test_two_judges_stand_side_by_side_with_the_words_on_which_they_differ(ratin
     assert differ.columns == ["concept", "vllm m", "embedding e", "IMAG", "CONC"]
     assert differ["concept"].to_list() == ["liberty", "hill", "Dog"]
     assert {"p_first", "p_second"}.isdisjoint(table.columns)
+    _, same = audit(verdicts(), 0.5, AuditSettings(), None, verdicts().with_columns(p_visible=pl.lit(0.9)))
+    assert same[2].table.columns == ["concept", "vllm m (first)", "vllm m (second)"]
     (tmp_path / "v").mkdir()
     verdicts().write_parquet(tmp_path / "v" / "a.parquet")
     second.write_parquet(tmp_path / "v" / "b.parquet")

@@ -141,6 +141,8 @@ def _agreement(parsed: pl.DataFrame, rated: list[str]) -> Section:
 
 def _two_judges(table: pl.DataFrame, names: list[str], threshold: float, rated: list[str]) -> list[Section]:
     """Two judges side by side. Columns p_first and p_second: P(visible) of each, null if not asked or unparsed."""
+    if names[0] == names[1]:  # With another calibration or prompt, perhaps.
+        names = [f"{names[0]} (first)", f"{names[1]} (second)"]
     asked = table.filter(pl.col("p_first").is_not_null() & pl.col("p_second").is_not_null())
     first, second = asked["p_first"] >= threshold, asked["p_second"] >= threshold
     counts: dict[str, object] = {

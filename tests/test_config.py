@@ -151,3 +151,21 @@ def test_the_kind_of_a_section_is_told_by_its_own_key(section: dict[str, Any], l
     with pytest.raises(UserError) as caught:
         parse_config(VALID | section)
     assert line in str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"writing": {"class_lists": {"voc": "voc.txt"}}},
+        {"selection": {"remove_parts": True}},
+        {"benchmark": {"sets": {"no_parts": {"kind": "dictionary", "remove_parts": True}}}},
+    ],
+)
+def test_what_a_language_model_must_write_needs_one_before_any_job(wanted: dict[str, Any]) -> None:
+    config = {**VALID, "visibility": {"judge": "embedding"}, **wanted}
+    with pytest.raises(UserError, match=r"writing.model: found null and the judge 'embedding', expected a language"):
+        parse_config(config)
+    config["writing"] = {**wanted.get("writing", {}), "model": {"judge": "transformers"}}
+    assert parse_config(config).writer.judge == "transformers"
+    cascade = {"judge": "cascade", "second": {"judge": "transformers"}}
+    assert parse_config({**VALID, "visibility": cascade, **wanted}).writer.judge == "transformers"

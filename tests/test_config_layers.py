@@ -51,7 +51,6 @@ def test_single_keys_are_still_laid_over_the_default() -> None:
     assert without_other_variants(merged, [DEFAULT, over]) == merged
 
 
-@pytest.mark.slow
 def test_a_key_of_a_nested_section_switches_only_that_section() -> None:
     below = {"judge": "embedding", "threshold": 0.4, "encoder": {"encoder": "sentence_transformers", "model": "m"}}
     default = {**DEFAULT, "visibility": below}
@@ -66,6 +65,7 @@ def test_a_key_of_a_nested_section_switches_only_that_section() -> None:
     assert laid({"judge": "transformers"}) == {"judge": "transformers"}
 
 
+@pytest.mark.slow
 def test_another_source_on_the_command_line_runs_through_both_entry_points(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_bytes(codecs.BOM_UTF8 + b"boat\r\ndog\r\n")
     (tmp_path / "config").symlink_to(ROOT / "config")

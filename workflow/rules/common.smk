@@ -41,7 +41,7 @@ try:
     check_inputs(SETTINGS)
     check_benchmark(SETTINGS, RESOURCES / "classes")
     # Checked once, not in every job: each job parses the rules again.
-    for judge in judges_of(SETTINGS.visibility):
+    for judge in (*judges_of(SETTINGS.visibility), SETTINGS.writer):
         if workflow.is_main_process and judge.judge == "vllm":
             from contrastive_concepts.visibility.vllm_install import check_arguments
 

@@ -52,7 +52,7 @@ rule visibility:
     threads: 2 if JUDGES[-1].judge == "embedding" else 1
     resources:
         **gpus(gpus_of(SETTINGS.visibility)),
-        mem_mb=growing(4000),
+        mem_mb=growing(6000 if SETTINGS.shares_encoder else 4000),
         runtime=720,
     params:
         answers=lambda wildcards: SETTINGS.answers,

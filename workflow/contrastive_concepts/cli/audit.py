@@ -25,14 +25,18 @@ def audit(
 
     from contrastive_concepts.config.visibility import AuditSettings
     from contrastive_concepts.errors import UserError, one_line
+    from contrastive_concepts.visibility.audit import REQUIRED, write_audit
     from contrastive_concepts.visibility.audit import audit as audit_verdicts
-    from contrastive_concepts.visibility.audit import write_audit
 
     def read(path: Path) -> pl.DataFrame:
         try:
-            return pl.read_parquet(path)
+            table = pl.read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise UserError(f"{path}: cannot be read as verdicts ({one_line(error)})") from None
+        if not set(table.columns) >= REQUIRED:
+            found = ", ".join(table.columns)[:80]
+            raise UserError(f"{path}: found the columns {found}, expected {', '.join(sorted(REQUIRED))}")
+        return table
 
     settings = AuditSettings(word=word, ratings=rating or ["CONC", "IMAG"], low=low, high=high, nearest=nearest)
     other = read(second) if second else None

@@ -78,11 +78,13 @@ class RunSettings(Settings):
                 f"expected one named {self.captions.corpus!r} (captions.corpus)"
             )
         if isinstance(self.writer, WordNetJudge | EmbeddingJudge) and (
-            self.writing.class_lists or self.selection.remove_parts
+            self.writing.class_lists
+            or self.selection.remove_parts
+            or any(isinstance(one, DictionarySet) and one.remove_parts for one in self.benchmark.sets.values())
         ):
             raise ValueError(
                 f"writing.model: found null and the judge {self.writer.judge!r}, expected a language model: "
-                "writing.class_lists and selection.remove_parts need one"
+                "writing.class_lists and remove_parts need one"
             )
         indexed = self.captions.source in ("concept_index", "release")
         self._check_association(indexed)

@@ -249,7 +249,7 @@ class Ratings(Settings):
 
 
 class AuditSettings(Ratings):
-    """Human ratings that the audit compares the verdicts with."""
+    """What the audit compares the verdicts with: human ratings, a second judge."""
 
     path: str | None = Field(
         None, description="CSV or TSV of human ratings, relative to data_dir; null: an audit without ratings."

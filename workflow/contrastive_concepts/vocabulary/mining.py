@@ -30,7 +30,7 @@ SELDOM = 10
 """A noun is named in the plural if captions have the plural more than this many times as often as the singular."""
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _ADDRESS = re.compile(
-    r"(?i)\b(?:[a-z][a-z+.-]*://|www\.)\S+|\S+@\S+\.\w+|(?:\w[\w-]*\.)+(?:com|net|org|info|biz)\b(?:/\S*)?"
+    r"(?i)\b(?:[a-z][a-z+.-]*://|www\.)\S+|[^\s@]+@[^\s@]+\.\w+|(?:\w[\w-]*\.)+(?:com|net|org|info|biz)\b(?:/\S*)?"
 )
 _FILE = re.compile(
     r"(?i)[\w()%~-][^\s<>\"]*\.(?:jpe?g|png|gif|bmp|tiff?|webp|svg|eps|psd|pdf|mp[34g]|avi|mov|wmv|html?|php|aspx?|zip|rar|"

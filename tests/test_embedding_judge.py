@@ -142,13 +142,17 @@ def test_labels_turn_the_regression_and_are_measured_apart(monkeypatch: pytest.M
     noise = np.random.default_rng(1).uniform(1, 7, len(words))
     pl.DataFrame({"WORD": words, "CONC": noise}).write_csv(tmp_path / "rated.csv")
     labels = tmp_path / "labels.csv"
-    yes_no = np.where(values > np.median(values), "yes", "no")
+    # Few are visible to who labelled, many to who rated: the curve must be that of the labels.
+    yes_no = np.where(values > np.quantile(values, 0.8), "yes", "no")
     labels.write_text("\n".join(["word,visible", *(f"{w},{v}" for w, v in zip(words, yes_no, strict=True))]))
     columns = Ratings(ratings=["CONC"])
     plain = calibrate_embedding(judge, [], tmp_path / "rated.csv", columns)
     turned = calibrate_embedding(judge, [], tmp_path / "rated.csv", columns, labels)
     assert turned.weights[0][0] > 3 * abs(plain.weights[0][0])
     assert turned.agreement["labels, left out"]["auc"] > 0.95
+    assert turned.agreement["labels, left out"]["accuracy"] > 0.9
+    assert [row[-1] for row in turned.weights] == [0.0] * len(turned.weights)
+    assert max(abs(weight) for row in turned.weights for weight in row) > 2 * 3.01  # What the ratings' curve gives.
     assert "labelled words" in turned.fitted_on
     for text, message in (
         ("word,seen\nboat,yes\n", "found the columns word, seen, expected word, visible"),

@@ -1,7 +1,6 @@
 """The concept list: read, merged, mined."""
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -209,10 +208,3 @@ def test_proper_nouns_are_an_option_and_keep_their_capitals() -> None:
     assert not [name for name in without if name != name.lower() or name in ("london", "paris")]
     found = mine_concepts(captions, size=100, min_count=4, proper_nouns=True)["concept"].to_list()
     assert {"London", "Paris", "Eiffel Tower", "boat", "orange"} <= set(found)
-
-
-@pytest.mark.parametrize("part", ["@", "a@", "a.", "a@a.", "www.", "<a", "&amp;", "x://", "a.jpg", "-", "a"])
-def test_a_caption_of_one_repeated_part_is_read_at_once(part: str) -> None:
-    started = time.process_time()
-    as_text((part * 1000)[:1000])
-    assert time.process_time() - started < 1

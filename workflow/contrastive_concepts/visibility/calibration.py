@@ -172,7 +172,8 @@ def calibrate_embedding(
     for start in range(0, len(words), WORDS_AT_A_TIME):
         features[start : start + WORDS_AT_A_TIME] = judge.features(words[start : start + WORDS_AT_A_TIME], frames)
         progress(min(start + WORDS_AT_A_TIME, len(words)))
-    varied = features.std(axis=0) > CONSTANT
+    # In float32 the sums of many rows round so much that a constant dimension seems to vary.
+    varied = features.std(axis=0, dtype=np.float64) > CONSTANT
     visible = labels["visible"].to_numpy()
     fitted = np.array([*table["fitted"], *map(in_fitted_half, labels["word"])], dtype=bool)
     ratings = np.concatenate([table[columns.ratings[0]].to_numpy(), np.where(visible, *LABELS)])[fitted]

@@ -14,10 +14,10 @@ import open_clip
 import torch
 import typer
 import yaml
-from torch import Tensor
 
 from benchmarks.page import machine, write_section
-from benchmarks.segmentation import class_names, four_sets, generated, random_vectors
+from benchmarks.segmentation import class_names, four_sets, generated, random_segmenter, random_vectors
+from contrastive_concepts.config import methods
 from contrastive_concepts.config.benchmark import BenchmarkSettings
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.encoders.text_tower import encode_tokens
@@ -25,18 +25,14 @@ from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.evaluation.features import CroppedSample, crop_sample, encode_cropped
 from contrastive_concepts.evaluation.protocol import label_maps, similarities
 from contrastive_concepts.evaluation.scoring import GPU_SCORES, Experiment, Scorer, experiment_texts
-from contrastive_concepts.evaluation.single import labels_in, present_names, query_texts, shown_classes
+from contrastive_concepts.evaluation.single import labels_in, present_names, shown_classes, single_query
 from contrastive_concepts.evaluation.streaming import score_images
 from contrastive_concepts.evaluation.texts import embed_once
 from contrastive_concepts.markup import markdown_table
-from contrastive_concepts.segmenters import build
-from contrastive_concepts.segmenters.clip_dinoiser import head_shapes as dinoiser_shapes
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.segmenters.tcl import head_shapes as tcl_shapes
-from contrastive_concepts.segmenters.tower import Tower
 from contrastive_concepts.similarity.ensemble import load_templates
 
-METHODS = ("maskclip", "gem", "tcl", "clip_dinoiser")
+METHODS = tuple(name for name, method in methods.METHODS.items() if not method.image_model)
 PRECISIONS = ("float32", "bfloat16")
 BATCH = 32
 """Windows in a batch of the encoder."""
@@ -113,15 +109,6 @@ def measure(
     text += f"Measured in {time.perf_counter() - start:.0f} s.\n"
     print(text)
     write_section(page, "GPU", text)
-
-
-def random_segmenter(method: str, model: str, precision: str, device: str) -> Segmenter:
-    """The same random weights for the same method and model."""
-    torch.manual_seed(0)
-    clip_model = open_clip.create_model(model, pretrained=None).eval()
-    shapes = {"tcl": tcl_shapes, "clip_dinoiser": dinoiser_shapes}.get(method)
-    heads = {} if shapes is None else {"checkpoint": _random_heads(shapes(Tower(clip_model)))}
-    return build(method, clip_model.to(device), precision, **heads)
 
 
 def segmenter_speed(method: str, model: str, precision: str, samples: Sequence[CroppedSample], device: str) -> Speed:
@@ -267,19 +254,13 @@ def _all_maps(segmenter: Segmenter, samples: Sequence[CroppedSample], scores_at_
         labels = labels_in(sample.labels)
         shown, present = shown_classes(labels, range(len(names))), present_names(labels, names)
         for each in sets:
-            asked = [query_texts(segmenter, each, names[label], present) for label in shown]
+            asked = [single_query(segmenter, each, names[label], present).texts for label in shown]
             used = list(dict.fromkeys(text for of_query in asked for text in of_query))
             compared = similarities(segmenter, sample.encoded, texts.select(used).to(device))
             columns = [[used.index(text) for text in of_query] for of_query in asked]
             for _, found in label_maps(segmenter, sample.encoded, compared, columns, scores_at_once):
                 maps += list(found.to(torch.uint8).cpu().numpy())
     return maps
-
-
-def _random_heads(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    return {
-        name: 0.05 * torch.randn(shape) + float(len(shape) == 1 and "weight" in name) for name, shape in shapes.items()
-    }
 
 
 def _exhaust(steps: Iterable[object]) -> None:

@@ -1,4 +1,6 @@
-"""Measures the time saved by encoding each image only once: IoU-single both ways on images with eight classes each."""
+"""Measures the time saved by encoding each image only once, and what each method costs beside MaskCLIP.
+
+Images have eight classes each and are scored under four contrastive sets."""
 
 import resource
 import time
@@ -6,29 +8,39 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import open_clip
+import torch
 
-from contrastive_concepts.config.evaluation import Protocol
+from contrastive_concepts.config.evaluation import ImageModelSettings, Protocol
+from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, background_only, from_mapping, image_oracle
 from contrastive_concepts.evaluation.datasets import CLASSES, Sample, open_dataset
+from contrastive_concepts.evaluation.features import crop_sample, encode_cropped
 from contrastive_concepts.evaluation.metrics import IGNORED, Labels
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
-from contrastive_concepts.evaluation.scoring import evaluate_single
+from contrastive_concepts.evaluation.scoring import Experiment, Scorer, evaluate_single
 from contrastive_concepts.evaluation.single import (
     SingleScores,
     added_channels,
     labels_in,
     present_names,
-    query_texts,
     shown_classes,
+    single_query,
     single_texts,
 )
 from contrastive_concepts.evaluation.texts import Embed, embed_once
 from contrastive_concepts.resources import RESOURCES
+from contrastive_concepts.segmenters import build
+from contrastive_concepts.segmenters.clip_dinoiser import head_shapes as dinoiser_shapes
+from contrastive_concepts.segmenters.image_model import load_image_model
 from contrastive_concepts.segmenters.segmenter import Segmenter
+from contrastive_concepts.segmenters.tcl import head_shapes as tcl_shapes
+from contrastive_concepts.segmenters.tower import Tower
 from contrastive_concepts.text_files import read_lines
 
 SIZE = (512, 683)
@@ -60,6 +72,74 @@ class Timing:
         wall = f"cached {self.cached:.2f} s, straightforward {self.straightforward:.2f} s, ratio {self.ratio:.1f}"
         cpu = f"{self.cached_cpu:.2f} s and {self.straightforward_cpu:.2f} s, ratio {self.cpu_ratio:.1f}"
         return f"{self.images} images, {self.queries} queries: {wall}; of the processor {cpu}"
+
+
+class Cost(NamedTuple):
+    """Processor seconds an image to encode it, and to score it. ratio: of their sum to MaskCLIP's in the same round."""
+
+    method: str
+    encode: float
+    score: float
+    ratio: float
+
+
+def method_costs(
+    model: str, samples: Sequence[Sample], rounds: int = 3, protocol: Protocol | None = None
+) -> list[Cost]:
+    """What every method without trained heads costs, random weights. Medians over rounds, in which methods alternate.
+
+    ProxyCLIP's second model is a ViT-B with patches of 8 pixels, the size of its authors' DINO."""
+    cropped = [crop_sample(sample, protocol or Protocol()) for sample in samples]
+    segmenters = {name: random_segmenter(name, model) for name, method in METHODS.items() if not method.heads}
+    scorers = {}
+    for name, segmenter in segmenters.items():
+        experiments = [Experiment(each.name, each, ("IoU-single",)) for each in four_sets(class_names())]
+        classes = range(len(class_names()))
+        texts = embed_once(
+            single_texts(segmenter, class_names(), classes, four_sets(class_names())), random_vectors(segmenter)
+        )
+        scorers[name] = Scorer(segmenter, class_names(), classes, experiments, texts)
+        list(scorers[name].score_all(encode_cropped(segmenter, cropped[:1], 8)))
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in segmenters}
+    for _ in range(rounds):
+        for name, segmenter in segmenters.items():
+            clocks = [time.process_time()]
+            encoded = list(encode_cropped(segmenter, cropped, 8))
+            clocks.append(time.process_time())
+            list(scorers[name].score_all(encoded))
+            clocks.append(time.process_time())
+            encode_s, score_s = np.diff(clocks).tolist()
+            times[name].append((encode_s / len(cropped), score_s / len(cropped)))
+    base = [sum(each) for each in times["maskclip"]]
+    return [
+        Cost(
+            name,
+            float(np.median([each[0] for each in found])),
+            float(np.median([each[1] for each in found])),
+            float(np.median([sum(each) / first for each, first in zip(found, base, strict=True)])),
+        )
+        for name, found in times.items()
+    ]
+
+
+def random_segmenter(method: str, model: str, precision: str = "float32", device: str = "cpu") -> Segmenter:
+    """The same random weights for the same method and model."""
+    torch.manual_seed(0)
+    clip_model = open_clip.create_model(model, pretrained=None).eval()
+    objects: dict[str, Any] = {}
+    shapes = {"tcl": tcl_shapes, "clip_dinoiser": dinoiser_shapes}.get(method)
+    if shapes is not None:
+        objects["checkpoint"] = _random_heads(shapes(Tower(clip_model)))
+    if METHODS[method].image_model:
+        settings = ImageModelSettings(model="vit_base_patch8_224.dino", pretrained=False)
+        objects["image_model"] = load_image_model(settings, ".", device)
+    return build(method, clip_model.to(device), precision, **objects)
+
+
+def _random_heads(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return {
+        name: 0.05 * torch.randn(shape) + float(len(shape) == 1 and "weight" in name) for name, shape in shapes.items()
+    }
 
 
 def compare_ways(segmenter: Segmenter, samples: Sequence[Sample], protocol: Protocol | None = None) -> Timing:
@@ -146,13 +226,12 @@ def evaluate_straightforward(
         for each, result in zip(sets, results, strict=True):
             result.start(sample.name)
             for label in shown:
-                texts_of_query = query_texts(segmenter, each, classes[label], present)
+                asked = single_query(segmenter, each, classes[label], present)
                 encoded = encode(segmenter, sample.image, protocol)
-                compared = similarities(segmenter, encoded, texts.select(texts_of_query))
-                found = label_map(segmenter, encoded, compared, range(len(texts_of_query)), each.original).cpu().numpy()
-                result.add_query(
-                    label, classes[label], texts_of_query, found - added_channels(segmenter, each), sample.labels
-                )
+                compared = similarities(segmenter, encoded, texts.select(asked.texts))
+                rows = range(len(asked.texts))
+                found = label_map(segmenter, encoded, compared, rows, each.original, asked.classes).cpu().numpy()
+                result.add_query(label, classes[label], asked, found - added_channels(segmenter, each), sample.labels)
     return results
 
 

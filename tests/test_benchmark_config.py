@@ -1,13 +1,16 @@
 """Which cells a benchmark has, what a mistake in it says, and what is checked before any job runs."""
 
+import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
-from contrastive_concepts.config.evaluation import OWN_BACKGROUND
+from contrastive_concepts.config.evaluation import WHOLE, Protocol, SegmenterSettings
 from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.inputs import check_benchmark
 from tests.helpers import VALID
@@ -41,6 +44,11 @@ def changed(**changes: Any) -> dict[str, Any]:
     return {**VALID, "benchmark": {**BENCHMARK, **changes}}
 
 
+def segmenter(**settings: Any) -> dict[str, Any]:
+    """A benchmark of one segmenter."""
+    return {"segmenters": {"mask": {"backbones": ["a"], **settings}}, "sweeps": []}
+
+
 def test_the_cells_that_exist() -> None:
     settings = BenchmarkSettings(**BENCHMARK)
     cells = list(settings.cells())
@@ -49,6 +57,14 @@ def test_the_cells_that_exist() -> None:
     assert [cell.set for cell in cells if cell.segmenter == "tcl"] == list(BENCHMARK["sets"])
     assert cells[0] == Cell("mask", "a", "voc", "ccd")
     assert cells[0].experiment == "ccd"
+
+
+def test_a_segmenter_that_is_not_enabled_is_not_run() -> None:
+    off = {**BENCHMARK["segmenters"], "tcl": {**BENCHMARK["segmenters"]["tcl"], "enabled": False}}
+    figures = {"examples": {"sets": ["ccd"]}}
+    settings = BenchmarkSettings(**{**BENCHMARK, "segmenters": off, "figures": figures})
+    used = [*settings.cells(), *settings.pictures(), *(point.cell for point in settings.sweep_points())]
+    assert {each.segmenter for each in used} == {"mask"}
 
 
 def test_the_points_of_sweeps() -> None:
@@ -119,14 +135,34 @@ def test_columns_and_metrics() -> None:
     assert settings.metrics("ccd") == ["IoU-single", "mIoU"]
 
 
-def test_methods_with_own_background_handling_are_those_of_the_segmenters() -> None:
-    from contrastive_concepts.segmenters.clip_dinoiser import ClipDinoiser
-    from contrastive_concepts.segmenters.gem import Gem
-    from contrastive_concepts.segmenters.maskclip import MaskClip
-    from contrastive_concepts.segmenters.tcl import Tcl
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_a_class_that_takes_its_options(name: str) -> None:
+    method = METHODS[name]
+    module, _, kind = method.place.rpartition(".")
+    made = getattr(importlib.import_module(f"contrastive_concepts.segmenters.{module}"), kind)
+    parameters = inspect.signature(made).parameters
+    objects = {"checkpoint": method.heads, "image_model": method.image_model}
+    given = {*method.options.model_fields, *method.fixed, *(key for key, needed in objects.items() if needed)}
+    given -= {"precision"}
+    assert given <= {*parameters}
+    required = {key for key, parameter in parameters.items() if parameter.default is parameter.empty}
+    assert required - {"clip_model"} <= given
 
-    kinds = (ClipDinoiser, Gem, MaskClip, Tcl)
-    assert {kind.name for kind in kinds if kind.background_is is not None} == OWN_BACKGROUND
+
+def test_the_protocol_and_options_of_the_authors() -> None:
+    own = SegmenterSettings(method="sclip", backbones=["a"], protocol="original", options={"area": 0.3})
+    assert own.protocol_for("voc21", Protocol()) == Protocol(short_side=336, window=224, stride=112)
+    assert own.options_for("voc21") == {"scale": 65, "threshold": 0.1, "area": 0.3}
+    assert own.protocol_for("toyworld", Protocol(window=64)) == Protocol(window=64)
+    assert own.options_for("toyworld") == {"area": 0.3}
+    shared = own.model_copy(update={"method": "naclip", "protocol": "benchmark", "options": {"scale": None}})
+    assert shared.protocol_for("voc21", Protocol()) == Protocol()
+    assert shared.options_for("voc21") == {"scale": 40, "threshold": 0.1}
+    alone = shared.model_copy(update={"protocol": "original"})
+    assert alone.options_for("ade20k") == {"scale": 40, "threshold": 0, "refine": True}
+    assert alone.protocol_for("voc21", Protocol(short_side=99)).window == WHOLE
+    mask = SegmenterSettings(method="maskclip", backbones=["a"])
+    assert (mask.protocol_for("voc21", Protocol()), mask.options_for("voc21")) == (Protocol(), {})
 
 
 @pytest.mark.parametrize(
@@ -149,6 +185,51 @@ def test_methods_with_own_background_handling_are_those_of_the_segmenters() -> N
             "benchmark.sets.x: found a selection beside folder, expected the folder alone",
         ),
         ({"datasets": {"x": {"kind": "voc21"}}}, "benchmark.datasets.x.root: missing"),
+        (
+            {"segmenters": {"mask": {"method": "mask", "backbones": ["a"]}}, "sweeps": []},
+            "benchmark.segmenters.mask.method: found 'mask', expected 'maskclip', 'clip_dinoiser', 'tcl', 'gem', 'sclip'",
+        ),
+        (
+            segmenter(method="gem", options={"dept": 3, "depth": 1}),
+            "benchmark.segmenters.mask.options: option 'dept' is unknown, expected one of precision, depth",
+        ),
+        (
+            segmenter(method="gem", options={"dept": 3, "depth": 1}),
+            "benchmark.segmenters.mask.options: depth: found 1, expected greater than or equal to 2",
+        ),
+        (
+            segmenter(method="sclip", options={"precision": "int8"}),
+            "benchmark.segmenters.mask.options: precision: found 'int8', expected one of float32, bfloat16, float16",
+        ),
+        (
+            segmenter(method="proxyclip"),
+            "benchmark.segmenters.mask.image_model: found none, expected a second image model for proxyclip",
+        ),
+        (
+            segmenter(method="gem", image_model={"model": "vit_tiny_patch16_224"}),
+            "benchmark.segmenters.mask.image_model: found one, expected none for gem",
+        ),
+        (
+            segmenter(method="gem", checkpoint="last.pt"),
+            "benchmark.segmenters.mask.checkpoint: found 'last.pt', expected none for gem",
+        ),
+        (
+            segmenter(method="gem", protocol="original"),
+            "benchmark.segmenters.mask.protocol: found 'original' for gem, expected benchmark; the authors' is known for "
+            "sclip, clearclip, naclip",
+        ),
+        (
+            {"sets": {"x": {"kind": "none", "synonyms": {"v": "n.txt"}}}, "sweeps": []},
+            "benchmark.sets.x.synonyms: found 'v', expected one of voc, train",
+        ),
+        (
+            {"sets": {"x": {"kind": "names", "files": {"v": "n.txt"}}}, "sweeps": []},
+            "benchmark.sets.x.files: found 'v', expected one of voc, train",
+        ),
+        (
+            {"sets": {"x": {"kind": "names", "files": {"voc": "n.txt"}, "separator": "/"}}, "sweeps": []},
+            "benchmark.sets.x.separator: found '/', expected ', ', ',' or '; '",
+        ),
         ({"sets": {"x/y": {"kind": "none"}}, "sweeps": []}, "benchmark.sets.x/y"),
     ],
 )

@@ -142,7 +142,7 @@ def test_dumped_settings_are_a_config_again() -> None:
         ({"visibility": {}}, "config: visibility: missing 'judge'"),
         (
             {"benchmark": {"sets": {"a": {"kind": "lst"}}}},
-            "config: benchmark.sets.a: found kind 'lst', expected one of none, background, dictionary, cc_text, list, "
+            "config: benchmark.sets.a: found kind 'lst', expected one of none, background, dictionary, cc_text, names, list, "
             "oracle, image_oracle, random",
         ),
     ],

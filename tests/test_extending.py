@@ -1,19 +1,32 @@
-"""docs/extending.md, run."""
+"""docs/extending.md, run: its code as it stands, and its segmenter in a copy of the project, to the tables."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pytest
+import yaml
 from PIL import Image
 
+from contrastive_concepts.config.methods import METHODS, Method, Options
 from contrastive_concepts.evaluation.datasets import LAYOUTS
 from tests.conftest import ROOT
 from tests.helpers import vectors
 from tests.synthetic_clip import clip_model
 
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
 
 def test_the_page_runs(tmp_path: Path) -> None:
+    from pydantic import Field
+
     for folder in ("photos", "masks"):
         (tmp_path / folder).mkdir()
     random = np.random.default_rng(0)
@@ -24,16 +37,76 @@ def test_the_page_runs(tmp_path: Path) -> None:
         "answers": tmp_path / "answers.duckdb",
         "clip_model": clip_model(layers=2, patch=8, size=64),
         "embed": vectors,
+        # What the module of the entry has.
+        "METHODS": METHODS,
+        "Method": Method,
+        "Options": Options,
+        "Field": Field,
     }
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
-    assert len(code) == 5
+    assert len(CODE) == 6
     try:
-        for part in code:
+        for part in CODE:
             exec(part, names)
         [sample] = names["data"]
     finally:
         LAYOUTS.pop("rooms", None)
+        METHODS.pop("plain", None)
     assert sample.labels.shape == (40, 32)
     # The left half shows walls and floors, never a window.
     assert np.isnan(names["scores"].per_class()).tolist() == [False, False, True]
     assert names["verdicts"]["visible"].to_list() == [True, False]
+
+
+@pytest.mark.slow
+def test_one_file_and_one_entry_are_a_method_of_the_benchmark(tmp_path: Path) -> None:
+    for folder in ("workflow", "config"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    for folder in ("resources", "envs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    package = tmp_path / "workflow" / "contrastive_concepts"
+    [segmenter] = [part for part in CODE if "class Plain(" in part]
+    (package / "segmenters" / "plain.py").write_text(segmenter)
+    [entry] = [part for part in CODE if "class PlainOptions(" in part]
+    with (package / "config" / "methods.py").open("a") as file:
+        file.write(f"\n\n{entry}")
+    values = {
+        "run": "plain",
+        "captions": {"source": "toyworld", "captions": 1000, "shards": 1},
+        "vocabulary": {"source": "mined"},
+        "visibility": {"judge": "embedding"},
+        "similarity": {"encoder": "open_clip", "model": "toyworld-clip", "pretrained": None},
+        "benchmark": {
+            "segmenters": {
+                "plain": {"method": "plain", "backbones": ["toy"], "options": {"factor": 50}},
+                "maskclip": {"method": "maskclip", "backbones": ["toy"]},
+            },
+            "backbones": {"toy": {"model": "toyworld-clip", "pretrained": None, "training_data": "toy world"}},
+            "datasets": {"toyworld": {"kind": "toyworld", "images": 8}},
+            "sets": {"background": {"kind": "background"}, "walls": {"kind": "list", "concepts": ["sky"]}},
+            "protocol": {"short_side": 64, "long_side": 64, "window": 64, "stride": 64},
+            "draws": 20,
+        },
+    }
+
+    def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "plain.yaml").write_text(yaml.safe_dump(values))
+        command = [sys.executable, "-m", "snakemake", "benchmark", "--configfile", "plain.yaml", "--cores", "2"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = snakemake()
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = tmp_path / "results" / "plain" / "benchmark"
+    scores = pl.read_parquet(results / "scores.parquet")
+    assert set(scores["method"]) == {"plain", "maskclip"}
+    assert "Plain" in (results / "tables" / "table_7.csv").read_text()
+    assert "Plain" in (results / "summary.md").read_text()
+    # The code of a method is part of what its scores depend on.
+    (package / "segmenters" / "plain.py").write_text(segmenter.replace("blocks:", "blocks[:-1]:"))
+    assert "pixel_counts" in snakemake("--dry-run").stdout
+    values["benchmark"]["segmenters"]["plain"]["options"] = {"faktor": 50}  # type: ignore[index]
+    wrong = snakemake("--dry-run").stderr
+    assert "benchmark.segmenters.plain.options: option 'faktor' is unknown, expected one of precision, factor" in wrong

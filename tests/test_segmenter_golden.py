@@ -23,7 +23,7 @@ DINOISER = {
     "bkg_decoder.weight": (1, 128, 1, 1), "bkg_decoder.bias": (1,),
 }  # fmt: skip
 TEXTS = ("background", "boat", "water", "sky")
-METHODS = ("maskclip", "gem", "tcl", "clip_dinoiser")
+METHODS = ("maskclip", "gem", "tcl", "clip_dinoiser", "sclip", "clearclip", "naclip")
 
 
 PROMPTS = [(method, prompts) for method in METHODS for prompts in ("paper", "original")]
@@ -49,7 +49,18 @@ def arrays(method: str) -> dict[str, np.ndarray[Any, Any]]:
     if segmenter.background_is is not None:
         scores = segmenter.scores(features, texts, background=True)
         found["own background"] = segmenter.finish(scores, background=True)
+    if method == "naclip":
+        found["refined"] = refined(photo, texts)
     return {name: thinned(array.detach().numpy()) for name, array in found.items()}
+
+
+def refined(photo: np.ndarray[Any, Any], texts: torch.Tensor) -> torch.Tensor:
+    """NACLIP's cosines at pixels after PAMR."""
+    segmenter = build("naclip", clip_model(), refine=True)
+    features = segmenter.encode_image(photo)
+    scores = segmenter.scores(features, texts)[None]
+    pixels = torch.nn.functional.interpolate(scores, features.size, mode="bilinear", align_corners=False)[0]
+    return segmenter.finish(pixels, image=features.extra["pixels"][0])
 
 
 def thinned(maps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
+from contrastive_concepts.config.evaluation import Protocol, SegmenterSettings
+from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
 from contrastive_concepts.segmenters import build
+from contrastive_concepts.segmenters.last_block import attended, gaussian, reduce_texts
 from contrastive_concepts.segmenters.pamr import pamr
 from contrastive_concepts.segmenters.tower import normalise_pixels, to_map, value_only
 from tests.conftest import DATA
@@ -113,7 +117,7 @@ def test_gem(name: str, quick: bool) -> None:
     tower = segmenter.tower
     pixels = normalise_pixels(torch.from_numpy(stored["image_u8"]).permute(2, 0, 1)[None] / 255)
     with torch.inference_mode():
-        tokens, _ = tower.tokens(pixels, antialias=True)
+        tokens, _ = tower.tokens(pixels, "antialiased")
         for block in tower.blocks:
             tokens = block(tokens)
         close(tower.project(tokens), stored["feat_ori"])
@@ -186,3 +190,119 @@ def test_pamr_against_loops() -> None:
                 )
                 expected[:, y, x] = (weights[:, None] * masks).sum(dim=0)
     assert torch.allclose(found[0].double(), expected, atol=1e-5)
+
+
+FAMILY = ("sclip", "clearclip", "naclip")
+
+
+@pytest.fixture(scope="module")
+def quick_model() -> Any:
+    return clip_model(quick_gelu=True)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("size", ["A448_q1", "B224_q0", "B224_q1"])
+def test_changed_attention_of_the_last_block(name: str, size: str, gelu_model: Any, quick_model: Any) -> None:
+    stored, scale = arrays(f"{name}/{size}.npz"), 50 if name == "clearclip" else 40
+    source = "maskclip/A448.npz" if size.startswith("A") else f"{name}/B224_q1.npz"
+    image = arrays(source)["image_u8"]
+    segmenter: Any = build(name, gelu_model if size.endswith("q0") else quick_model)
+    features = segmenter.encode_image(image)
+    close(features.dense, stored["feat"])
+    for suffix, texts in (("", "class_embeddings"), ("_spread", "spread_embeddings")):
+        compared = segmenter.similarities(features, torch.from_numpy(stored[texts]))
+        close(compared, stored[f"cos{suffix}"])
+        pixels = enlarge(segmenter.scores(features, stored[texts]), features.size)
+        close(pixels[None, :, ::8, ::8], stored[f"cos_up{suffix}"])
+        near((scale * pixels).softmax(dim=0)[None, :, ::8, ::8], stored[f"probs_up{suffix}"])
+        same_labels(pixels, stored[f"argmax{suffix}"][0], 1e-5)
+        classes = [0, 0, 1, 2, 3, 3]
+        for setting in ("thd0.0", "thd0.5", "thd0.5_area0.1", "thd0.5_area0.3"):
+            key = f"label4{suffix}_{setting}"
+            if key not in stored:
+                continue
+            threshold, _, area = setting.removeprefix("thd").partition("_area")
+            found, labels = reduce_texts(pixels, classes, scale, float(threshold), float(area or 0))
+            assert (labels.numpy() != stored[key][0]).mean() <= 1e-4
+            if setting == "thd0.0":
+                expected = found / found.sum(dim=0) if name == "naclip" else found
+                near(expected[None, :, ::8, ::8], stored[f"probs4_up{suffix}"])
+            # The benchmark asks `finish`, which keeps the texts apart.
+            asked = build(name, None, threshold=float(threshold), **({"area": float(area)} if area else {}))
+            of_text = torch.tensor([0, *classes])[asked.finish(pixels, True, classes).argmax(dim=0)]
+            assert (of_text.numpy() != stored[key][0]).mean() <= 1e-4
+        if name == "naclip":
+            refined = build(name, quick_model, refine=True)
+            seen = refined.encode_image(image).extra["pixels"][0]
+            masks = refined.finish(pixels, image=seen)
+            close(masks[None, :, ::8, ::8], stored[f"pamr_up{suffix}"])
+            same_labels(masks, stored[f"argmax_pamr{suffix}"][0], 1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_last_block_step_by_step(name: str, quick_model: Any) -> None:
+    stored, segmenter = arrays(f"{name}/B224_q1.npz"), build(name, quick_model)
+    tokens, block = torch.from_numpy(stored["block10_out"]), segmenter.tower.blocks[-1]
+    segmenter_: Any = segmenter
+    with torch.inference_mode():
+        changed = attended(block, tokens, (14, 14), segmenter_.attention, segmenter_.std)
+        close(changed, stored["attn_out"])
+        last = segmenter.tower.visual.ln_post(segmenter_.last_block(tokens, (14, 14)))
+    close(to_map(last, (14, 14)), stored["v_lnpost"])
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_sides_that_are_no_multiples_of_the_patch(name: str, quick_model: Any) -> None:
+    stored, segmenter = arrays(f"{name}/E150x213_q1.npz"), build(name, quick_model)
+    features = segmenter.encode_image(stored["image_u8"])
+    pixels = enlarge(segmenter.scores(features, stored["spread_embeddings"]), features.size)
+    close(pixels[None, :, ::5, ::5], stored["cos_up_spread"])
+    same_labels(pixels, stored["argmax_spread"][0], 1e-5)
+
+
+@pytest.mark.parametrize("architecture_attention", ["reduced_kk", "reduced_nonly", "reduced_vanilla", "vanilla_naclip"])
+def test_ablations_of_naclip(architecture_attention: str, quick_model: Any) -> None:
+    architecture, attention = architecture_attention.split("_")
+    segmenter = build("naclip", quick_model, architecture=architecture, attention=attention)
+    features = segmenter.encode_image(arrays("naclip/B224_q1.npz")["image_u8"])
+    close(features.dense, arrays("naclip/variants_B224_q1.npz")[f"feat_{architecture_attention}"])
+
+
+def test_the_gaussian() -> None:
+    stored = arrays("naclip/gaussian_5x7.npz")
+    for std in (5.0, 2.0):
+        found = gaussian((5, 7), std, torch.device("cpu"))
+        assert np.abs(found.numpy() - stored[f"addition_std{std:g}"]).max() <= 1e-6
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_reduction_of_texts_to_classes(name: str) -> None:
+    stored = arrays(f"{name}/reduction.npz")
+    cosines, classes = torch.from_numpy(stored["cos_up"][0]), stored["query_idx"].tolist()
+    settings = [key.removeprefix("label_") for key in stored if key.startswith("label_")]
+    assert len(settings) >= 4
+    for setting in settings:
+        scale, threshold, *area = (float(part[1:]) for part in setting.split("_"))
+        found, labels = reduce_texts(cosines, classes, scale, threshold, *area)
+        assert np.array_equal(labels.numpy(), stored[f"label_{setting}"][0]), setting
+        expected = found / found.sum(dim=0) if name == "naclip" else found
+        close(expected, stored[f"probs_{setting}"])
+        segmenter = build(name, None, scale=scale, threshold=threshold, **({"area": area[0]} if area else {}))
+        of_text = torch.tensor([0, *classes])[segmenter.finish(cosines, True, classes).argmax(dim=0)]
+        assert np.array_equal(of_text.numpy(), stored[f"label_{setting}"][0]), setting
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("dataset", ["voc21", "context60"])
+def test_the_originals_own_evaluation(name: str, dataset: str, quick_model: Any) -> None:
+    """From the photo to the labels under the original configuration of a data set."""
+    stored = arrays(f"{name}/e2e_{dataset}_im0.npz")
+    settings = SegmenterSettings(method=name, backbones=["b"], protocol="original")
+    segmenter = build(name, quick_model, **settings.options_for(dataset))
+    photo = np.asarray(Image.open(PARITY / "evaluation" / "imgs" / "im0_375x500.png").convert("RGB"))
+    encoded = encode(segmenter, photo, settings.protocol_for(dataset, Protocol()))
+    compared = similarities(segmenter, encoded, torch.from_numpy(stored["query_features"]))
+    classes = stored["query_idx"].tolist()
+    labels = label_map(segmenter, encoded, compared, range(len(classes)), True, classes)
+    found = np.array([0, *classes])[labels.numpy()]
+    assert (found != stored["label"][0]).mean() <= 1e-4

@@ -59,6 +59,8 @@ def imported(path: Path) -> Iterator[Path]:
         for name in re.findall(r"\w+", names):
             candidates = [folder / f"{name}.py", folder.with_suffix(".py") if module else folder / "__init__.py"]
             yield next((each for each in candidates if each.is_file()), folder / "__init__.py")
+    for folder in re.findall(r'"contrastive_concepts\.(\w+)\.\*"', text):
+        yield from (PACKAGE / folder).glob("*.py")
 
 
 def imported_in_all(script: Path) -> set[Path]:

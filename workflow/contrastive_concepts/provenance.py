@@ -95,7 +95,10 @@ def _below(pattern: str) -> list[Path]:
 
 @lru_cache(maxsize=1000)
 def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    """The dotted names that a source imports from this package, and its strings. TYPE_CHECKING imports are left out."""
+    """The dotted names that a source imports from this package, and its strings. TYPE_CHECKING imports are left out.
+
+    A string such as `contrastive_concepts.segmenters.*` counts as an import of all modules of that package: it stands
+    where a module is imported by a name that is known only when the program runs."""
     imports: set[str] = set()
     strings: set[str] = set()
     pending: list[ast.AST] = [ast.parse(source)]
@@ -110,6 +113,8 @@ def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.add(node.value)
+            if node.value.startswith(f"{PACKAGE.name}.") and node.value.endswith(".*"):
+                imports.add(node.value)
         pending += ast.iter_child_nodes(node)
     return frozenset(name for name in imports if name.split(".")[0] == PACKAGE.name), frozenset(strings)
 
@@ -126,6 +131,8 @@ def _modules(name: str) -> tuple[Path, ...]:
     files: list[Path] = []
     for part in parts:
         path = path / part
+        if part == "*":
+            return (*files, *sorted(path.parent.glob("*.py")))
         if path.is_dir():
             files.append(path / "__init__.py")
         elif path.with_suffix(".py").is_file():

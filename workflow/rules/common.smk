@@ -212,10 +212,23 @@ def dataset_files(wildcards):
     }
 
 
-def checkpoint_file(wildcards):
-    """The official file of trained heads, if the method has one."""
-    heads = BENCHMARK.segmenters[wildcards.segmenter].checkpoint
-    return [] if heads is None else data_file(heads)
+def weight_files(wildcards):
+    """The files of a method: the official trained heads, the weights of a second image model."""
+    settings = BENCHMARK.segmenters[wildcards.segmenter]
+    second = settings.image_model and settings.image_model.pretrained
+    return [
+        data_file(path)
+        for path in (settings.checkpoint, second)
+        if isinstance(path, str)
+    ]
+
+
+def protocol_of(wildcards):
+    """The protocol of a segmenter on a data set: the benchmark's, or that of the method's authors."""
+    kind = BENCHMARK.datasets[wildcards.dataset].kind
+    return BENCHMARK.segmenters[wildcards.segmenter].protocol_for(
+        kind, BENCHMARK.protocol
+    )
 
 
 def segmenter_settings(wildcards):
@@ -250,6 +263,7 @@ def set_inputs(wildcards):
         ),
         "further": [
             *map(data_file, set_texts(wildcards.dataset).values()),
+            *map(data_file, set_synonyms(wildcards.dataset).values()),
             *(data_file(f"{each}/manifest.json") for each in set_folders(sets)),
             *set_words(wildcards.dataset).values(),
         ],
@@ -278,6 +292,15 @@ def set_texts(dataset):
     names = BENCHMARK.set_names(dataset)
     files = {name: getattr(BENCHMARK.sets.get(name), "files", None) for name in names}
     return {name: of_set[dataset] for name, of_set in files.items() if of_set}
+
+
+def set_synonyms(dataset):
+    """The class-name file of each contrastive set with further names of classes."""
+    names = BENCHMARK.set_names(dataset)
+    files = {name: BENCHMARK.sets[name.rpartition("/")[2]].synonyms for name in names}
+    return {
+        name: of_set[dataset] for name, of_set in files.items() if dataset in of_set
+    }
 
 
 def set_words(dataset):

@@ -45,6 +45,10 @@ rule contrastive_sets:
             for name, path in set_texts(wildcards.dataset).items()
         },
         words=lambda wildcards: set_words(wildcards.dataset),
+        synonyms=lambda wildcards: {
+            name: data_path(SETTINGS, path)
+            for name, path in set_synonyms(wildcards.dataset).items()
+        },
         selection=selection_of,
         code=code_of("contrastive_sets"),
     script:
@@ -64,7 +68,7 @@ rule pixel_counts:
         texts=lambda wildcards: ancient(
             texts_file(wildcards.segmenter, wildcards.backbone)
         ),
-        checkpoint=checkpoint_file,
+        weights=weight_files,
     output:
         **(
             {"features": KEPT(directory(FEATURES))}
@@ -94,7 +98,7 @@ rule pixel_counts:
         backbone=backbone_settings,
         dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
         data_dir=SETTINGS.data_dir,
-        protocol=BENCHMARK.protocol.model_dump(),
+        protocol=lambda wildcards: protocol_of(wildcards).model_dump(),
         features=BENCHMARK.features,
         precision=BENCHMARK.precision,
         device=BENCHMARK.device,

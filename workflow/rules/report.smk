@@ -60,7 +60,7 @@ rule figures:
 rule picture:
     input:
         unpack(picture_inputs),
-        checkpoint=checkpoint_file,
+        weights=weight_files,
         dataset=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
     output:
         report(
@@ -84,7 +84,7 @@ rule picture:
         backbone=backbone_settings,
         data=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
         data_dir=SETTINGS.data_dir,
-        protocol=BENCHMARK.protocol.model_dump(),
+        protocol=lambda wildcards: protocol_of(wildcards).model_dump(),
         device=BENCHMARK.device,
         figure=lambda wildcards: BENCHMARK.figures[wildcards.figure].model_dump(),
         titles=lambda wildcards: BENCHMARK.shown_sets(

@@ -55,6 +55,7 @@ with job_log(snakemake.log[0]):
             text=Path(params.texts[name]) if name in params.texts else None,
             like=sets[settings.like] if settings.kind == "random" else None,
             words=pl.read_parquet(words)["concept"].to_list() if words else (),
+            synonyms=Path(params.synonyms[name]) if name in params.synonyms else None,
         )
         sizes = [len(sets[name].negatives(query, queries)) for query in queries]
         print(f"{name}: {sum(sizes) / len(sizes):.1f} contrastive concepts a query, {max(sizes)} at most")

@@ -21,7 +21,11 @@ with job_log(snakemake.log[0]):
     dataset = open_configured(settings, Path(files.root), Path(files.get("classes", "")))
     description = DatasetDescription.model_validate_json(Path(files.dataset).read_bytes())
     segmenter, _, _ = configured_segmenter(
-        SegmenterSettings(**params.segmenter), BackboneSettings(**params.backbone), params.data_dir, params.device
+        SegmenterSettings(**params.segmenter),
+        BackboneSettings(**params.backbone),
+        params.data_dir,
+        params.device,
+        settings.kind,
     )
     every = load_sets(Path(files.sets))
     sets = {name: every[name] for name in params.titles}

@@ -55,9 +55,9 @@ with job_log(snakemake.log[0]):
         chunks = range(len(chunks_of(dataset.names)))
         only_scores = kept is not None and all(kept.has(number) for number in chunks)
         segmenter = (
-            scoring_segmenter(segmenter_settings, backbone, params.data_dir, params.device)
+            scoring_segmenter(segmenter_settings, backbone, params.data_dir, params.device, settings.kind)
             if only_scores
-            else configured_segmenter(segmenter_settings, backbone, params.data_dir, params.device)[0]
+            else configured_segmenter(segmenter_settings, backbone, params.data_dir, params.device, settings.kind)[0]
         )
         texts = load_texts(Path(files.texts))
         scorer = Scorer(segmenter, description.classes, description.queries, missing, texts, params.device)

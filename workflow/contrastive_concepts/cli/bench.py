@@ -5,14 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from contrastive_concepts.cli.repository import import_from_repository
-
-if TYPE_CHECKING:
-    from contrastive_concepts.segmenters.segmenter import Segmenter
 
 NOTE = (
     "Load: the machine's load average after a measurement; above its number of cores, other jobs had a part of them.\n"
@@ -38,7 +35,10 @@ def segmentation(
     model: Annotated[
         str, typer.Option(help="open_clip's name of an architecture. The weights are random.")
     ] = "ViT-B-16",
-    method: Annotated[str, typer.Option(help="Segmenter without trained heads: maskclip or gem.")] = "maskclip",
+    method: Annotated[str, typer.Option(help="Segmenter without trained heads, such as maskclip or gem.")] = "maskclip",
+    costs: Annotated[
+        int, typer.Option(help="Instead, compare the costs of all methods without trained heads in this many rounds.")
+    ] = 0,
     memory: Annotated[
         str, typer.Option(help="Also measure peak memory for these numbers of generated images, such as 16,64,256.")
     ] = "",
@@ -48,14 +48,36 @@ def segmentation(
 
     Both methods segment the same images, with eight classes per image and four contrastive sets. Their results must be
     equal."""
-    from benchmarks.segmentation import ade_photos, compare_ways, generated, peak_memory_mb
+    import open_clip
 
+    from benchmarks.segmentation import (
+        ade_photos,
+        compare_ways,
+        generated,
+        method_costs,
+        peak_memory_mb,
+        random_segmenter,
+    )
+    from contrastive_concepts.errors import UserError
+    from contrastive_concepts.markup import markdown_table
+
+    if model not in open_clip.list_models():
+        raise UserError(f"--model: found {model!r}, expected a model that open_clip lists")
     if peak_of:
-        print(json.dumps(round(peak_memory_mb(_segmenter(method, model), generated(peak_of)))))
+        print(json.dumps(round(peak_memory_mb(random_segmenter(method, model), generated(peak_of)))))
         return
     samples = list(generated(images) if photos is None else ade_photos(photos, images))
+    if costs:
+        head = ("method", "encode, s", "score, s", "both / MaskCLIP")
+        rows = [
+            (c.method, f"{c.encode:.2f}", f"{c.score:.2f}", f"{c.ratio:.2f}")
+            for c in method_costs(model, samples, costs)
+        ]
+        print(f"Processor seconds an image, {model}, medians of {costs} rounds over {len(samples)} images.\n")
+        print(markdown_table(head, rows))
+        return
     print(f"{method}, {model}, {'generated images' if photos is None else 'photos'}")
-    print(compare_ways(_segmenter(method, model), samples), flush=True)
+    print(compare_ways(random_segmenter(method, model), samples), flush=True)
     for count in (int(part) for part in memory.split(",") if part):
         command = [sys.executable, "-m", "contrastive_concepts", "bench", "segmentation", "--peak-of", str(count)]
         done = subprocess.run(
@@ -187,16 +209,3 @@ def workflow(
     print(text)
     if output is not None:
         write_section(output, "Workflow", text)
-
-
-def _segmenter(method: str, model: str) -> "Segmenter":
-    import open_clip
-    import torch
-
-    from contrastive_concepts.errors import UserError
-    from contrastive_concepts.segmenters import build
-
-    if model not in open_clip.list_models():
-        raise UserError(f"--model: found {model!r}, expected a model that open_clip lists")
-    torch.manual_seed(0)
-    return build(method, open_clip.create_model(model, pretrained=None).eval())

@@ -37,24 +37,51 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New file; for text, hf and standalone a new folder.")],
     form: Annotated[
-        str, typer.Option("--format", "-f", help="text (the authors' files), json, csv, parquet, hf or standalone.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="text (the authors' files), names (the class-name files of SCLIP, ClearCLIP, NACLIP), json, csv, "
+            "parquet, hf or standalone.",
+        ),
     ] = "text",
     prompts: Annotated[
         Path | None, typer.Option(help="Your class names, one per line. By default all concepts of the dictionary.")
     ] = None,
     background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
+    separator: Annotated[
+        str, typer.Option(help="names: what separates the names of a class, ', ', ',' or '; '.")
+    ] = ", ",
+    first: Annotated[
+        str,
+        typer.Option(
+            help="names: what happens to the first line of the prompts. replace: it has the background's names, and "
+            "the contrastive concepts take their place; extend: they are added to it; add: they get a new first line."
+        ),
+    ] = "replace",
+    beta: Annotated[
+        float, typer.Option(min=0, max=1, help="names: concepts with a higher cosine to any class are dropped.")
+    ] = 0.9,
 ) -> None:
     """Write contrastive concepts for your own code."""
     from typing import get_args
 
+    from contrastive_concepts.dictionary.class_names import Separator
     from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
-    from contrastive_concepts.dictionary.export import Format
+    from contrastive_concepts.dictionary.export import FirstLine, Format, export_class_names
     from contrastive_concepts.dictionary.export import export as write
     from contrastive_concepts.visibility.cc_text import read_classes
 
-    if form not in get_args(Format):
-        raise UserError(f"--format: found {form!r}, expected one of {', '.join(get_args(Format))}")
+    given = (("--format", form, (*get_args(Format), "names")), ("--first", first, get_args(FirstLine)))
+    for option, found, known in (*given, ("--separator", separator, get_args(Separator))):
+        if found not in known:
+            raise UserError(f"{option}: found {found!r}, expected one of {', '.join(map(repr, known))}")
     dictionary = ContrastiveConcepts.load(folder, background=background)
+    if form == "names":
+        if prompts is None:
+            raise UserError("--prompts: missing, expected your class-name file for --format names")
+        print(export_class_names(dictionary, prompts, output, separator, first, beta))  # type: ignore[arg-type]
+        return
     texts = list(dictionary) if prompts is None else read_classes(prompts)
     name = "concepts" if prompts is None else prompts.stem
     for file in write(dictionary, texts, output, form, name):  # type: ignore[arg-type]

@@ -11,18 +11,20 @@ from contrastive_concepts.config.contrastive_sets import (
     ContrastiveSetSettings,
     DictionarySet,
     ImageOracleSet,
+    NamesSet,
     NoneSet,
     OracleSet,
     RandomSet,
 )
 from contrastive_concepts.config.evaluation import (
-    OWN_BACKGROUND,
     BackboneSettings,
     DatasetSettings,
     Protocol,
     SegmenterSettings,
     SweepSettings,
 )
+from contrastive_concepts.config.methods import METHODS
+from contrastive_concepts.errors import UserError
 
 
 class Cell(NamedTuple):
@@ -141,6 +143,7 @@ class BenchmarkSettings(Settings):
     def _consistent(self) -> Self:
         for name, segmenter in self.segmenters.items():
             _known(f"segmenters.{name}.backbones", segmenter.backbones, self.backbones)
+            _fits(f"benchmark.segmenters.{name}", segmenter)
         for name, figure in self.figures.items():
             _known(f"figures.{name}.sets", figure.sets, self.sets)
             _known(f"figures.{name}.maps", figure.maps or [], figure.sets)
@@ -161,7 +164,8 @@ class BenchmarkSettings(Settings):
                 and not set_settings.is_published
             ):
                 raise ValueError(f"benchmark.sets.{name}: found a selection beside folder, expected the folder alone")
-            if isinstance(set_settings, CcTextSet):
+            _known(f"sets.{name}.synonyms", list(set_settings.synonyms), self.datasets)
+            if isinstance(set_settings, CcTextSet | NamesSet):
                 _known(f"sets.{name}.files", list(set_settings.files), self.datasets)
         for number, sweep in enumerate(self.sweeps):
             key = f"sweeps.{number}"
@@ -176,10 +180,14 @@ class BenchmarkSettings(Settings):
                 )
         return self
 
+    def running(self, chosen: Sequence[str] | None = None) -> list[str]:
+        """Names of the segmenters that are run, of those chosen or of all."""
+        return [name for name in chosen or self.segmenters if self.segmenters[name].enabled]
+
     def cells(self) -> Iterator[Cell]:
         """Yield every existing cell of the cross product, without data sets that are used in sweeps only."""
-        for segmenter, settings in self.segmenters.items():
-            for backbone in settings.backbones:
+        for segmenter in self.running():
+            for backbone in self.segmenters[segmenter].backbones:
                 for dataset, data in self.datasets.items():
                     for name in self.sets if data.tables else ():
                         if self.exists(segmenter, dataset, name):
@@ -223,15 +231,15 @@ class BenchmarkSettings(Settings):
         set_settings = self.sets[name]
         if dataset not in (self.datasets if set_settings.datasets is None else set_settings.datasets):
             return False
-        if isinstance(set_settings, CcTextSet) and dataset not in set_settings.files:
+        if isinstance(set_settings, CcTextSet | NamesSet) and dataset not in set_settings.files:
             return False
         if isinstance(set_settings, RandomSet) and not self.exists(segmenter, dataset, set_settings.like):
             return False
-        return not set_settings.original or self.segmenters[segmenter].method in OWN_BACKGROUND
+        return not set_settings.original or self.segmenters[segmenter].of_method.background is not None
 
     def sweep_points(self) -> Iterator[SweepPoint]:
         for sweep in self.sweeps:
-            for segmenter in sweep.segmenters or self.segmenters:
+            for segmenter in self.running(sweep.segmenters):
                 if self.exists(segmenter, sweep.dataset, sweep.set):
                     for backbone in self.segmenters[segmenter].backbones:
                         for value in sweep.values:
@@ -240,7 +248,7 @@ class BenchmarkSettings(Settings):
     def pictures(self) -> Iterator[Picture]:
         """Yield every picture for which at least one of the figure's sets has a cell."""
         for name, figure in self.figures.items():
-            for segmenter in figure.segmenters or self.segmenters:
+            for segmenter in self.running(figure.segmenters):
                 for backbone in self.segmenters[segmenter].backbones:
                     for dataset in figure.datasets or [name for name, data in self.datasets.items() if data.tables]:
                         if self.shown_sets(name, segmenter, dataset):
@@ -256,17 +264,18 @@ class BenchmarkSettings(Settings):
     def column(self, name: str) -> str:
         """The column of a set in the tables: as configured, or the paper's name, or the set's own name."""
         set_settings = self.sets[name]
-        return set_settings.column or set_settings.default_column or name
+        named = None if set_settings.synonyms else set_settings.default_column
+        return set_settings.column or named or name
 
     def metrics(self, name: str, segmenter: str | None = None) -> list[str]:
         """The metrics of a set, for one segmenter or for any.
 
-        An oracle has no mIoU: with all classes as queries it adds no text. GEM without contrastive concepts, but with
-        its own background handling, has no IoU-single, as in the paper (Table 7): its background is where every text is
-        improbable, and a query alone has probability 1 everywhere."""
+        An oracle has no mIoU: with all classes as queries it adds no text. Some methods without contrastive concepts,
+        but with their own background handling, have no IoU-single, as GEM in the paper (Table 7): their background is
+        where every text is improbable, and a query alone has probability 1 everywhere."""
         set_settings = self.sets[name]
-        is_gem = segmenter is not None and self.segmenters[segmenter].method == "gem"
-        if is_gem and isinstance(set_settings, NoneSet) and set_settings.original:
+        second = segmenter is not None and self.segmenters[segmenter].of_method.needs_second_text
+        if second and isinstance(set_settings, NoneSet) and set_settings.original:
             return ["mIoU"]
         single = isinstance(set_settings, OracleSet | ImageOracleSet)
         return ["IoU-single"] if single else ["IoU-single", "mIoU"]
@@ -285,3 +294,23 @@ def _known(key: str, names: Sequence[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"benchmark.{key}: found {name!r}, expected one of {', '.join(known) or 'none defined'}")
+
+
+def _fits(key: str, segmenter: SegmenterSettings) -> None:
+    """Raises ValueError if the settings do not fit the method."""
+    method = segmenter.of_method
+    try:
+        method.checked(f"{key}.options", segmenter.options)
+    except UserError as error:
+        raise ValueError(str(error).replace("\n", "\nconfig: ")) from None
+    if method.image_model != (segmenter.image_model is not None):
+        found, expected = ("none", "a second image model") if method.image_model else ("one", "none")
+        raise ValueError(f"{key}.image_model: found {found}, expected {expected} for {segmenter.method}")
+    if segmenter.checkpoint is not None and not method.heads:
+        raise ValueError(f"{key}.checkpoint: found {segmenter.checkpoint!r}, expected none for {segmenter.method}")
+    if segmenter.protocol == "original" and not method.own:
+        known = ", ".join(name for name, each in METHODS.items() if each.own)
+        raise ValueError(
+            f"{key}.protocol: found 'original' for {segmenter.method}, expected benchmark; the authors' is known for "
+            f"{known}"
+        )

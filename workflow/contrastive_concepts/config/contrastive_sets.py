@@ -20,6 +20,14 @@ class SetSettings(Settings):
         "is not run on this set.",
     )
     datasets: list[Slug] | None = Field(None, description="Use the set for these data sets only; null: for all.")
+    synonyms: dict[str, str] = Field(
+        {},
+        description="For each data set by name, a class-name file, relative to data_dir. All names in a class's line "
+        "count for the class, besides its own name.",
+    )
+    separator: Literal[", ", ",", "; "] = Field(
+        ", ", description="What separates the names of a class in class-name files (`synonyms`, kind names)."
+    )
     column: str | None = Field(
         None,
         description="Column of the set in the tables; null: the paper's name. Of several sets in it the best is shown.",
@@ -114,6 +122,26 @@ class CcTextSet(SetSettings):
         return "CC_L" if self.background else "CC_L only"
 
 
+class NamesSet(SetSettings):
+    """The names of a class-name file, as SCLIP, ClearCLIP and NACLIP use them.
+
+    The names of a class count for it and stand in place of its own name. If the data set has a background class, the
+    names in its line are the contrastive concepts. Nothing is added, dropped or filtered by beta."""
+
+    kind: Literal["names"] = Field(description="A file of several names a class.")
+    background: Literal[False] = Field(False, description="Always false. The file has the background's names.")
+    synonyms: dict[str, str] = Field({}, max_length=0, description="Always empty. The file has all names.")
+    files: dict[str, str] = Field(
+        min_length=1,
+        description="Class-name file for each data set by name, relative to data_dir. The set is not run on other "
+        "data sets.",
+    )
+
+    @property
+    def default_column(self) -> str | None:
+        return "original" if self.original else None
+
+
 class ListSet(SetSettings):
     """The same concepts for every query."""
 
@@ -156,6 +184,6 @@ class RandomSet(SetSettings):
 
 
 ContrastiveSetSettings = Annotated[
-    NoneSet | BackgroundSet | DictionarySet | CcTextSet | ListSet | OracleSet | ImageOracleSet | RandomSet,
+    NoneSet | BackgroundSet | DictionarySet | CcTextSet | NamesSet | ListSet | OracleSet | ImageOracleSet | RandomSet,
     Field(discriminator="kind"),
 ]

@@ -1,19 +1,19 @@
 """Settings of the benchmark: segmenters, backbones, data sets, protocol (paper 4.1, 6.1)."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from contrastive_concepts.config.base import Settings, Slug
+from contrastive_concepts.config.methods import METHODS, Mean, Method
 from contrastive_concepts.config.similarity import Templates
 
-Method = Literal["maskclip", "gem", "tcl", "clip_dinoiser"]
-OWN_BACKGROUND: frozenset[str] = frozenset({"gem", "tcl", "clip_dinoiser"})
-"""Methods with their own background handling (paper 6.1.1)."""
-Mean = Literal["unit", "raw"]
-"""Whether the vectors of a text's prompts are normalised before they are averaged (unit) or not (raw)."""
-OWN_PROMPTS: dict[str, Templates] = {"maskclip": "imagenet", "clip_dinoiser": "imagenet", "gem": "photo", "tcl": "tcl"}
-MEANS: dict[str, Mean] = {"maskclip": "unit", "clip_dinoiser": "unit", "gem": "unit", "tcl": "raw"}
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[*METHODS]
+WHOLE = 2048
+"""The longer side of every resized image at most, in pixels: a window of this size is the whole image."""
 
 
 class Protocol(Settings):
@@ -46,28 +46,74 @@ class BackboneSettings(Settings):
     training_data: str = Field(description="Training data, named as in the paper's tables: Laion2B, WIT400M.")
 
 
+class ImageModelSettings(Settings):
+    """A second frozen image model, loaded with timm."""
+
+    model: str = Field(description="timm's name of a vision transformer, such as `vit_base_patch8_224.dino`.")
+    pretrained: str | bool = Field(
+        True, description="true: timm's weights of that name; a local file of its weights; false: random weights."
+    )
+
+
 class SegmenterSettings(Settings):
     """A segmentation method and the backbones that it runs on."""
 
-    method: Method = Field(description="The method.")
+    method: MethodName = Field(description="The method.")
     backbones: list[Slug] = Field(min_length=1, description="Names of the backbones that it runs on.")
+    enabled: bool = Field(True, description="false: it is not run.")
     checkpoint: str | None = Field(
         None, description="Official file of trained heads (for tcl and clip_dinoiser), relative to data_dir."
     )
+    image_model: ImageModelSettings | None = Field(None, description="The second image model (for proxyclip).")
     prompts: Literal["paper", "original"] = Field(
         "paper",
         description="paper: the 80 ImageNet prompts for all methods (6.1); original: those of the method's authors.",
     )
-    options: dict[str, bool | int | float | str] = Field({}, description="Further options for the method's class.")
+    protocol: Literal["benchmark", "original"] = Field(
+        "benchmark",
+        description="benchmark: benchmark.protocol for all methods; original: sizes, windows and refinement of the "
+        "method's authors for each kind of data set (for sclip, clearclip and naclip).",
+    )
+    options: dict[str, bool | int | float | str | None] = Field(
+        {}, description="Options of the method, listed at the end of the reference."
+    )
+
+    @property
+    def of_method(self) -> Method:
+        return METHODS[self.method]
 
     @property
     def templates(self) -> Templates:
         """The prompts of its texts."""
-        return OWN_PROMPTS[self.method] if self.prompts == "original" else "imagenet"
+        return self.of_method.prompts if self.prompts == "original" else "imagenet"
 
     @property
     def mean(self) -> Mean:
-        return MEANS[self.method]
+        return self.of_method.mean
+
+    def protocol_for(self, kind: str, protocol: Protocol) -> Protocol:
+        """The protocol for a kind of data set. protocol: that of the benchmark."""
+        own = self.of_method.own.get(kind)
+        if self.protocol == "benchmark" or own is None:
+            return protocol
+        window = WHOLE if own.window is None else own.window
+        return protocol.model_copy(
+            update={"short_side": own.short_side, "long_side": WHOLE, "window": window, "stride": own.stride}
+        )
+
+    def options_for(self, kind: str) -> dict[str, Any]:
+        """The options for a kind of data set: those that are null are the authors' for it."""
+        options = {name: value for name, value in self.options.items() if value is not None}
+        own = self.of_method.own.get(kind)
+        if own is None:
+            return options
+        defaults = {"scale": own.scale, "threshold": own.threshold, "area": own.area}
+        if self.protocol == "original":
+            defaults["refine"] = own.refine
+        return {
+            **{name: value for name, value in defaults.items() if name in self.of_method.options.model_fields},
+            **options,
+        }
 
 
 class FolderDataset(Settings):

@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from contrastive_concepts.config.base import Settings
+from contrastive_concepts.config.methods import METHODS, Options
 from contrastive_concepts.config.run import RunSettings
 
 INTRODUCTION = """\
@@ -21,7 +22,7 @@ NAMES = {"str": "text", "int": "whole number", "float": "number", "bool": "true 
 
 def reference() -> str:
     """The page `docs/configuration.md`."""
-    return INTRODUCTION + "".join(_section("", RunSettings, {}))
+    return INTRODUCTION + "".join(_section("", RunSettings, {})) + "".join(_methods())
 
 
 def _section(path: str, model: type[Settings], described: dict[type[Settings], str]) -> Iterator[str]:
@@ -40,6 +41,18 @@ def _section(path: str, model: type[Settings], described: dict[type[Settings], s
     for key, member in below:
         if member not in described:
             yield from _section(key, member, described)
+
+
+def _methods() -> Iterator[str]:
+    """The options of each segmentation method."""
+    yield "\n## Options of the segmentation methods\n\nThe keys of `benchmark.segmenters.NAME.options`.\n\n"
+    yield "| method | option | type | default | meaning |\n| --- | --- | --- | --- | --- |\n"
+    every: dict[str, type[Options]] = {"every": Options, **{name: each.options for name, each in METHODS.items()}}
+    for name, options in every.items():
+        for option, field in options.model_fields.items():
+            if options is Options or option not in Options.model_fields:
+                kind, default = _type(field.annotation), _default(field, False)
+                yield f"| {name} | `{option}` | {kind} | {default} | {_cell(field.description or '')} |\n"
 
 
 def _models(annotation: Any) -> list[type[Settings]]:

@@ -10,12 +10,14 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrastive_concepts.config.selection import BACKGROUND
+from contrastive_concepts.config.selection import BACKGROUND, BETA
+from contrastive_concepts.dictionary.class_names import Separator, read_class_names, write_class_names
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.cc_text import write_cc_text
 
 Format = Literal["text", "json", "parquet", "csv", "hf", "standalone"]
+FirstLine = Literal["replace", "extend", "add"]
 JSON_KEYS = ("query", "concept", "similarity", "contrastive_concepts")
 COLUMNS = ("query", "concept", "similarity", "rank", "contrastive_concept")
 LOADER = Path(__file__).with_name("standalone.py")
@@ -48,6 +50,35 @@ def export(
         return _hugging_face(dictionary, matches, target)
     WRITERS[form](matches, target)
     return [target]
+
+
+def export_class_names(
+    dictionary: ContrastiveConcepts,
+    prompts: Path,
+    target: Path,
+    separator: Separator = ", ",
+    first: FirstLine = "replace",
+    beta: float = BETA,
+) -> Path:
+    """Write a class-name file whose first line, class 0, has the contrastive concepts of all other classes (paper 3.6).
+
+    prompts: a class-name file. first: what happens to its first line. "replace": the concepts take the place of its
+    names; "extend": they are added to them; "add": they get a line before it. beta: concepts with a higher cosine to
+    any name are dropped. Returns the new file. Raises UserError if it exists, or if nothing was found."""
+    if target.exists():
+        raise UserError(f"{target}: exists, expected a new file")
+    classes = read_class_names(prompts, separator)
+    own = classes if first == "add" else classes[1:]
+    if not own:
+        raise UserError(f"{prompts}: found {len(classes)} line, expected a class beside the background's")
+    kept = classes[0] if first == "extend" else []
+    found = dictionary.union([name for names in own for name in names], beta)
+    if not found:
+        raise UserError(f"{prompts}: found no contrastive concept of its classes in {dictionary.folder}")
+    outside = dict.fromkeys([*kept, *found])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_class_names(target, [list(outside), *own], separator)
+    return target
 
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")

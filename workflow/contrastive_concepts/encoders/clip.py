@@ -139,7 +139,7 @@ def _cached(key: str, model: str) -> str:
     except (OSError, ValueError) as error:
         if not isinstance(error, OSError):
             raise UserError(f"config: {key}.model: {model!r} is no name on the hub ({one_line(error)})") from None
-    if constants.HF_HUB_OFFLINE or not _resolves(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not resolves(constants.ENDPOINT):
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
         raise UserError(
             f"config: {key}.model: {model!r} is not in the cache {constants.HF_HUB_CACHE} and {why}, expected a model "
@@ -148,7 +148,7 @@ def _cached(key: str, model: str) -> str:
     return model
 
 
-def _resolves(url: str) -> bool:
+def resolves(url: str) -> bool:
     """False if the host cannot be resolved, so that no connection is possible. The hub's client retries for minutes."""
     if urllib.request.getproxies():
         return True

@@ -20,23 +20,29 @@ from contrastive_concepts.segmenters.segmenter import Segmenter
 def classic_texts(classes: Sequence[str], queries: Sequence[int], contrastive_set: ContrastiveSet) -> Iterator[str]:
     """All texts that may be used, before the filter by beta."""
     names = [classes[label] for label in queries]
-    return iter([BACKGROUND, *names, *(text for name in names for text in contrastive_set.negatives(name, names))])
+    own = (text for name in names for text in contrastive_set.names_of(name))
+    return iter([BACKGROUND, *own, *(text for name in names for text in contrastive_set.negatives(name, names))])
 
 
 @dataclass(frozen=True)
 class ClassicQuery:
     """All queries of a data set under one contrastive set. texts: those to score. classes: label -> class number.
 
-    A pixel that a negative takes is background (0) if the data set has that class, else 255, which is no class."""
+    A pixel that a negative takes is background (0) if the data set has that class, else 255, which is no class.
+    of_text: 0 for each negative, and the same number for the texts of a query."""
 
     texts: tuple[str, ...]
     classes: Labels
     original: bool
+    of_text: tuple[int, ...]
 
     def predict(self, segmenter: Segmenter, encoded: EncodedImage, rows: TextRows) -> Labels:
         """Predicted classes of one image, int64 [H, W]."""
-        compared = similarities(segmenter, encoded, rows.select(self.texts))
-        found = label_map(segmenter, encoded, compared, range(len(self.texts)), self.original)
+        # A repeated text once: a matrix product can round equal rows differently.
+        distinct = {text: column for column, text in enumerate(dict.fromkeys(self.texts))}
+        compared = similarities(segmenter, encoded, rows.select(list(distinct)))
+        columns = [distinct[text] for text in self.texts]
+        found = label_map(segmenter, encoded, compared, columns, self.original, self.of_text)
         return np.asarray(self.classes[found.cpu().numpy()])
 
 
@@ -51,17 +57,27 @@ def classic_query(
     """What a data set is asked for. beta: negatives with a higher cosine to any query are dropped."""
     names = [classes[label] for label in queries]
     vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, contrastive_set)}
-    negatives = union(contrastive_set, names, vectors, beta)
+    own = [contrastive_set.names_of(name) for name in names]
+    if contrastive_set.verbatim:
+        negatives = contrastive_set.negatives(names[0], names)
+    else:
+        negatives = union(contrastive_set, names, vectors, beta)
     handled = contrastive_set.original and segmenter.background_is
     if handled == "text":
         negatives = tuple(text for text in negatives if text != BACKGROUND)
     # "background" is first: for equal scores, the official code gives the pixel to the first class.
-    lead = (BACKGROUND,) if handled == "text" or BACKGROUND in negatives else ()
-    texts = (*lead, *names, *(text for text in negatives if text != BACKGROUND))
+    lead: tuple[str, ...] = (BACKGROUND,) if handled == "text" or BACKGROUND in negatives else ()
+    if contrastive_set.verbatim:
+        lead = (*lead, *negatives) if handled == "text" else negatives
+    rest = () if contrastive_set.verbatim else tuple(text for text in negatives if text != BACKGROUND)
+    of_query = [number for number, texts in enumerate(own, start=1) for _ in texts]
+    of_text = (*[0] * len(lead), *of_query, *[0] * len(rest))
     outside = 0 if 0 not in queries else IGNORED
-    label_of = [outside] * (handled == "channel") + [outside] * len(lead) + list(queries)
-    labels = np.array(label_of + [outside] * (len(texts) - len(lead) - len(names)), np.int64)
-    return ClassicQuery(texts, labels, contrastive_set.original)
+    class_of = [outside, *queries]
+    labels = np.array([outside] * (handled == "channel") + [class_of[number] for number in of_text], np.int64)
+    return ClassicQuery(
+        (*lead, *(text for texts in own for text in texts), *rest), labels, contrastive_set.original, of_text
+    )
 
 
 def segment_classes(

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from contrastive_concepts.config.contrastive_sets import (
     DictionarySet,
     ImageOracleSet,
     ListSet,
+    NamesSet,
     NoneSet,
     OracleSet,
 )
 from contrastive_concepts.config.selection import BACKGROUND, BETA
+from contrastive_concepts.dictionary.class_names import Separator, read_class_names
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.selection.union import far_from_queries
@@ -32,25 +34,36 @@ class ContrastiveSet:
 
     concepts: query -> negatives; a missing query is an error. background: "background" is added in front.
     present_only: use only the negatives that are classes in the image (per-image oracle). original: the segmenter's own
-    background handling is switched on too."""
+    background handling is switched on too. names: query -> the texts that count for it; a query that is not in it is
+    its own text. verbatim: the negatives come before the queries' texts, in the same order for all queries, and nothing
+    is dropped: not a text that is also a query's, nor one near a query."""
 
     name: str
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     background: bool = False
     present_only: bool = False
     original: bool = False
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    verbatim: bool = False
+
+    def names_of(self, query: str) -> tuple[str, ...]:
+        """The texts that count for a query."""
+        return tuple(self.names.get(query, (query,)))
 
     def negatives(self, query: str, present: Sequence[str] = ()) -> tuple[str, ...]:
-        """The distinct negatives in order, without the query itself and the empty text."""
+        """The distinct negatives in order, without the query's own texts and the empty text."""
         listed: Sequence[str] = ()
         if self.concepts:
             if query not in self.concepts:
                 raise UserError(f"contrastive set {self.name!r}: query {query!r} is missing, expected its concepts")
             listed = self.concepts[query]
         if self.present_only:
-            listed = [concept for concept in listed if concept in present]
+            listed = [name for concept in listed if concept in present for name in self.names_of(concept)]
+        if self.verbatim:
+            return tuple(listed)
         both = [BACKGROUND, *listed] if self.background else listed
-        return tuple(text for text in dict.fromkeys(both) if text and text != query)
+        own = self.names_of(query)
+        return tuple(text for text in dict.fromkeys(both) if text and text not in own)
 
 
 def none(original: bool = False) -> ContrastiveSet:
@@ -107,11 +120,12 @@ def union(
 
     embeddings: text -> unit vector [D]. "background" is filtered in the same way."""
     texts = dict.fromkeys(text for query in queries for text in contrastive_set.negatives(query, queries))
-    negatives = [text for text in texts if text not in queries]
+    own = list(dict.fromkeys(name for query in queries for name in contrastive_set.names_of(query)))
+    negatives = [text for text in texts if text not in own]
     if not negatives:
         return ()
     vectors = np.stack([embeddings[text] for text in negatives])
-    stays = far_from_queries(vectors, np.stack([embeddings[query] for query in queries]), beta)
+    stays = far_from_queries(vectors, np.stack([embeddings[name] for name in own]), beta)
     return tuple(text for text, far in zip(negatives, stays, strict=True) if far)
 
 
@@ -129,12 +143,13 @@ def resolve(
     text: Path | None = None,
     like: ContrastiveSet | None = None,
     words: Sequence[str] = (),
+    synonyms: Path | None = None,
 ) -> ContrastiveSet:
     """The contrastive set of one data set. classes: names by label. queries: names of the classes to segment.
 
     lists: query -> concepts, from a dictionary. text: a file in the authors' text format, one line per class or per
-    query. like, words: for a random set, the set with the sizes to match and the vocabulary to draw from. Raises
-    UserError for an input that does not fit the data set."""
+    query, or a class-name file. like, words: for a random set, the set with the sizes to match and the vocabulary to
+    draw from. synonyms: a class-name file. Raises UserError for an input that does not fit the data set."""
     if isinstance(settings, NoneSet | BackgroundSet):
         concepts: Mapping[str, Sequence[str]] = {}
     elif isinstance(settings, DictionarySet):
@@ -143,6 +158,9 @@ def resolve(
     elif isinstance(settings, CcTextSet):
         assert text is not None
         concepts = _lines(text, classes, queries)
+    elif isinstance(settings, NamesSet):
+        assert text is not None
+        return _of_names(name, settings, text, classes, queries)
     elif isinstance(settings, ListSet):
         concepts = dict.fromkeys(queries, settings.concepts)
     elif isinstance(settings, OracleSet | ImageOracleSet):
@@ -153,7 +171,48 @@ def resolve(
         concepts = random_control(like, words, settings.seed).concepts
     made = from_mapping(name, concepts, settings.background, settings.original)
     present_only = isinstance(settings, ImageOracleSet)
-    return ContrastiveSet(name, made.concepts, made.background, present_only, made.original)
+    names = {} if synonyms is None else _synonyms(synonyms, settings.separator, classes, queries)
+    if isinstance(settings, OracleSet):
+        listed = {
+            query: [n for other in others for n in names.get(other, (other,))]
+            for query, others in made.concepts.items()
+        }
+        made = replace(made, concepts=listed)
+    return replace(made, present_only=present_only, names=names)
+
+
+def _named_classes(
+    path: Path, separator: Separator, classes: Sequence[str], queries: Sequence[str]
+) -> tuple[list[list[str]], dict[str, list[str]]]:
+    """The lines of a class-name file, and query -> names. Raises UserError for another number of classes."""
+    lines = read_class_names(path, separator)
+    if len(lines) != len(classes):
+        raise UserError(f"{path}: found {len(lines)} lines, expected {len(classes)}, one a class in label order")
+    return lines, {name: names for name, names in zip(classes, lines, strict=True) if name in queries}
+
+
+def _of_names(
+    name: str, settings: NamesSet, path: Path, classes: Sequence[str], queries: Sequence[str]
+) -> ContrastiveSet:
+    lines, names = _named_classes(path, settings.separator, classes, queries)
+    outside = [] if classes[0] in queries else lines[0]
+    return ContrastiveSet(
+        name, dict.fromkeys(queries, tuple(outside)), original=settings.original, names=names, verbatim=True
+    )
+
+
+def _synonyms(
+    path: Path, separator: Separator, classes: Sequence[str], queries: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Query -> its own name and the names in its line. Raises UserError if a name belongs to two classes."""
+    _, named = _named_classes(path, separator, classes, queries)
+    names = {query: tuple(dict.fromkeys([query, *found])) for query, found in named.items()}
+    owner: dict[str, str] = {}
+    for query, found in names.items():
+        for each in found:
+            if owner.setdefault(each, query) != query:
+                raise UserError(f"{path}: found {each!r} for {owner[each]!r} and for {query!r}, expected it for one")
+    return names
 
 
 def lists_of_queries(lists: Mapping[str, Sequence[str]], matches: pl.DataFrame) -> dict[str, list[str]]:

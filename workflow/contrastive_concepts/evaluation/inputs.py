@@ -4,13 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contrastive_concepts.captions.corpus import data_path
-from contrastive_concepts.config.contrastive_sets import CcTextSet, DictionarySet
+from contrastive_concepts.config.contrastive_sets import CcTextSet, DictionarySet, NamesSet
 from contrastive_concepts.config.evaluation import FolderDataset
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.errors import UserError
-
-HEADS = ("tcl", "clip_dinoiser")
-"""Methods with trained heads."""
 
 
 def class_list(settings: RunSettings, dataset: FolderDataset, official: Path) -> str:
@@ -28,7 +25,7 @@ def check_benchmark(settings: RunSettings, official: Path) -> None:
     missing += [
         f"config: benchmark.segmenters.{name}.checkpoint: missing, expected the official file of trained heads"
         for name, segmenter in settings.benchmark.segmenters.items()
-        if segmenter.method in HEADS and segmenter.checkpoint is None
+        if segmenter.enabled and segmenter.of_method.heads and segmenter.checkpoint is None
     ]
     if missing:
         raise UserError("\n".join(missing))
@@ -41,16 +38,25 @@ def _wanted(settings: RunSettings, official: Path) -> Iterator[tuple[str, str, s
         if isinstance(dataset, FolderDataset):
             yield f"datasets.{name}.root", "folder", data_path(settings, dataset.root)
             yield f"datasets.{name}.classes", "file", class_list(settings, dataset, official)
-    for name, segmenter in benchmark.segmenters.items():
+    for name in benchmark.running():
+        segmenter = benchmark.segmenters[name]
         if segmenter.checkpoint is not None:
             yield f"segmenters.{name}.checkpoint", "file", data_path(settings, segmenter.checkpoint)
+        if segmenter.image_model is not None and isinstance(segmenter.image_model.pretrained, str):
+            yield (
+                f"segmenters.{name}.image_model.pretrained",
+                "file",
+                data_path(settings, segmenter.image_model.pretrained),
+            )
     for name, backbone in benchmark.backbones.items():
         if backbone.model.startswith("local-dir:"):
             yield f"backbones.{name}.model", "folder", backbone.model.removeprefix("local-dir:")
         if backbone.pretrained is not None and ("/" in backbone.pretrained or Path(backbone.pretrained).suffix):
             yield f"backbones.{name}.pretrained", "file", backbone.pretrained
     for name, set_settings in benchmark.sets.items():
-        if isinstance(set_settings, CcTextSet):
+        for dataset_name, path in set_settings.synonyms.items():
+            yield f"sets.{name}.synonyms.{dataset_name}", "file", data_path(settings, path)
+        if isinstance(set_settings, CcTextSet | NamesSet):
             for dataset_name, path in set_settings.files.items():
                 yield f"sets.{name}.files.{dataset_name}", "file", data_path(settings, path)
         if isinstance(set_settings, DictionarySet) and set_settings.folder is not None:

@@ -125,18 +125,28 @@ def label_map(
     compared: Tensor,
     columns: Sequence[int],
     background: bool = False,
+    classes: Sequence[int] | None = None,
 ) -> Tensor:
     """Index of the best of some of the texts for each pixel of the original image, int64 [H, W].
 
     compared: the result of `similarities`. columns: indices of these texts in it. If the background handling adds a
-    channel, label 0 is that channel and text k has label k + 1. Texts that cannot win at any pixel are not resized,
-    which does not change the result."""
+    channel, label 0 is that channel and text k has label k + 1. classes: the class of each of these texts, 0 for
+    negatives. Texts that cannot win at any pixel are not resized, which does not change the result."""
     rows = torch.tensor(list(columns), device=compared.device)
     scores = segmenter.combine(encoded.features, compared.index_select(1, rows), background)
+    # A repeated text is resized once: as another channel, its scores could be rounded differently.
+    channels = [*range(-(scores.shape[1] - len(rows)), 0), *columns]
+    first = torch.tensor([channels.index(each) for each in dict.fromkeys(channels)], device=compared.device)
+    distinct = scores.index_select(1, first)
     if segmenter.finishes_by_text(background):
-        possible = possible_winners(scores, encoded.features.size, encoded.windows, encoded.resized, encoded.original)
-        return possible[_best(_at_pixels(encoded, scores.index_select(1, possible)))]
-    return _best(segmenter.finish(_at_pixels(encoded, scores), background))
+        possible = possible_winners(distinct, encoded.features.size, encoded.windows, encoded.resized, encoded.original)
+        return first[possible[_best(_at_pixels(encoded, distinct.index_select(1, possible)))]]
+    pixels = _at_pixels(encoded, distinct)
+    if len(first) < len(channels):
+        rows_of = {channels[place]: row for row, place in enumerate(first.tolist())}
+        pixels = pixels[[rows_of[each] for each in channels]]
+    image = _whole_image(encoded) if segmenter.needs_image else None
+    return _best(segmenter.finish(pixels, background, classes, image))
 
 
 @torch.inference_mode()
@@ -181,6 +191,11 @@ def _at_pixels(encoded: EncodedImage, scores: Tensor) -> Tensor:
     """Scores of the windows [n, C, h, w] -> [C, H, W] at the original size."""
     averaged = average(encoded.windows, _resized(scores, encoded.features.size), *encoded.resized)
     return _resized(averaged[None], encoded.original)[0]
+
+
+def _whole_image(encoded: EncodedImage) -> Tensor:
+    """The resized image as the encoder gets it, float32 [3, h, w], put together from the windows."""
+    return average(encoded.windows, encoded.features.extra["pixels"], *encoded.resized)
 
 
 def _by_matrices(encoded: EncodedImage, scores: Tensor) -> Tensor:

@@ -21,11 +21,12 @@ from contrastive_concepts.evaluation.features import EncodedSample, encode_sampl
 from contrastive_concepts.evaluation.metrics import IGNORED, Counts
 from contrastive_concepts.evaluation.protocol import label_map, label_maps, similarities
 from contrastive_concepts.evaluation.single import (
+    SingleQuery,
     SingleScores,
     labels_in,
     present_names,
-    query_texts,
     shown_classes,
+    single_query,
     single_texts,
 )
 from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
@@ -35,8 +36,13 @@ GPU_SCORES = 1 << 28
 """Scores of pixels in a GPU's memory at once: 1 GB, and a few times as much on the way."""
 GPU_AHEAD = 16
 """Images that a GPU is given before the numbers of the first are read: with fewer, it waits for the host."""
-_Map = tuple[tuple[str, ...], bool]
-"""A set of texts, and whether the segmenter's own background handling is used."""
+
+
+class _Map(NamedTuple):
+    """A set of texts. classes: with the segmenter's own background handling, the class of each text; else None."""
+
+    texts: tuple[str, ...]
+    classes: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Tally(NamedTuple):
     experiment: Experiment
     label: int
     query: str
-    texts: tuple[str, ...]
+    asked: SingleQuery
     pixels: Counts
     none: int
     """Pixels, without ignored ones, of the queried class that no text took."""
@@ -117,13 +123,15 @@ class Scorer:
         found = labels_in(sample.labels)
         shown, present = shown_classes(found, self._queries), present_names(found, self._classes)
         asked = [
-            (each, label, query_texts(self._segmenter, each.contrastive_set, self._classes[label], present))
+            (each, label, single_query(self._segmenter, each.contrastive_set, self._classes[label], present))
             for each in self._experiments
             if "IoU-single" in each.metrics
             for label in shown
         ]
         texts = dict.fromkeys(
-            text for of_query in (*(q.texts for _, q, _ in self._classic), *(t for *_, t in asked)) for text in of_query
+            text
+            for of_query in (*(q.texts for _, q, _ in self._classic), *(a.texts for *_, a in asked))
+            for text in of_query
         )
         if not texts:
             return _Pending(sample, asked, {})
@@ -135,15 +143,15 @@ class Scorer:
             labels = labels.pin_memory().to(self._device, non_blocking=True)
         wanted: dict[_Map, list[int]] = {}
         for each, label, of_query in asked:
-            of_map = wanted.setdefault((of_query, each.contrastive_set.original), [])
+            of_map = wanted.setdefault(_single_map(each, of_query), [])
             if label not in of_map:
                 of_map.append(label)
-        classes = {(query.texts, query.original): class_of for _, query, class_of in self._classic}
+        classes = {_classic_map(query): class_of for _, query, class_of in self._classic}
         counted: dict[tuple[object, ...], Tensor] = {}
         for keys, maps in self._maps(sample, compared, columns, list(dict.fromkeys([*wanted, *classes]))):
             queries = [(row, label, key) for row, key in enumerate(keys) for label in wanted.get(key, ())]
             if queries:
-                texts_of_each = len(keys[0][0]) + self._added(keys[0][1])
+                texts_of_each = len(keys[0].texts) + self._added(keys[0])
                 rows_of = [row for row, *_ in queries]
                 asked_maps = maps if rows_of == list(range(len(maps))) else maps[rows_of]
                 pixels = _by_kind(asked_maps, labels, [label for _, label, _ in queries], texts_of_each)
@@ -155,7 +163,7 @@ class Scorer:
 
     def _finish(self, pending: "_Pending") -> tuple[EncodedSample, ImageScores]:
         numbers = pending.numbers()
-        confusions = [(each, numbers.get((query.texts, query.original))) for each, query, _ in self._classic]
+        confusions = [(each, numbers.get(_classic_map(query))) for each, query, _ in self._classic]
         return pending.sample, ImageScores(
             [self._tally(each, label, of_query, numbers) for each, label, of_query in pending.asked],
             [(each, pixels.reshape(3, -1)) for each, pixels in confusions if pixels is not None],
@@ -166,28 +174,35 @@ class Scorer:
     ) -> Iterator[tuple[Sequence[_Map], Tensor]]:
         """Label maps [Q, H, W] of sets of texts, some at a time; those of one time have equally many texts."""
         groups: dict[int, list[_Map]] = {}
-        for texts, original in wanted:
-            rows = [columns[text] for text in texts]
-            if original:
-                found = label_map(self._segmenter, sample.encoded, compared, rows, original)
-                yield [(texts, original)], found[None]
+        for each in wanted:
+            if each.classes is not None:
+                rows = [columns[text] for text in each.texts]
+                yield [each], label_map(self._segmenter, sample.encoded, compared, rows, True, each.classes)[None]
             else:
-                groups.setdefault(len(texts), []).append((texts, original))
+                groups.setdefault(len(each.texts), []).append(each)
         for group in groups.values():
-            rows_of_each = [[columns[text] for text in texts] for texts, _ in group]
+            rows_of_each = [[columns[text] for text in each.texts] for each in group]
             found_maps = label_maps(self._segmenter, sample.encoded, compared, rows_of_each, self._scores_at_once)
             for part, maps in found_maps:
                 yield group[part.start : part.stop], maps
 
-    def _added(self, original: bool) -> int:
-        return int(original and self._segmenter.background_is == "channel")
+    def _added(self, key: _Map) -> int:
+        return int(key.classes is not None and self._segmenter.background_is == "channel")
 
     def _tally(
-        self, experiment: Experiment, label: int, texts: tuple[str, ...], numbers: dict[tuple[object, ...], Counts]
+        self, experiment: Experiment, label: int, asked: SingleQuery, numbers: dict[tuple[object, ...], Counts]
     ) -> Tally:
-        original = experiment.contrastive_set.original
-        pixels, added = numbers[label, texts, original].reshape(-1, 3), self._added(original)
-        return Tally(experiment, label, self._classes[label], texts, pixels[added:], int(pixels[:added, 2].sum()))
+        key = _single_map(experiment, asked)
+        pixels, added = numbers[label, *key].reshape(-1, 3), self._added(key)
+        return Tally(experiment, label, self._classes[label], asked, pixels[added:], int(pixels[:added, 2].sum()))
+
+
+def _single_map(experiment: Experiment, asked: SingleQuery) -> _Map:
+    return _Map(asked.texts, asked.classes if experiment.contrastive_set.original else None)
+
+
+def _classic_map(query: ClassicQuery) -> _Map:
+    return _Map(query.texts, query.of_text if query.original else None)
 
 
 def evaluate_single(
@@ -211,7 +226,7 @@ def evaluate_single(
         for result in results.values():
             result.start(sample.name)
         for tally in scores.tallies:
-            results[tally.experiment.name].add_tally(tally.label, tally.query, tally.texts, tally.pixels, tally.none)
+            results[tally.experiment.name].add_tally(tally.label, tally.query, tally.asked, tally.pixels, tally.none)
     if not any(result.images for result in results.values()):
         raise UserError("IoU-single: found 0 images, expected at least one")
     return list(results.values())
@@ -255,7 +270,7 @@ class _Pending:
     def __init__(
         self,
         sample: EncodedSample,
-        asked: Sequence[tuple[Experiment, int, tuple[str, ...]]],
+        asked: Sequence[tuple[Experiment, int, SingleQuery]],
         counted: dict[tuple[object, ...], Tensor],
     ) -> None:
         self.sample, self.asked = sample, asked

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,18 @@ from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.metrics import IGNORED, Counts, Labels, Ratios, class_image_mean, mean, ratio
 from contrastive_concepts.segmenters.segmenter import Segmenter
+
+
+class SingleQuery(NamedTuple):
+    """The texts of one query: its own names at the rows `own`, and its contrastive concepts."""
+
+    texts: tuple[str, ...]
+    own: range
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The class of each text: 1 for the query's own names, 0 for the others."""
+        return tuple(int(row in self.own) for row in range(len(self.texts)))
 
 
 @dataclass
@@ -31,18 +44,18 @@ class SingleScores:
         self._intersection.append(np.zeros(len(self.classes), np.int64))
         self._union.append(np.zeros(len(self.classes), np.int64))
 
-    def add_query(self, label: int, query: str, texts: Sequence[str], found: Labels, labels: Labels) -> None:
+    def add_query(self, label: int, query: str, asked: SingleQuery, found: Labels, labels: Labels) -> None:
         """Add a query of the image that was started last. found: [H, W], indices of its texts, or -1 for none."""
         kinds = (labels != IGNORED).astype(np.int64) + (labels == label)
-        pixels = np.bincount(((found + 1) * 3 + kinds).ravel(), minlength=3 * len(texts) + 3).reshape(-1, 3)
-        self.add_tally(label, query, texts, pixels[1:], int(pixels[0, 2]))
+        pixels = np.bincount(((found + 1) * 3 + kinds).ravel(), minlength=3 * len(asked.texts) + 3).reshape(-1, 3)
+        self.add_tally(label, query, asked, pixels[1:], int(pixels[0, 2]))
 
-    def add_tally(self, label: int, query: str, texts: Sequence[str], pixels: Counts, none: int) -> None:
+    def add_tally(self, label: int, query: str, asked: SingleQuery, pixels: Counts, none: int) -> None:
         """Add a query of the image that was started last, from the numbers of pixels of `scoring.Tally`."""
-        intersection, union = of_tally(pixels, texts.index(query), none)
+        intersection, union = of_tally(pixels, asked.own, none)
         self._intersection[-1][label] += intersection
         self._union[-1][label] += union
-        self.taken.setdefault(query, Counter()).update(taken_by(texts, query, pixels))
+        self.taken.setdefault(query, Counter()).update(taken_by(asked, pixels))
 
     def add(self, label: int, mask: Labels, labels: Labels) -> None:
         """Add the mask of one query, bool [H, W]."""
@@ -76,25 +89,33 @@ class SingleScores:
         return class_image_mean(ratio(self.intersection, self.union))
 
 
-def of_tally(pixels: Counts, row: int, none: int) -> tuple[int, int]:
-    """Intersection and union of a query. pixels, none: see `scoring.Tally`. row: that of the query's own text."""
-    return int(pixels[row, 2]), int(pixels[row, 1] + pixels[:, 2].sum() + none)
+def of_tally(pixels: Counts, own: range, none: int) -> tuple[int, int]:
+    """Intersection and union of a query. pixels, none: see `scoring.Tally`. own: rows of the query's own names."""
+    of_query = pixels[own.start : own.stop]
+    return int(of_query[:, 2].sum()), int(of_query[:, 1].sum() + pixels[:, 2].sum() + none)
 
 
-def taken_by(texts: Sequence[str], query: str, pixels: Counts) -> dict[str, int]:
-    """The number of pixels, without ignored ones, that each other text took, if it took any."""
+def taken_by(asked: SingleQuery, pixels: Counts) -> dict[str, int]:
+    """The number of pixels, without ignored ones, that each contrastive text took, if it took any."""
     sums = pixels[:, 1:].sum(axis=1).tolist()
-    return {text: count for text, count in zip(texts, sums, strict=True) if text != query and count}
+    taken: Counter[str] = Counter()
+    for row, (text, count) in enumerate(zip(asked.texts, sums, strict=True)):
+        if row not in asked.own and count:
+            taken[text] += count
+    return dict(taken)
 
 
-def query_texts(
+def single_query(
     segmenter: Segmenter, contrastive_set: ContrastiveSet, query: str, present: Sequence[str]
-) -> tuple[str, ...]:
-    """Texts of one query. The query is first, unless the background handling needs "background" first."""
-    negatives = contrastive_set.negatives(query, present)
+) -> SingleQuery:
+    """Texts of one query. Its own are first, unless the background handling needs "background" first, or the set is
+    verbatim."""
+    own, negatives = contrastive_set.names_of(query), contrastive_set.negatives(query, present)
+    lead: tuple[str, ...] = negatives if contrastive_set.verbatim else ()
     if contrastive_set.original and segmenter.background_is == "text":
-        return (BACKGROUND, query, *(text for text in negatives if text != BACKGROUND))
-    return (query, *negatives)
+        lead = (BACKGROUND, *(text for text in lead if text != BACKGROUND))
+    rest = () if contrastive_set.verbatim else (text for text in negatives if text not in lead)
+    return SingleQuery((*lead, *own, *rest), range(len(lead), len(lead) + len(own)))
 
 
 def single_texts(
@@ -102,7 +123,7 @@ def single_texts(
 ) -> Iterator[str]:
     """All texts that any query of any image can need."""
     names = [classes[label] for label in queries]
-    return (text for each in sets for name in names for text in query_texts(segmenter, each, name, classes))
+    return (text for each in sets for name in names for text in single_query(segmenter, each, name, classes).texts)
 
 
 def labels_in(labels: Labels) -> list[int]:

@@ -200,10 +200,10 @@ class _ChunkCounts:
         name = sample.name
         self._images.append(name)
         self._bound.add(sample.labels, grid_of(sample.encoded))
-        for experiment, label, query, texts, pixels, none in scores.tallies:
-            intersection, union = of_tally(pixels, texts.index(query), none)
+        for experiment, label, query, asked, pixels, none in scores.tallies:
+            intersection, union = of_tally(pixels, asked.own, none)
             self._counts.append((experiment.name, "IoU-single", name, label, intersection, union))
-            self._taken.setdefault((experiment.name, query), Counter()).update(taken_by(texts, query, pixels))
+            self._taken.setdefault((experiment.name, query), Counter()).update(taken_by(asked, pixels))
         for experiment, (both, predicted, labelled) in scores.confusions:
             union = predicted + labelled - both
             for label in union.nonzero()[0].tolist():

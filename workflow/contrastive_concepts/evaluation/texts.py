@@ -77,7 +77,9 @@ def load_texts(path: Path) -> TextRows:
 
 def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> list[str]:
     """All distinct texts that the queries and sets can need, "background" first."""
-    concepts = (text for each in sets for listed in each.concepts.values() for text in listed)
+    concepts = (
+        text for each in sets for texts in (each.names, each.concepts) for listed in texts.values() for text in listed
+    )
     return [text for text in dict.fromkeys([BACKGROUND, *queries, *concepts]) if text]
 
 

@@ -7,9 +7,6 @@ from typing import Any
 
 from contrastive_concepts.errors import UserError, one_line
 
-METHODS = {"maskclip": "MaskCLIP", "clip_dinoiser": "CLIP-DINOiser", "tcl": "TCL", "gem": "GEM"}
-"""The paper's names of the methods, in the order of its tables."""
-
 DATASETS = {
     "voc21": "VOC21",
     "cityscapes": "Cityscapes",
@@ -72,9 +69,9 @@ class Published:
 
     def _add_table_2(self, tables: dict[str, Any]) -> None:
         for row in tables["2a"]["rows"]:
-            for method in METHODS.values():
+            for method, data in ABLATED.items():
                 value = row[method.replace("-", "_")]
-                self._add("2a", "ADE20k", method, ABLATED[method], STEPS[row["step"]], value)
+                self._add("2a", "ADE20k", method, data, STEPS[row["step"]], value)
         for row in tables["2b"]["rows"]:
             for dataset in ("Cityscapes", "ADE20k"):
                 for column, name in (("CC_L only", "CC_L_only"), ("CC_L", "with_BG")):

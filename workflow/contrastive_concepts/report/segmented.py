@@ -9,7 +9,7 @@ from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.metrics import IGNORED
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
-from contrastive_concepts.evaluation.single import added_channels, labels_in, query_texts, shown_classes
+from contrastive_concepts.evaluation.single import added_channels, labels_in, shown_classes, single_query
 from contrastive_concepts.evaluation.texts import TextRows
 from contrastive_concepts.report.panels import Panel, image_panel, map_panel, query_panel
 from contrastive_concepts.segmenters.segmenter import Segmenter
@@ -36,16 +36,16 @@ def segmented_row(
     panels = [image_panel(title, sample.image), query_panel("ground truth", sample.image, sample.labels == label)]
     encoded = encode(segmenter, sample.image, protocol)
     for name, contrastive_set in sets.items():
-        asked = query_texts(segmenter, contrastive_set, query, present)
-        compared = similarities(segmenter, encoded, texts.select(asked))
-        found = label_map(segmenter, encoded, compared, range(len(asked)), contrastive_set.original).cpu().numpy()
+        asked = single_query(segmenter, contrastive_set, query, present)
+        compared, rows = similarities(segmenter, encoded, texts.select(asked.texts)), range(len(asked.texts))
+        found = label_map(segmenter, encoded, compared, rows, contrastive_set.original, asked.classes).cpu().numpy()
         found = found - added_channels(segmenter, contrastive_set)
-        panels.append(query_panel(name, sample.image, found == asked.index(query)))
+        panels.append(query_panel(name, sample.image, np.isin(found, asked.own)))
         if name in maps:
             # The query is first, so that it has the same colour in every map.
-            names = [query, *(text for text in asked if text != query)]
+            names = list(dict.fromkeys([query, *(asked.texts[row] for row in rows if row not in asked.own)]))
             full = np.full(found.shape, IGNORED, np.uint8)
-            for row, text in enumerate(asked):
-                full[found == row] = names.index(text)
+            for row, text in enumerate(asked.texts):
+                full[found == row] = 0 if row in asked.own else names.index(text)
             panels.append(map_panel(f"{name}: all concepts", sample.image, full, names))
     return panels

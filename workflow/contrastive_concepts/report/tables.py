@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from contrastive_concepts.report.published import DATASETS, METHODS, Published, PublishedValue
+from contrastive_concepts.config.methods import METHODS
+from contrastive_concepts.report.published import DATASETS, Published, PublishedValue
 
 OWN_COLUMNS = ("original", "none", "BG", "random", "CC_L", "CC_D", "image oracle", "oracle", "grid bound")
 """Columns for a data set that is not in the paper."""
@@ -66,7 +67,7 @@ class Scores:
         found = self.table.select("segmenter", "backbone", "method", "training_data").unique(maintain_order=True)
         order = list(METHODS)
         rows = sorted(found.iter_rows(), key=lambda row: order.index(row[2]))
-        return [Model(segmenter, backbone, METHODS[method], data) for segmenter, backbone, method, data in rows]
+        return [Model(segmenter, backbone, METHODS[method].title, data) for segmenter, backbone, method, data in rows]
 
     def labels(self, model: Model) -> tuple[str, str]:
         """Method and training data. The segmenter's name is added if several segmenters share the method."""
@@ -192,7 +193,7 @@ def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataF
                 "step": step,
             }
             rows = found.filter(*(pl.col(name) == value for name, value in place.items()))
-            printed = published.value(number, threshold, METHODS[method], data, f"{step:g}")
+            printed = published.value(number, threshold, METHODS[method].title, data, f"{step:g}")
             if rows.is_empty():
                 yield TableCell(None, published=printed)
             else:
@@ -200,7 +201,7 @@ def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataF
                 yield TableCell(value, low, high, original, printed)
 
     rows = tuple(
-        ((METHODS[method], data, dataset), tuple(cells(dataset, segmenter, backbone, method, data)))
+        ((METHODS[method].title, data, dataset), tuple(cells(dataset, segmenter, backbone, method, data)))
         for dataset, segmenter, backbone, method, data in models.iter_rows()
     )
     named = tuple((threshold, f"{step:g}") for threshold, step in columns)

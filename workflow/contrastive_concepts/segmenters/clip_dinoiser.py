@@ -21,14 +21,10 @@ class ClipDinoiser(Segmenter):
     background handling, a patch that is not salient is background unless its best text has at least this probability.
     """
 
-    name = "clip_dinoiser"
     combines_many = True
     scored_extra = ("saliency_logit",)
-    background_is = "text"
 
-    def __init__(
-        self, clip_model: Any, checkpoint: Path | str | dict[str, Tensor], gamma: float = 0.2, delta: float = 0.99
-    ) -> None:
+    def __init__(self, clip_model: Any, checkpoint: Path | str | dict[str, Tensor], gamma: float, delta: float) -> None:
         super().__init__(clip_model)
         self.gamma, self.delta = gamma, delta
         source = "checkpoint" if isinstance(checkpoint, dict) else checkpoint

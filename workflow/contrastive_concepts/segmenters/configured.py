@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from contrastive_concepts.config.evaluation import BackboneSettings, Mean, SegmenterSettings
+from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSettings
+from contrastive_concepts.config.methods import Mean
 from contrastive_concepts.config.similarity import OpenClipEncoder, Templates
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.encoders.clip import load_clip
@@ -15,20 +16,29 @@ from contrastive_concepts.similarity.ensemble import embed
 
 
 def configured_segmenter(
-    settings: SegmenterSettings, backbone: BackboneSettings, data_dir: str | Path, device: str = "cpu"
+    settings: SegmenterSettings, backbone: BackboneSettings, data_dir: str | Path, device: str = "cpu", kind: str = ""
 ) -> tuple[Segmenter, Any, Any]:
-    """The segmenter, its CLIP model and the tokenizer. Raises UserError if one of them cannot be loaded."""
+    """The segmenter, its CLIP model and the tokenizer. kind: of the data set, on which defaults of options can depend.
+
+    Raises UserError if one of the models cannot be loaded."""
     clip_model, tokenizer = load_clip("benchmark.backbones", backbone.model, backbone.pretrained, device)
-    return build(settings.method, clip_model, **_options(settings, data_dir)), clip_model, tokenizer
+    objects: dict[str, Any] = {}
+    if settings.checkpoint is not None:
+        objects["checkpoint"] = Path(data_dir) / settings.checkpoint
+    if settings.image_model is not None:
+        from contrastive_concepts.segmenters.image_model import load_image_model
+
+        objects["image_model"] = load_image_model(settings.image_model, data_dir, device)
+    return build(settings.method, clip_model, **settings.options_for(kind), **objects), clip_model, tokenizer
 
 
 def scoring_segmenter(
-    settings: SegmenterSettings, backbone: BackboneSettings, data_dir: str | Path, device: str = "cpu"
+    settings: SegmenterSettings, backbone: BackboneSettings, data_dir: str | Path, device: str = "cpu", kind: str = ""
 ) -> Segmenter:
-    """A segmenter that only scores encoded features. For MaskCLIP, this avoids loading the CLIP model (seconds)."""
-    if settings.method == "maskclip":
-        return build("maskclip", None, **_options(settings, data_dir))
-    return configured_segmenter(settings, backbone, data_dir, device)[0]
+    """A segmenter that only scores encoded features. For most methods, this avoids loading the CLIP model (seconds)."""
+    if settings.of_method.scores_alone:
+        return build(settings.method, None, **settings.options_for(kind))
+    return configured_segmenter(settings, backbone, data_dir, device, kind)[0]
 
 
 def text_side(
@@ -39,8 +49,3 @@ def text_side(
         OpenClipEncoder(encoder="open_clip", model=backbone.model, pretrained=backbone.pretrained, device=device)
     )
     return lambda texts: embed(texts, encoder, templates, mean=mean), encoder
-
-
-def _options(settings: SegmenterSettings, data_dir: str | Path) -> dict[str, Any]:
-    checkpoint = {} if settings.checkpoint is None else {"checkpoint": Path(data_dir) / settings.checkpoint}
-    return {**settings.options, **checkpoint}

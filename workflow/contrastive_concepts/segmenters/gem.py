@@ -1,5 +1,6 @@
 """GEM: self-self attention (queries, keys and values, each with themselves) in parallel to the ordinary stream."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,18 +20,16 @@ class Gem(Segmenter):
     highest softmax probability is below it. minmax: resize scores to pixels, then scale them to [0, 1] for each text
     and window, as the original does for heat maps."""
 
-    name = "gem"
     combines_many = True
-    background_is = "channel"
 
     def __init__(
         self,
         clip_model: Any,
-        depth: int | None = None,
-        iterations: int = 1,
-        temperature: float | None = None,
-        threshold: float = 0.85,
-        minmax: bool = False,
+        depth: int | None,
+        iterations: int,
+        temperature: float | None,
+        threshold: float,
+        minmax: bool,
     ) -> None:
         super().__init__(clip_model)
         layers = len(self.tower.blocks)
@@ -40,7 +39,7 @@ class Gem(Segmenter):
         self.iterations, self.temperature, self.threshold, self.minmax = iterations, temperature, threshold, minmax
 
     def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        ordinary, grid = self.tower.tokens(normalise_pixels(images / 255), antialias=True)
+        ordinary, grid = self.tower.tokens(normalise_pixels(images / 255), "antialiased")
         changed = self.depth - 1
         for block in self.tower.blocks[:-changed]:
             ordinary = block(ordinary)
@@ -81,7 +80,13 @@ class Gem(Segmenter):
     def finishes_by_text(self, background: bool = False) -> bool:
         return not background
 
-    def finish(self, scores: Tensor, background: bool = False) -> Tensor:
+    def finish(
+        self,
+        scores: Tensor,
+        background: bool = False,
+        classes: Sequence[int] | None = None,
+        image: Tensor | None = None,
+    ) -> Tensor:
         if not background:
             return scores
         # max softmax < threshold  <=>  max score < log(threshold) + logsumexp

@@ -1,23 +1,33 @@
 """MaskCLIP as in the CLIP-DINOiser code: the last block uses only the values; softmax(100 cos) over the texts."""
 
+from functools import cached_property
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from contrastive_concepts.segmenters.pooled_tower import PooledTower
 from contrastive_concepts.segmenters.segmenter import Features, Segmenter
-from contrastive_concepts.segmenters.tower import normalise_pixels, to_map, value_only
+from contrastive_concepts.segmenters.tower import Tower
 
 
 class MaskClip(Segmenter):
-    """Scores are probabilities at patch resolution. The method has no background handling of its own."""
+    """Scores are probabilities at patch resolution. The method has no background handling of its own.
 
-    name = "maskclip"
+    pooling_head: read a tower without a class token through the values of its pooling head, see `PooledTower`."""
+
     combines_many = True
 
+    def __init__(self, clip_model: Any, pooling_head: bool) -> None:
+        self.pooling_head = pooling_head
+        super().__init__(clip_model)
+
+    @cached_property
+    def tower(self) -> Tower:
+        return PooledTower(self._clip_model) if self.pooling_head else Tower(self._clip_model)
+
     def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        tokens, grid = self.tower.tokens(normalise_pixels(images / 255))
-        for block in self.tower.blocks[:-1]:
-            tokens = block(tokens)
-        return to_map(self.tower.project(value_only(self.tower.blocks[-1], tokens)), grid), {}
+        return self.tower.values(images / 255), {}
 
     def _combine(self, features: Features, similarities: Tensor, background: bool) -> Tensor:
         return torch.softmax(100 * similarities, dim=1)

@@ -1,6 +1,7 @@
-"""Base class of the four segmenters: an image is encoded once, then any number of sets of texts can be scored."""
+"""Base class of the segmenters: an image is encoded once, then any number of sets of texts can be scored."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from contrastive_concepts.config.methods import Method
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmenters.tower import Tower
 
@@ -34,10 +36,10 @@ class Segmenter(ABC):
     `similarities` computes one map for each text, independently of the other texts. `combine` does the part that
     depends on the set of texts. A text in several sets is therefore compared with an image only once."""
 
-    name: ClassVar[str]
-    background_is: ClassVar[str | None] = None
-    """Own background handling: None; "text" (text 0 must be "background"); "channel" (index 0 is added)."""
-    scored_extra: ClassVar[tuple[str, ...]] = ()
+    name: str = "unnamed"
+    method: Method = Method("unnamed")
+    """The entry of the method in `config.methods`; `build` sets it."""
+    scored_extra: tuple[str, ...] = ()
     """Names of the extra features that are needed for scores."""
 
     combines_many: ClassVar[bool] = False
@@ -48,10 +50,20 @@ class Segmenter(ABC):
     """Dtype of the encoder's matrix products; float16 and bfloat16 are for GPUs. The results are always float32."""
 
     def __init__(self, clip_model: Any) -> None:
-        """clip_model: None for a MaskCLIP that only scores encoded features."""
+        """clip_model: None for a segmenter that only scores encoded features, see `Method.scores_alone`."""
         self._clip_model = clip_model
         if clip_model is not None:
             self.tower  # noqa: B018  raises an error for an unsuitable model here, not at the first image
+
+    @property
+    def background_is(self) -> str | None:
+        """Own background handling: None; "text" (text 0 must be "background"); "channel" (index 0 is added)."""
+        return self.method.background
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether `finish` needs the image. The features then have it in `extra`, as "pixels"."""
+        return False
 
     @cached_property
     def tower(self) -> Tower:
@@ -98,8 +110,17 @@ class Segmenter(ABC):
             )
         return self._combine(features, similarities, background)
 
-    def finish(self, scores: Tensor, background: bool = False) -> Tensor:
-        """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax."""
+    def finish(
+        self,
+        scores: Tensor,
+        background: bool = False,
+        classes: Sequence[int] | None = None,
+        image: Tensor | None = None,
+    ) -> Tensor:
+        """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax.
+
+        classes: the class of each text, if several texts can name one. image: pixels as the encoder gets them, float32
+        [3, h, w], if `needs_image`."""
         return scores
 
     def finishes_by_text(self, background: bool = False) -> bool:

@@ -26,18 +26,16 @@ class Tcl(Segmenter):
     checkpoint: the official tcl.pth, as a path or state dict. refine: apply PAMR to the masks. knowledge: weight of the
     frozen CLIP's masks in the result (kp_w in the original). threshold: 0.5 in the paper (6.1.1)."""
 
-    name = "tcl"
     combines_many = True
     scored_extra = ("frozen", "pixels")
-    background_is = "channel"
 
     def __init__(
         self,
         clip_model: Any,
         checkpoint: Path | str | dict[str, Tensor],
-        threshold: float = 0.5,
-        refine: bool = False,
-        knowledge: float = 0.3,
+        threshold: float,
+        refine: bool,
+        knowledge: float,
     ) -> None:
         super().__init__(clip_model)
         self.threshold, self.refine, self.knowledge = threshold, refine, knowledge

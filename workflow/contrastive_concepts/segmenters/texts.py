@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from contrastive_concepts.config.evaluation import MEANS, OWN_PROMPTS
+from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.config.similarity import Templates
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.encoders.text import TextEncoder
@@ -18,9 +18,9 @@ def text_embeddings(texts: Sequence[str], encoder: TextEncoder, method: str, pro
 
     prompts: "paper" uses the 80 ImageNet prompts for all methods (paper 6.1), "original" those of the method's authors.
     Both average the vectors in the method's own way. Raises UserError for an unknown method."""
-    if method not in OWN_PROMPTS:
-        raise UserError(f"text embeddings: found method {method!r}, expected one of {', '.join(OWN_PROMPTS)}")
-    templates: Templates = OWN_PROMPTS[method] if prompts == "original" else "imagenet"
+    if method not in METHODS:
+        raise UserError(f"text embeddings: found method {method!r}, expected one of {', '.join(METHODS)}")
+    templates: Templates = METHODS[method].prompts if prompts == "original" else "imagenet"
     row = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-    vectors = embed(list(row), encoder, templates, mean=MEANS[method])
+    vectors = embed(list(row), encoder, templates, mean=METHODS[method].mean)
     return vectors[[row[text] for text in texts]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contrastive_concepts.config.evaluation import Mean
+from contrastive_concepts.config.methods import Mean
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, Templates
 from contrastive_concepts.encoders import Embeddings, normalise
 from contrastive_concepts.encoders.text import TextEncoder

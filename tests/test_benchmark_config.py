@@ -59,6 +59,13 @@ def test_the_cells_that_exist() -> None:
     assert cells[0].experiment == "ccd"
 
 
+def test_a_set_for_some_segmenters() -> None:
+    sets = {**BENCHMARK["sets"], "ccd": {"kind": "dictionary", "segmenters": ["tcl"]}}
+    settings = BenchmarkSettings(**{**BENCHMARK, "sets": sets, "sweeps": []})
+    assert {cell.segmenter for cell in settings.cells() if cell.set == "ccd"} == {"tcl"}
+    assert {cell.segmenter for cell in settings.cells()} == {"mask", "tcl"}
+
+
 def test_a_segmenter_that_is_not_enabled_is_not_run() -> None:
     off = {**BENCHMARK["segmenters"], "tcl": {**BENCHMARK["segmenters"]["tcl"], "enabled": False}}
     figures = {"examples": {"sets": ["ccd"]}}
@@ -221,6 +228,10 @@ def test_the_protocol_and_options_of_the_authors() -> None:
         (
             {"sets": {"x": {"kind": "none", "synonyms": {"v": "n.txt"}}}, "sweeps": []},
             "benchmark.sets.x.synonyms: found 'v', expected one of voc, train",
+        ),
+        (
+            {"sets": {"x": {"kind": "none", "segmenters": ["gem"]}}, "sweeps": []},
+            "benchmark.sets.x.segmenters: found 'gem', expected one of mask, tcl",
         ),
         (
             {"sets": {"x": {"kind": "names", "files": {"v": "n.txt"}}}, "sweeps": []},

@@ -8,6 +8,7 @@ import pytest
 
 from tests.drawn_photos import drawn_dataset
 
+from .conftest import ROOT
 from .project import Project
 from .synthetic_clip import draw, masker
 
@@ -119,7 +120,8 @@ def test_a_second_run_does_nothing_and_a_further_set_is_scored_alone(project: Pr
     before = pl.read_parquet(tables(project) / "pixels" / "mask" / "toy" / "toyworld" / "counts.parquet")
     project.config["benchmark"]["sets"]["wall"] = {"kind": "list", "concepts": ["wall"]}
     planned = project.planned()
-    assert planned["pixel_counts"] == 2
+    # The third is of the data set without the set: its job looks at the texts and keeps what it has.
+    assert planned["pixel_counts"] == 3
     assert planned["contrastive_sets"] == 1
     assert planned["text_embeddings"] == 1
     assert not {"dictionary", "toy_images", "query_concepts", "match_shards"} & set(planned)
@@ -129,6 +131,8 @@ def test_a_second_run_does_nothing_and_a_further_set_is_scored_alone(project: Pr
     assert "texts, 0 of them new" in said or "texts, 1 of them new" in said
     said = (logs / "pixel_counts" / "mask" / "toy" / "toyworld.log").read_text()
     assert "5 experiments, 1 of them not scored before" in said
+    said = (logs / "pixel_counts" / "mask" / "toy" / "train.log").read_text()
+    assert "4 experiments, 0 of them not scored before" in said
     after = pl.read_parquet(tables(project) / "pixels" / "mask" / "toy" / "toyworld" / "counts.parquet")
     assert after.filter(pl.col("experiment") != "wall").equals(before)
     del project.config["benchmark"]["sets"]["wall"]
@@ -194,16 +198,34 @@ def test_all_segmenters_on_an_official_layout(project: Project) -> None:
         "gem": {"method": "gem", "backbones": ["toy"]},
         "tcl": {"method": "tcl", "backbones": ["toy"], "checkpoint": "tcl.pth", "options": {"refine": True}},
         "dinoiser": {"method": "clip_dinoiser", "backbones": ["toy"], "checkpoint": "last.pt"},
+        "sclip": {"method": "sclip", "backbones": ["toy"], "protocol": "original"},
+        "clearclip": {"method": "clearclip", "backbones": ["toy"], "options": {"threshold": 0.1}},
+        "naclip": {"method": "naclip", "backbones": ["toy"], "options": {"refine": True}},
+        "proxy": {
+            "method": "proxyclip",
+            "backbones": ["toy"],
+            "image_model": {"model": "vit_tiny_patch16_224", "pretrained": False},
+        },
+        "off": {"method": "tcl", "backbones": ["toy"], "enabled": False},
     }
+    classes = (ROOT / "resources" / "classes" / "ade20k.txt").read_text().splitlines()
+    (project.folder / "data" / "names.txt").write_text("".join(f"{name}, a {name}\n" for name in classes))
     photos = project.folder / "photos"
     drawn_dataset(photos, "ade20k", 2)
     benchmark["datasets"] = {"ade20k": {"kind": "ade20k", "root": str(photos), "images": 2}}
-    benchmark["sets"] = {"own": {"kind": "background", "original": True}, "ccd": {"kind": "dictionary"}}
+    benchmark["sets"] = {
+        "own": {"kind": "background", "original": True},
+        "ccd": {"kind": "dictionary"},
+        "names": {"kind": "names", "original": True, "files": {"ade20k": "names.txt"}},
+        "synonyms": {"kind": "dictionary", "synonyms": {"ade20k": "names.txt"}},
+    }
     benchmark |= {"figures": {}, "listings": {}, "sweeps": [], "differences": []}
     project.snakemake("benchmark")
     scores = pl.read_parquet(tables(project) / "scores.parquet").filter(metric="IoU-single")
-    assert sorted(scores.filter(set="ccd")["segmenter"]) == sorted(benchmark["segmenters"])
-    assert set(scores.filter(set="own")["segmenter"]) == {"gem", "tcl", "dinoiser"}
+    for name in ("ccd", "synonyms"):
+        assert sorted(scores.filter(set=name)["segmenter"]) == sorted({*benchmark["segmenters"]} - {"off"})
+    for name in ("own", "names"):
+        assert set(scores.filter(set=name)["segmenter"]) == {"gem", "tcl", "dinoiser", "sclip", "clearclip", "naclip"}
     assert (scores["images"] == 2).all()
     assert scores["value"].is_between(0, 100).all()
     groups = pl.read_parquet(tables(project) / "tables" / "table_7.parquet")["group"]

@@ -137,6 +137,7 @@ TOY_CLIP = {path.name for path in (RESOURCES / "toyworld" / "clip").iterdir()}
         ),
         ("vocabulary", {"plurals.txt", "plural_only.txt", "not_concepts.txt"}),
         ("lexicon", {"plurals.txt", "plural_only.txt", "noun_model.npz"}),
+        ("kernel", {"plurals.txt", "plural_only.txt", "noun_model.npz"}),
         ("cooccurrence", set()),
         ("results", set()),
     ],
@@ -192,11 +193,11 @@ def test_a_copy_of_the_code_changes_nothing(project: Project, code: Path) -> Non
     [
         ("workflow/contrastive_concepts/dictionary/publish.py", {"dictionary"}),
         ("workflow/contrastive_concepts/selection/candidates.py", {"selection", "dictionary"}),
-        ("workflow/contrastive_concepts/matching/kernel.py", MATCHED | {"lexicon"}),
+        ("workflow/contrastive_concepts/matching/kernel.py", MATCHED | {"kernel"}),
         ("workflow/contrastive_concepts/segmenters/gem.py", set()),
         ("resources/prompts/likelihood.txt", {"visibility", "selection", "dictionary"}),
         ("resources/prompts/contrastive.txt", set()),
-        ("resources/nouns/noun_model.npz", MATCHED | {"lexicon"}),
+        ("resources/nouns/noun_model.npz", MATCHED | {"lexicon", "kernel"}),
     ],
 )
 def test_what_a_change_redoes(project: Project, code: Path, changed: str, expected: set[str]) -> None:

@@ -223,6 +223,12 @@ def weight_files(wildcards):
     ]
 
 
+def segmenting_threads(wildcards):
+    """One for the segmenter; the others read images. Those of the toy world are read in no time."""
+    toy = BENCHMARK.datasets[wildcards.dataset].kind == "toyworld"
+    return 8 if GPU else 1 if toy else 2
+
+
 def protocol_of(wildcards):
     """The protocol of a segmenter on a data set: the benchmark's, or that of the method's authors."""
     kind = BENCHMARK.datasets[wildcards.dataset].kind
@@ -379,7 +385,7 @@ def picture_inputs(wildcards):
     return {
         **dataset_files(wildcards),
         "sets": f"{RESULTS}/benchmark/sets/{wildcards.dataset}.json",
-        "texts": ancient(texts_file(wildcards.segmenter, wildcards.backbone)),
+        "texts": texts_file(wildcards.segmenter, wildcards.backbone),
         "queries": queries if mined else [],
     }
 

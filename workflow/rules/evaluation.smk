@@ -64,10 +64,9 @@ rule pixel_counts:
         unpack(dataset_files),
         description=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
         sets=f"{RESULTS}/benchmark/sets/{{dataset}}.json",
-        # ancient: embeddings added for other sets change nothing here. The parameters cover how they are computed.
-        texts=lambda wildcards: ancient(
-            texts_file(wildcards.segmenter, wildcards.backbone)
-        ),
+        # Embeddings added for other sets change nothing here, but are not ancient(): Snakemake then leaves out a job whose
+        # parameters changed if the embeddings are made again. The job keeps what it has.
+        texts=lambda wildcards: texts_file(wildcards.segmenter, wildcards.backbone),
         weights=weight_files,
     output:
         **(
@@ -87,8 +86,7 @@ rule pixel_counts:
         f"{RESULTS}/usage/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
     conda:
         "../../envs/segmenters.yaml"
-    # One for the segmenter, the others read images.
-    threads: 8 if GPU else 2
+    threads: segmenting_threads
     resources:
         **gpus(GPU),
         mem_mb=growing(8000),

@@ -1,5 +1,26 @@
 if not INDEXED:
 
+    # Once, beside the jobs that read captions, not in each of the jobs that count at the same time.
+    rule kernel:
+        output:
+            touch(f"{RESULTS}/matching/kernel.compiled"),
+        log:
+            f"{RESULTS}/logs/kernel.log",
+        benchmark:
+            f"{RESULTS}/usage/kernel.tsv"
+        conda:
+            "../../envs/mining.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=20,
+        params:
+            mode=SETTINGS.matching.mode,
+            nouns=SETTINGS.matching.nouns,
+            tagger=SETTINGS.matching.tagger,
+            code=code_of("kernel"),
+        script:
+            "../scripts/kernel.py"
+
     rule lexicon:
         input:
             f"{RESULTS}/vocabulary/concepts.parquet",
@@ -29,6 +50,7 @@ if not INDEXED:
                 f"{RESULTS}/captions/batches/{{batch}}.json" if INSPECTED_FIRST else []
             ),
             lexicon=f"{RESULTS}/matching/lexicon.npz",
+            kernel=f"{RESULTS}/matching/kernel.compiled",
             duplicates=(
                 f"{RESULTS}/captions/duplicates.parquet" if READING.deduplicate else []
             ),

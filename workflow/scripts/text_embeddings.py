@@ -8,8 +8,7 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.encoders.clip import is_carried
     from contrastive_concepts.evaluation.contrastive_sets import load_sets
     from contrastive_concepts.evaluation.datasets import DatasetDescription
-    from contrastive_concepts.evaluation.texts import benchmark_texts, concept_rows, update_texts
-    from contrastive_concepts.segmenters.configured import text_side
+    from contrastive_concepts.evaluation.texts import benchmark_texts, concept_rows, text_side, update_texts
 
     params, files = snakemake.params, snakemake.input
     datasets = [DatasetDescription.model_validate_json(Path(path).read_bytes()) for path in files.datasets]

@@ -154,6 +154,7 @@ class BenchmarkSettings(Settings):
             _known(f"listings.{dataset}", [name], self.sets)
         for name, set_settings in self.sets.items():
             _known(f"sets.{name}.datasets", set_settings.datasets or [], self.datasets)
+            _known(f"sets.{name}.segmenters", set_settings.segmenters or [], self.segmenters)
             if isinstance(set_settings, RandomSet):
                 _known(f"sets.{name}.like", [set_settings.like], self.sets)
                 if isinstance(self.sets[set_settings.like], RandomSet):
@@ -227,8 +228,10 @@ class BenchmarkSettings(Settings):
         return list(found.values())
 
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
-        """Whether a cell exists: a set can be limited to some data sets or, with `original`, to some methods."""
+        """Whether a cell exists: a set can be limited to some data sets and segmenters."""
         set_settings = self.sets[name]
+        if segmenter not in (self.segmenters if set_settings.segmenters is None else set_settings.segmenters):
+            return False
         if dataset not in (self.datasets if set_settings.datasets is None else set_settings.datasets):
             return False
         if isinstance(set_settings, CcTextSet | NamesSet) and dataset not in set_settings.files:

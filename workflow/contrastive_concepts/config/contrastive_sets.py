@@ -28,6 +28,7 @@ class SetSettings(Settings):
     separator: Literal[", ", ",", "; "] = Field(
         ", ", description="What separates the names of a class in class-name files (`synonyms`, kind names)."
     )
+    segmenters: list[Slug] | None = Field(None, description="Use the set with these segmenters only; null: with all.")
     column: str | None = Field(
         None,
         description="Column of the set in the tables; null: the paper's name. Of several sets in it the best is shown.",

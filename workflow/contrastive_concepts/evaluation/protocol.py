@@ -114,8 +114,15 @@ def _encode_together(segmenter: Segmenter, images: Sequence[Crops], batch: int) 
 
 @torch.inference_mode()
 def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> Tensor:
-    """Compare all texts with the image, by one matrix product: [n, T, h, w]."""
-    return segmenter.similarities(encoded.features, texts)
+    """Compare all texts with the image, by one matrix product: [n, T, h, w].
+
+    If the segmenter refines the map of each text, the result has refined maps at the original size, [1, T, H, W]."""
+    compared = segmenter.similarities(encoded.features, texts)
+    if not segmenter.refines:
+        return compared
+    pixels = _at_pixels(encoded, segmenter.combine(encoded.features, compared))
+    image = average(encoded.windows, encoded.features.extra["pixels"], *encoded.resized)
+    return segmenter.refine_maps(pixels, image)[None]
 
 
 @torch.inference_mode()
@@ -133,6 +140,8 @@ def label_map(
     channel, label 0 is that channel and text k has label k + 1. classes: the class of each of these texts, 0 for
     negatives. Texts that cannot win at any pixel are not resized, which does not change the result."""
     rows = torch.tensor(list(columns), device=compared.device)
+    if segmenter.refines:
+        return _best(segmenter.finish(compared[0].index_select(0, rows), background, classes))
     scores = segmenter.combine(encoded.features, compared.index_select(1, rows), background)
     # A repeated text is resized once: as another channel, its scores could be rounded differently.
     channels = [*range(-(scores.shape[1] - len(rows)), 0), *columns]
@@ -145,8 +154,7 @@ def label_map(
     if len(first) < len(channels):
         rows_of = {channels[place]: row for row, place in enumerate(first.tolist())}
         pixels = pixels[[rows_of[each] for each in channels]]
-    image = _whole_image(encoded) if segmenter.needs_image else None
-    return _best(segmenter.finish(pixels, background, classes, image))
+    return _best(segmenter.finish(pixels, background, classes))
 
 
 @torch.inference_mode()
@@ -165,7 +173,7 @@ def label_maps(
     size = encoded.features.size
     pixels = max(len(encoded.windows) * size[0] * size[1], encoded.original[0] * encoded.original[1])
     step = scores_at_once // (len(columns[0]) * pixels)
-    if step < 2 or not segmenter.combines_many or not segmenter.finishes_by_text():
+    if step < 2 or not segmenter.combines_many or not segmenter.finishes_by_text() or segmenter.refines:
         for number, each in enumerate(columns):
             yield range(number, number + 1), label_map(segmenter, encoded, compared, each)[None]
         return
@@ -191,11 +199,6 @@ def _at_pixels(encoded: EncodedImage, scores: Tensor) -> Tensor:
     """Scores of the windows [n, C, h, w] -> [C, H, W] at the original size."""
     averaged = average(encoded.windows, _resized(scores, encoded.features.size), *encoded.resized)
     return _resized(averaged[None], encoded.original)[0]
-
-
-def _whole_image(encoded: EncodedImage) -> Tensor:
-    """The resized image as the encoder gets it, float32 [3, h, w], put together from the windows."""
-    return average(encoded.windows, encoded.features.extra["pixels"], *encoded.resized)
 
 
 def _by_matrices(encoded: EncodedImage, scores: Tensor) -> Tensor:
@@ -228,6 +231,8 @@ def _linear(source: int, size: int) -> Tensor:
 def _resized(scores: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(scores.shape[-2:]) == size:
         return scores
+    # On a CPU the kernel for this layout takes a quarter of the time; its results differ by rounding.
+    scores = scores.contiguous(memory_format=torch.channels_last) if scores.device.type == "cpu" else scores
     return F.interpolate(scores, size, mode="bilinear", align_corners=False)
 
 

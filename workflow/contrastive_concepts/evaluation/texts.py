@@ -8,10 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contrastive_concepts.config.evaluation import BackboneSettings
+from contrastive_concepts.config.methods import Mean
 from contrastive_concepts.config.selection import BACKGROUND
+from contrastive_concepts.config.similarity import OpenClipEncoder, Templates
 from contrastive_concepts.encoders import Embeddings
+from contrastive_concepts.encoders.text import OpenClipText, TextEncoder
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
+from contrastive_concepts.similarity.ensemble import embed as embed_with
 from contrastive_concepts.similarity.store import load_embeddings
 
 Embed = Callable[[Sequence[str]], Embeddings]
@@ -73,6 +78,16 @@ def load_texts(path: Path) -> TextRows:
     return TextRows(
         {text: index for index, text in enumerate(texts)}, torch.from_numpy(table["vector"].to_numpy().copy())
     )
+
+
+def text_side(
+    templates: Templates, mean: Mean, backbone: BackboneSettings, device: str = "cpu"
+) -> tuple[Callable[[Sequence[str]], Embeddings], TextEncoder]:
+    """A function texts -> unit vectors, and the encoder behind it. templates, mean: see `SegmenterSettings`."""
+    encoder = OpenClipText(
+        OpenClipEncoder(encoder="open_clip", model=backbone.model, pretrained=backbone.pretrained, device=device)
+    )
+    return lambda texts: embed_with(texts, encoder, templates, mean=mean), encoder
 
 
 def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> list[str]:

@@ -1,18 +1,12 @@
 """Builds a segmenter from the configuration, with its CLIP model and tokenizer."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from contrastive_concepts.config.evaluation import BackboneSettings, SegmenterSettings
-from contrastive_concepts.config.methods import Mean
-from contrastive_concepts.config.similarity import OpenClipEncoder, Templates
-from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.encoders.clip import load_clip
-from contrastive_concepts.encoders.text import OpenClipText, TextEncoder
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.segmenter import Segmenter
-from contrastive_concepts.similarity.ensemble import embed
 
 
 def configured_segmenter(
@@ -39,13 +33,3 @@ def scoring_segmenter(
     if settings.of_method.scores_alone:
         return build(settings.method, None, **settings.options_for(kind))
     return configured_segmenter(settings, backbone, data_dir, device, kind)[0]
-
-
-def text_side(
-    templates: Templates, mean: Mean, backbone: BackboneSettings, device: str = "cpu"
-) -> tuple[Callable[[Sequence[str]], Embeddings], TextEncoder]:
-    """A function texts -> unit vectors, and the encoder behind it. templates, mean: see `SegmenterSettings`."""
-    encoder = OpenClipText(
-        OpenClipEncoder(encoder="open_clip", model=backbone.model, pretrained=backbone.pretrained, device=device)
-    )
-    return lambda texts: embed(texts, encoder, templates, mean=mean), encoder

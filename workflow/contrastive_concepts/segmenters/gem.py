@@ -80,13 +80,7 @@ class Gem(Segmenter):
     def finishes_by_text(self, background: bool = False) -> bool:
         return not background
 
-    def finish(
-        self,
-        scores: Tensor,
-        background: bool = False,
-        classes: Sequence[int] | None = None,
-        image: Tensor | None = None,
-    ) -> Tensor:
+    def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         if not background:
             return scores
         # max softmax < threshold  <=>  max score < log(threshold) + logsumexp

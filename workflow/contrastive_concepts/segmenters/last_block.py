@@ -45,12 +45,12 @@ class LastBlock(Segmenter):
         super().__init__(clip_model)
         self.scale, self.threshold, self.area = scale, threshold or 0.0, area or 0.0
         self.attention, self.architecture, self.std = attention, architecture, std
-        self.refine, self.zero_pad = bool(refine), zero_pad
+        self.with_pamr, self.zero_pad = bool(refine), zero_pad
         self.scored_extra = ("pixels",) if refine else ()
 
     @property
-    def needs_image(self) -> bool:
-        return self.refine
+    def refines(self) -> bool:
+        return self.with_pamr
 
     def _encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = normalise_pixels(images, CLIP_MEAN_255, CLIP_STD_255)
@@ -59,7 +59,7 @@ class LastBlock(Segmenter):
         for block in self.tower.blocks[:-1]:
             tokens = block(tokens)
         dense = to_map(self.tower.project(self.last_block(tokens, grid)), grid)
-        return dense, {"pixels": pixels} if self.refine else {}
+        return dense, {"pixels": pixels} if self.refines else {}
 
     def last_block(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Output of the changed last block: [B, 1 + h*w, width] -> same shape. Its result is not normalised."""
@@ -86,18 +86,13 @@ class LastBlock(Segmenter):
         return pixels[..., top : top + height, left : left + width]
 
     def finishes_by_text(self, background: bool = False) -> bool:
-        return not background and not self.refine
+        return not background
 
-    def finish(
-        self,
-        scores: Tensor,
-        background: bool = False,
-        classes: Sequence[int] | None = None,
-        image: Tensor | None = None,
-    ) -> Tensor:
-        if self.refine and image is not None:
-            resized = F.interpolate(image[None], scores.shape[-2:], mode="bilinear", align_corners=False)
-            scores = pamr(resized, scores[None], dilations=DILATIONS)[0]
+    def refine_maps(self, scores: Tensor, image: Tensor) -> Tensor:
+        resized = F.interpolate(image[None], scores.shape[-2:], mode="bilinear", align_corners=False)
+        return pamr(resized, scores[None], dilations=DILATIONS)[0]
+
+    def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         if not background:
             return scores
         of_text = range(len(scores)) if classes is None else classes

@@ -61,8 +61,8 @@ class Segmenter(ABC):
         return self.method.background
 
     @property
-    def needs_image(self) -> bool:
-        """Whether `finish` needs the image. The features then have it in `extra`, as "pixels"."""
+    def refines(self) -> bool:
+        """Whether `refine_maps` changes maps. Then `combine` mixes no texts, and `extra` has the images: "pixels"."""
         return False
 
     @cached_property
@@ -110,17 +110,16 @@ class Segmenter(ABC):
             )
         return self._combine(features, similarities, background)
 
-    def finish(
-        self,
-        scores: Tensor,
-        background: bool = False,
-        classes: Sequence[int] | None = None,
-        image: Tensor | None = None,
-    ) -> Tensor:
+    def refine_maps(self, scores: Tensor, image: Tensor) -> Tensor:
+        """Refine the map of each text by itself, after averaging over windows and resizing: [T, H, W] -> same shape.
+
+        image: pixels of the whole resized image as the encoder gets them, float32 [3, h, w]."""
+        return scores
+
+    def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax.
 
-        classes: the class of each text, if several texts can name one. image: pixels as the encoder gets them, float32
-        [3, h, w], if `needs_image`."""
+        classes: the class of each text, if several texts can name one."""
         return scores
 
     def finishes_by_text(self, background: bool = False) -> bool:

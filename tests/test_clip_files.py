@@ -153,3 +153,27 @@ def test_a_model_in_the_hubs_cache(tmp_path: Path) -> None:
     found, absent = run(models[:2], tmp_path, HF_ENDPOINT="https://hub.invalid")
     assert found == f"{float(state['logit_scale'])} (1, 77)"
     assert "https://hub.invalid cannot be reached" in absent
+
+
+def test_a_tag_without_a_network_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    from contrastive_concepts.encoders import clip
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(clip, "resolves", lambda url: False)
+    for model, tag, repository in (
+        ("ViT-B-16", "laion2b_s34b_b88k", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"),
+        ("ViT-B-16-SigLIP", "webli", "timm/ViT-B-16-SigLIP"),
+    ):
+        with pytest.raises(UserError) as caught:
+            load_clip("similarity", model, tag, "cpu")
+        assert str(caught.value) == (
+            f"config: similarity.pretrained: the weights {repository!r} of {tag!r} are not in the cache {tmp_path} and "
+            f"{constants.ENDPOINT} cannot be reached, expected weights: fetch them where there is a network, or give a "
+            "local file"
+        )
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
+        load_clip("similarity", "ViT-B-16", "openai", "cpu")

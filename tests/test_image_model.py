@@ -276,11 +276,12 @@ def test_weights_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """From the cache without a network; else one line at once, without the client's retries."""
     from safetensors.torch import save_file
 
+    from contrastive_concepts.encoders import clip
     from contrastive_concepts.segmenters import image_model as module
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(module, "resolves", lambda url: False)
+    monkeypatch.setattr(clip, "resolves", lambda url: False)
     message = line(lambda: loaded(tmp_path, pretrained=True))
     assert message == (
         "config: benchmark.segmenters...image_model.model: the weights 'timm/test_vit.r160_in1k' of "
@@ -313,7 +314,7 @@ def test_weights_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise RuntimeError("401\nhttps://name:secretive@hub.invalid")
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(module, "resolves", lambda url: True)
+    monkeypatch.setattr(clip, "resolves", lambda url: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     message = line(lambda: loaded(tmp_path, pretrained=True))
     assert "the weights of 'test_vit.r160_in1k' cannot be fetched (401" in message

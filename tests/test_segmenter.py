@@ -221,3 +221,33 @@ def test_gem_scales_what_was_enlarged(model: Any) -> None:
     assert torch.allclose(found, (pixels - low) / (high - low), atol=1e-5)
     tiny = made("gem", model, minmax=True)
     assert torch.isfinite(tiny.scores(tiny.encode_image(image(8, 8)), texts(2))).all()  # one patch, a constant map
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 12), (8, 8), (4, 16), (9, 6)])
+def test_positions_that_are_resized_by_factors(height: int, width: int, model: Any) -> None:
+    """Row i samples the stored rows at (i + 0.5) 8 / (h + 0.1) - 0.5 with Keys' cubic kernel, a = -0.75."""
+
+    def weight(distance: float) -> float:
+        d, a = abs(distance), -0.75
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    def matrix(size: int) -> torch.Tensor:
+        rows = torch.zeros(size, 8, dtype=torch.float64)
+        for row in range(size):
+            place = (row + 0.5) * 8 / (size + 0.1) - 0.5
+            for tap in range(int(np.floor(place)) - 1, int(np.floor(place)) + 3):
+                rows[row, min(max(tap, 0), 7)] += weight(place - tap)
+        return rows
+
+    tower = made("sclip", model).tower
+    table = tower.visual.positional_embedding.detach()
+    found = tower.positions((height, width), "scaled")
+    if height * width == 64:  # as many as are stored: taken as they are, whatever the shape
+        assert torch.equal(found, table)
+        return
+    stored = table[1:].double().reshape(8, 8, -1)
+    expected = torch.einsum("ia,jb,abc->ijc", matrix(height), matrix(width), stored).reshape(height * width, -1)
+    assert torch.allclose(found[1:].double(), expected, atol=1e-5)
+    assert torch.equal(found[0], table[0])

@@ -59,7 +59,8 @@ def content_sha256(paths: Iterable[Path]) -> str:
     """Hash of the contents of files, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

@@ -19,6 +19,7 @@ with job_log(snakemake.log[0]):
         scored_before,
     )
     from contrastive_concepts.evaluation.texts import load_texts, read_fingerprint
+    from contrastive_concepts.provenance import content_sha256
     from contrastive_concepts.segmenters.configured import configured_segmenter, scoring_segmenter
 
     params, files = snakemake.params, snakemake.input
@@ -41,6 +42,7 @@ with job_log(snakemake.log[0]):
         "protocol": params.protocol,
         "precision": params.precision if params.features == "kept" else "float32",
         "code": params.code,
+        "weights": content_sha256(Path(file) for file in files.weights),
     }
     texts_fingerprint = read_fingerprint(Path(files.texts))
     fingerprint = fingerprint_of(**encoding, texts=texts_fingerprint)

@@ -60,8 +60,13 @@ def export(
         ),
     ] = "replace",
     beta: Annotated[
-        float, typer.Option(min=0, max=1, help="names: concepts with a higher cosine to any class are dropped.")
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="names: concepts with a higher cosine to any class are dropped. By default the dictionary's beta.",
+        ),
+    ] = None,
 ) -> None:
     """Write contrastive concepts for your own code."""
     from typing import get_args
@@ -80,6 +85,7 @@ def export(
     if form == "names":
         if prompts is None:
             raise UserError("--prompts: missing, expected your class-name file for --format names")
+        beta = dictionary.manifest.thresholds["beta"] if beta is None else beta
         print(export_class_names(dictionary, prompts, output, separator, first, beta))  # type: ignore[arg-type]
         return
     texts = list(dictionary) if prompts is None else read_classes(prompts)

@@ -50,6 +50,8 @@ def load_clip(
         )
     place = _cached(key, model) if model.startswith(HUB) else model
     file = Path(pretrained) if pretrained and model == place and Path(pretrained).is_file() else None
+    if pretrained and file is None and not model.startswith((LOCAL, HUB)):
+        _check_tag(key, model, pretrained)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="QuickGELU mismatch")
@@ -139,8 +141,7 @@ def _cached(key: str, model: str) -> str:
     except (OSError, ValueError) as error:
         if not isinstance(error, OSError):
             raise UserError(f"config: {key}.model: {model!r} is no name on the hub ({one_line(error)})") from None
-    if constants.HF_HUB_OFFLINE or not resolves(constants.ENDPOINT):
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
+    if why := hub_unreachable():
         raise UserError(
             f"config: {key}.model: {model!r} is not in the cache {constants.HF_HUB_CACHE} and {why}, expected a model "
             "with its weights: fetch it where there is a network, or give local-dir:FOLDER"
@@ -148,8 +149,36 @@ def _cached(key: str, model: str) -> str:
     return model
 
 
+def _check_tag(key: str, model: str, tag: str) -> None:
+    """Raise UserError at once if the weights of a tag are not in the hub's cache and the hub cannot be reached."""
+    import open_clip
+    from huggingface_hub import constants, try_to_load_from_cache
+    from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+    described = open_clip.get_pretrained_cfg(model, tag) or {}
+    repository, _, name = str(described.get("hf_hub") or "").rpartition("/")
+    names = [name] if name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
+    if not repository or any(isinstance(try_to_load_from_cache(repository, each), str) for each in names):
+        return
+    if why := hub_unreachable():
+        raise UserError(
+            f"config: {key}.pretrained: the weights {repository!r} of {tag!r} are not in the cache "
+            f"{constants.HF_HUB_CACHE} and {why}, expected weights: fetch them where there is a network, or give a "
+            "local file"
+        )
+
+
+def hub_unreachable() -> str:
+    """Why the hub cannot be reached; empty if it can be. Its client would retry for minutes."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return "" if resolves(constants.ENDPOINT) else f"{constants.ENDPOINT} cannot be reached"
+
+
 def resolves(url: str) -> bool:
-    """False if the host cannot be resolved, so that no connection is possible. The hub's client retries for minutes."""
+    """False if the host cannot be resolved, so that no connection is possible."""
     if urllib.request.getproxies():
         return True
     try:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrastive_concepts.config.evaluation import ImageModelSettings
-from contrastive_concepts.encoders.clip import resolves
+from contrastive_concepts.encoders.clip import hub_unreachable
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.segmenters.checkpoint import select
 from contrastive_concepts.segmenters.tower import normalise_pixels
@@ -137,8 +137,7 @@ def _from_hub(name: str) -> Path:
 
     if cached := file(local_files_only=True):
         return cached
-    if constants.HF_HUB_OFFLINE or not resolves(constants.ENDPOINT):
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
+    if why := hub_unreachable():
         raise UserError(
             f"{KEY}.model: the weights {repository!r} of {name!r} are not in the cache {constants.HF_HUB_CACHE} and "
             f"{why}, expected weights: fetch them where there is a network, or give a file in pretrained"

@@ -46,7 +46,8 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 def segmenter(**settings: Any) -> dict[str, Any]:
     """A benchmark of one segmenter."""
-    return {"segmenters": {"mask": {"backbones": ["a"], **settings}}, "sweeps": []}
+    datasets = {**BENCHMARK["datasets"], "drawn": {"kind": "voc", "root": "drawn", "classes": "classes.txt"}}
+    return {"segmenters": {"mask": {"backbones": ["a"], **settings}}, "datasets": datasets, "sweeps": []}
 
 
 def test_the_cells_that_exist() -> None:
@@ -57,6 +58,25 @@ def test_the_cells_that_exist() -> None:
     assert [cell.set for cell in cells if cell.segmenter == "tcl"] == list(BENCHMARK["sets"])
     assert cells[0] == Cell("mask", "a", "voc", "ccd")
     assert cells[0].experiment == "ccd"
+
+
+def test_a_file_of_names_needs_a_background_class_for_single_queries() -> None:
+    sets = {"names": {"kind": "names", "original": True, "files": {"voc": "a.txt", "ade": "b.txt"}}}
+    data = {"voc": {"kind": "voc21", "root": "v"}, "ade": {"kind": "ade20k", "root": "a"}}
+    settings = BenchmarkSettings(
+        **{
+            **BENCHMARK,
+            "segmenters": {"s": {"method": "sclip", "backbones": ["a"]}},
+            "sets": sets,
+            "datasets": data,
+            "sweeps": [],
+        }
+    )
+    assert settings.metrics("names", "s", "voc") == ["IoU-single", "mIoU"]
+    assert settings.metrics("names", "s", "ade") == ["mIoU"]
+    assert settings.left_out() == [
+        "benchmark: names on ade: no IoU-single, the data set has no background class to name"
+    ]
 
 
 def test_a_set_for_some_segmenters() -> None:
@@ -224,6 +244,19 @@ def test_the_protocol_and_options_of_the_authors() -> None:
             segmenter(method="gem", protocol="original"),
             "benchmark.segmenters.mask.protocol: found 'original' for gem, expected benchmark; the authors' is known for "
             "sclip, clearclip, naclip",
+        ),
+        (
+            segmenter(method="sclip", protocol="original"),
+            "benchmark.segmenters.mask.protocol: found 'original' with the data set drawn of kind voc, expected one of "
+            "voc21",
+        ),
+        (
+            segmenter(method="sclip", options={"scale": True}),
+            "benchmark.segmenters.mask.options: scale: found True, expected a number or a word",
+        ),
+        (
+            segmenter(method="sclip", options={"scale": float("inf")}),
+            "benchmark.segmenters.mask.options: scale: found inf, expected a finite number",
         ),
         (
             {"sets": {"x": {"kind": "none", "synonyms": {"v": "n.txt"}}}, "sweeps": []},

@@ -15,15 +15,24 @@ from typer.testing import CliRunner
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.config.contrastive_sets import ContrastiveSetSettings
+from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.dictionary.class_names import read_class_names, write_class_names
 from contrastive_concepts.dictionary.export import export_class_names
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.classic import evaluate_classic
-from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, load_sets, resolve, save_sets
+from contrastive_concepts.evaluation.contrastive_sets import (
+    ContrastiveSet,
+    load_sets,
+    random_control,
+    resolve,
+    save_sets,
+)
+from contrastive_concepts.evaluation.features import encode_samples, read_features, write_features
 from contrastive_concepts.evaluation.metrics import Confusion
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
-from contrastive_concepts.evaluation.scoring import evaluate_single
+from contrastive_concepts.evaluation.scoring import Experiment, Scorer, evaluate_single, experiment_texts
+from contrastive_concepts.evaluation.texts import embed_once
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.last_block import reduce_texts
 from tests.helpers import PARITY, needs_parity, release_dictionary
@@ -76,6 +85,9 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
         ("", "found no line"),
         ("sky, wall\n\nboat\n", "line 2: found an empty name, expected names separated by ', '"),
         ("sky, , wall\n", "line 1: found an empty name"),
+        ("sky, wall,\n", "line 1: found an empty name"),
+        ("sky; wall\nboat\n", "found names separated by '; ', expected ', '"),
+        ("sky,wall\nboat\n", "found names separated by ',', expected ', '"),
     ):
         file.write_text(content)
         with pytest.raises(UserError, match=message):
@@ -227,3 +239,61 @@ def test_a_wrong_export_is_one_line(options: list[str], message: str, tmp_path: 
     assert run.exit_code != 0
     assert isinstance(run.exception, UserError)
     assert message in str(run.exception)
+
+
+def test_sets_with_the_same_texts_and_other_classes(model: Any) -> None:
+    """One has "lawn" as a name of the grass, the other as its negative: they share the map, not the scores."""
+    segmenter, samples = build("maskclip", model), scene()
+    concepts = {CLASSES[label]: ("lawn",) for label in QUERIES}
+    named = ContrastiveSet("named", concepts, names={"grass": ("grass", "lawn")})
+    plain = ContrastiveSet("plain", concepts)
+    experiments = [Experiment(each.name, each, ("mIoU",), beta=1.0) for each in (named, plain)]
+    texts = embed_once(experiment_texts(segmenter, CLASSES, QUERIES, experiments), vectors)
+    both = Scorer(segmenter, CLASSES, QUERIES, experiments, texts)
+    found = {each.name: np.zeros((3, len(CLASSES)), int) for each in experiments}
+    for _, scores in both.score_all(encode_samples(segmenter, samples, SMALL)):
+        for experiment, pixels in scores.confusions:
+            found[experiment.name] += pixels
+    for each in (named, plain):
+        alone = evaluate_classic(segmenter, samples, CLASSES, QUERIES, each, vectors, SMALL, beta=1.0)
+        assert found[each.name][0].tolist() == alone.intersection.sum(0).tolist()
+    assert found["named"][0].tolist() != found["plain"][0].tolist()
+
+
+def test_a_control_for_a_set_with_several_names() -> None:
+    like = ContrastiveSet("ccd", {"person": ("man", "tree", "sky")}, True, names={"person": ("person", "man")})
+    control = random_control(like, ["person", "man", "sea", "dog", "car"], name="random")
+    assert control.names_of("person") == ("person", "man")
+    assert len(control.negatives("person")) == len(like.negatives("person")) == 3
+    assert not {"man", "person"} & set(control.concepts["person"])
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.scores_alone])
+def test_kept_features_are_scored_without_a_clip_model(name: str, model: Any, tmp_path: Path) -> None:
+    from contrastive_concepts.config.evaluation import ImageModelSettings
+    from contrastive_concepts.segmenters.image_model import load_image_model
+
+    settings = ImageModelSettings(model="vit_tiny_patch16_224", pretrained=False)
+    second = {"image_model": load_image_model(settings, ".", "cpu")} if METHODS[name].image_model else {}
+    refined = {"refine": True} if name == "naclip" else {}
+    segmenter, alone = build(name, model, **second, **refined), build(name, None, **refined)
+    texts = torch.from_numpy(vectors(["boat", "sea", "sky"]))
+    samples = list(encode_samples(segmenter, scene(2), SMALL))
+    write_features(tmp_path / "kept.safetensors", samples, segmenter.scored_extra)
+    for fresh, kept in zip(samples, read_features(tmp_path / "kept.safetensors"), strict=True):
+        first, second_ = (
+            label_map(each, sample.encoded, similarities(each, sample.encoded, texts), range(3))
+            for each, sample in ((segmenter, fresh), (alone, kept))
+        )
+        assert (first == second_).float().mean() > 0.999
+
+
+def test_a_class_without_texts_and_small_classes() -> None:
+    cosines = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    scores, labels = reduce_texts(cosines, [1, 3], 40)
+    assert scores.shape == (4, 4, 5)
+    assert (scores[[0, 2]] == 0).all()
+    assert set(labels.unique().tolist()) <= {1, 3}
+    # All classes are small: every pixel is background.
+    small = build("sclip", None, area=1.0).finish(cosines, True, [1, 2])
+    assert (small.argmax(dim=0) == 0).all()

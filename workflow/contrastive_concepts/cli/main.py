@@ -4,13 +4,25 @@ import sys
 
 import typer
 
-from contrastive_concepts.cli import audit, bench, calibrate, configuration, data, exchange, query, resources, weights
+from contrastive_concepts.cli import (
+    audit,
+    bench,
+    calibrate,
+    configuration,
+    data,
+    exchange,
+    query,
+    resources,
+    segment,
+    weights,
+)
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
     help="Contrastive concepts for open-vocabulary segmentation.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.command("query")(query.query)
+app.command("segment")(segment.segment)
 app.command("import")(exchange.import_)
 app.command("export")(exchange.export)
 app.command("diff")(exchange.diff)

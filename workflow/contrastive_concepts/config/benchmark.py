@@ -17,6 +17,7 @@ from contrastive_concepts.config.contrastive_sets import (
     RandomSet,
 )
 from contrastive_concepts.config.evaluation import (
+    WITHOUT_BACKGROUND,
     BackboneSettings,
     DatasetSettings,
     Protocol,
@@ -144,6 +145,13 @@ class BenchmarkSettings(Settings):
         for name, segmenter in self.segmenters.items():
             _known(f"segmenters.{name}.backbones", segmenter.backbones, self.backbones)
             _fits(f"benchmark.segmenters.{name}", segmenter)
+            if segmenter.enabled and segmenter.protocol == "original":
+                for dataset, data in self.datasets.items():
+                    if data.kind not in segmenter.of_method.own:
+                        raise ValueError(
+                            f"benchmark.segmenters.{name}.protocol: found 'original' with the data set {dataset} of "
+                            f"kind {data.kind}, expected one of {', '.join(segmenter.of_method.own)}"
+                        )
         for name, figure in self.figures.items():
             _known(f"figures.{name}.sets", figure.sets, self.sets)
             _known(f"figures.{name}.maps", figure.maps or [], figure.sets)
@@ -157,8 +165,9 @@ class BenchmarkSettings(Settings):
             _known(f"sets.{name}.segmenters", set_settings.segmenters or [], self.segmenters)
             if isinstance(set_settings, RandomSet):
                 _known(f"sets.{name}.like", [set_settings.like], self.sets)
-                if isinstance(self.sets[set_settings.like], RandomSet):
-                    raise ValueError(f"benchmark.sets.{name}.like: found the random set {set_settings.like!r}")
+                if isinstance(self.sets[set_settings.like], RandomSet | NamesSet):
+                    kind = self.sets[set_settings.like].kind
+                    raise ValueError(f"benchmark.sets.{name}.like: found the {kind} set {set_settings.like!r}")
             if (
                 isinstance(set_settings, DictionarySet)
                 and set_settings.folder is not None
@@ -220,7 +229,7 @@ class BenchmarkSettings(Settings):
         found: dict[str, tuple[str, str, list[str], float | None]] = {}
         for cell in self.cells():
             if cell[:3] == own:
-                found[cell.set] = (cell.set, cell.set, self.metrics(cell.set, segmenter), None)
+                found[cell.set] = (cell.set, cell.set, self.metrics(cell.set, segmenter, dataset), None)
         for point in self.sweep_points():
             if point.cell[:3] == own:
                 beta = point.value if point.threshold == "beta" else None
@@ -262,7 +271,7 @@ class BenchmarkSettings(Settings):
         if not self.datasets[dataset].tables:
             return []
         shown = (name for name in self.figures[figure].sets if self.exists(segmenter, dataset, name))
-        return [name for name in shown if "IoU-single" in self.metrics(name, segmenter)]
+        return [name for name in shown if "IoU-single" in self.metrics(name, segmenter, dataset)]
 
     def column(self, name: str) -> str:
         """The column of a set in the tables: as configured, or the paper's name, or the set's own name."""
@@ -270,15 +279,18 @@ class BenchmarkSettings(Settings):
         named = None if set_settings.synonyms else set_settings.default_column
         return set_settings.column or named or name
 
-    def metrics(self, name: str, segmenter: str | None = None) -> list[str]:
-        """The metrics of a set, for one segmenter or for any.
+    def metrics(self, name: str, segmenter: str | None = None, dataset: str | None = None) -> list[str]:
+        """The metrics of a set, for one segmenter and data set or for any.
 
         An oracle has no mIoU: with all classes as queries it adds no text. Some methods without contrastive concepts,
         but with their own background handling, have no IoU-single, as GEM in the paper (Table 7): their background is
-        where every text is improbable, and a query alone has probability 1 everywhere."""
+        where every text is improbable, and a query alone has probability 1 everywhere. A file of names has no
+        contrastive concept if the data set has no background class."""
         set_settings = self.sets[name]
         second = segmenter is not None and self.segmenters[segmenter].of_method.needs_second_text
         if second and isinstance(set_settings, NoneSet) and set_settings.original:
+            return ["mIoU"]
+        if isinstance(set_settings, NamesSet) and dataset and self.datasets[dataset].kind in WITHOUT_BACKGROUND:
             return ["mIoU"]
         single = isinstance(set_settings, OracleSet | ImageOracleSet)
         return ["IoU-single"] if single else ["IoU-single", "mIoU"]
@@ -286,10 +298,18 @@ class BenchmarkSettings(Settings):
     def left_out(self) -> list[str]:
         """One line for each configured segmenter and set that have no IoU-single."""
         pairs = dict.fromkeys((cell.segmenter, cell.set) for cell in self.cells())
-        return [
+        lines = [
             f"benchmark: {segmenter} with {name}: no IoU-single, its own background handling needs a second text"
             for segmenter, name in pairs
             if "IoU-single" not in self.metrics(name, segmenter)
+        ]
+        names = dict.fromkeys(
+            (cell.set, cell.dataset) for cell in self.cells() if isinstance(self.sets[cell.set], NamesSet)
+        )
+        return lines + [
+            f"benchmark: {name} on {dataset}: no IoU-single, the data set has no background class to name"
+            for name, dataset in names
+            if "IoU-single" not in self.metrics(name, dataset=dataset)
         ]
 
 

@@ -23,7 +23,8 @@ class SetSettings(Settings):
     synonyms: dict[str, str] = Field(
         {},
         description="For each data set by name, a class-name file, relative to data_dir. All names in a class's line "
-        "count for the class, besides its own name.",
+        "count for the class, besides its own name; the background's line is not used. A set with synonyms is not in "
+        "the paper's column.",
     )
     separator: Literal[", ", ",", "; "] = Field(
         ", ", description="What separates the names of a class in class-name files (`synonyms`, kind names)."

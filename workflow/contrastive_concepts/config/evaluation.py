@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from contrastive_concepts.config.base import Settings, Slug
 from contrastive_concepts.config.methods import METHODS, Mean, Method
@@ -50,7 +50,7 @@ class ImageModelSettings(Settings):
     """A second frozen image model, loaded with timm."""
 
     model: str = Field(description="timm's name of a vision transformer, such as `vit_base_patch8_224.dino`.")
-    pretrained: str | bool = Field(
+    pretrained: StrictBool | str = Field(
         True, description="true: timm's weights of that name; a local file of its weights; false: random weights."
     )
 
@@ -114,6 +114,10 @@ class SegmenterSettings(Settings):
             **{name: value for name, value in defaults.items() if name in self.of_method.options.model_fields},
             **options,
         }
+
+
+WITHOUT_BACKGROUND = ("voc20", "context59", "coco_stuff", "cityscapes", "ade20k")
+"""Kinds of data sets whose class 0 is a class as any other."""
 
 
 class FolderDataset(Settings):

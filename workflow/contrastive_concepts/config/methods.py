@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from contrastive_concepts.config.base import Settings
@@ -18,11 +18,21 @@ Mean = Literal["unit", "raw"]
 class Options(Settings):
     """Options of every method."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
         description="Number type of the encoder's matrix products; bfloat16 and float16 are for GPUs. Features are "
         "float32 in any case.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+            raise ValueError("a number or a word")
+        return value
 
 
 class MaskClipOptions(Options):
@@ -170,7 +180,7 @@ class Method:
         option = details["loc"][0]
         if details["type"] == "extra_forbidden":
             return f"option {option!r} is unknown, expected one of {', '.join(self.options.model_fields)}"
-        expected = details["msg"].removeprefix("Input should be ")
+        expected = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         if details["type"] == "literal_error":
             expected = f"one of {details['ctx']['expected']}".replace("'", "").replace(" or ", ", ")
         return f"{option}: found {details['input']!r}, expected {expected}"
@@ -220,7 +230,6 @@ METHODS: dict[str, Method] = {
         LastBlockOptions,
         background="channel",
         needs_second_text=True,
-        scores_alone=True,
         fixed={"attention": "qq", "architecture": "reduced", "scale": 50.0, "zero_pad": True},
         own={
             "voc21": _clearclip(0.5),

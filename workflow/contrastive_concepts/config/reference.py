@@ -65,6 +65,8 @@ def _choice(model: type[Settings]) -> str:
     """The suffix of a union member's heading, such as `, source: shards`; empty for other models."""
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+            if not isinstance(get_args(field.annotation)[0], str):
+                continue
             return f", {name}: {get_args(field.annotation)[0]}"
     return ""
 

@@ -73,7 +73,7 @@ def export_class_names(
         raise UserError(f"{prompts}: found {len(classes)} line, expected a class beside the background's")
     kept = classes[0] if first == "extend" else []
     found = dictionary.union([name for names in own for name in names], beta)
-    if not found:
+    if not set(found) - {BACKGROUND}:
         raise UserError(f"{prompts}: found no contrastive concept of its classes in {dictionary.folder}")
     outside = dict.fromkeys([*kept, *found])
     target.parent.mkdir(parents=True, exist_ok=True)

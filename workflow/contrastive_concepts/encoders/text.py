@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -32,13 +32,21 @@ class OpenClipText:
     """CLIP's text tower. Raises UserError for an unknown model, unreadable weights or the wrong activation."""
 
     def __init__(self, settings: OpenClipModel, key: str = "similarity") -> None:
-        self.name = encoder_name(settings)
-        self._device = _device(settings.device)
-        self._batch_size = settings.batch_size
-        self._model, self._tokenizer = load_clip(
-            key, settings.model, settings.pretrained, self._device, settings.model_config_file
-        )
-        self.weights_sha256 = weights_sha256(self._model)
+        device = _device(settings.device)
+        loaded = load_clip(key, settings.model, settings.pretrained, device, settings.model_config_file)
+        self._take(encoder_name(settings), *loaded, device, settings.batch_size)
+
+    @classmethod
+    def of_model(cls, model: Any, tokenizer: Any, name: str, device: "str | torch.device" = "cpu") -> "OpenClipText":
+        """The text tower of a model that `load_clip` loaded on `device`."""
+        encoder = cls.__new__(cls)
+        encoder._take(name, model, tokenizer, _device(str(device)), 256)
+        return encoder
+
+    def _take(self, name: str, model: Any, tokenizer: Any, device: "torch.device", batch_size: int) -> None:
+        self.name, self._model, self._tokenizer = name, model, tokenizer
+        self._device, self._batch_size = device, batch_size
+        self.weights_sha256 = weights_sha256(model)
         self.dimension = int(self.encode(["a"]).shape[1])
 
     def encode(self, prompts: Sequence[str]) -> Embeddings:

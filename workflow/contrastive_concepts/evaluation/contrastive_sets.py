@@ -103,14 +103,15 @@ def random_control(
 ) -> ContrastiveSet:
     """The same number of negatives for each query as in `like`, drawn without replacement from a vocabulary."""
     drawn = {}
-    for query, concepts in like.concepts.items():
-        pool = [text for text in dict.fromkeys(vocabulary) if text != query and text != BACKGROUND]
-        size = len([text for text in dict.fromkeys(concepts) if text not in (query, BACKGROUND)])
+    for query in like.concepts:
+        own = (*like.names_of(query), BACKGROUND)
+        pool = [text for text in dict.fromkeys(vocabulary) if text not in own]
+        size = len([text for text in like.negatives(query) if text != BACKGROUND])
         if size > len(pool):
             raise UserError(f"random control: found {len(pool)} words, expected {size} or more for {query!r}")
         # The seed includes the query, so that an additional query does not change the draws of the others.
         drawn[query] = tuple(random.Random(f"{seed}:{query}").sample(pool, size))
-    return ContrastiveSet(name, drawn, like.background, original=like.original)
+    return ContrastiveSet(name, drawn, like.background, original=like.original, names=like.names)
 
 
 def union(
@@ -171,7 +172,8 @@ def resolve(
         concepts = random_control(like, words, settings.seed).concepts
     made = from_mapping(name, concepts, settings.background, settings.original)
     present_only = isinstance(settings, ImageOracleSet)
-    names = {} if synonyms is None else _synonyms(synonyms, settings.separator, classes, queries)
+    names: Mapping[str, Sequence[str]] = {} if like is None else like.names
+    names = names if synonyms is None else _synonyms(synonyms, settings.separator, classes, queries)
     if isinstance(settings, OracleSet):
         listed = {
             query: [n for other in others for n in names.get(other, (other,))]

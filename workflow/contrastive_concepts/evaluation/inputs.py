@@ -7,7 +7,9 @@ from contrastive_concepts.captions.corpus import data_path
 from contrastive_concepts.config.contrastive_sets import CcTextSet, DictionarySet, NamesSet
 from contrastive_concepts.config.evaluation import FolderDataset
 from contrastive_concepts.config.run import RunSettings
+from contrastive_concepts.dictionary.class_names import Separator, read_class_names
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.text_files import read_lines
 
 
 def class_list(settings: RunSettings, dataset: FolderDataset, official: Path) -> str:
@@ -29,6 +31,24 @@ def check_benchmark(settings: RunSettings, official: Path) -> None:
     ]
     if missing:
         raise UserError("\n".join(missing))
+    for key, dataset, path, separator in _name_files(settings):
+        data = settings.benchmark.datasets[dataset]
+        if isinstance(data, FolderDataset):
+            lines = read_class_names(path, separator)
+            classes = read_lines(class_list(settings, data, official), "a list of classes, one a line")
+            if len(lines) != len(classes):
+                raise UserError(
+                    f"config: benchmark.{key}: {path}: found {len(lines)} lines, expected {len(classes)}, one a class"
+                )
+
+
+def _name_files(settings: RunSettings) -> Iterator[tuple[str, str, str, Separator]]:
+    """Key, data set, path and separator of each class-name file."""
+    for name, each in settings.benchmark.sets.items():
+        files = {"synonyms": each.synonyms, "files": each.files if isinstance(each, NamesSet) else {}}
+        for key, of_key in files.items():
+            for dataset, path in of_key.items():
+                yield f"sets.{name}.{key}.{dataset}", dataset, data_path(settings, path), each.separator
 
 
 def _wanted(settings: RunSettings, official: Path) -> Iterator[tuple[str, str, str]]:

@@ -51,6 +51,10 @@ def average(windows: Sequence[Window], outputs: Tensor, height: int, width: int)
     return total / count
 
 
+PIXEL_SCORES = 1 << 26
+"""Scores of pixels in memory at once when the best text is looked for: 256 MB."""
+
+
 class Crops(NamedTuple):
     """The windows of one image, uint8 [n, h, w, 3], where they lie in the resized image, and two sizes in pixels."""
 
@@ -120,9 +124,12 @@ def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> 
     compared = segmenter.similarities(encoded.features, texts)
     if not segmenter.refines:
         return compared
-    pixels = _at_pixels(encoded, segmenter.combine(encoded.features, compared))
     image = average(encoded.windows, encoded.features.extra["pixels"], *encoded.resized)
-    return segmenter.refine_maps(pixels, image)[None]
+    scores = segmenter.combine(encoded.features, compared)
+    step = max(PIXEL_SCORES // (encoded.original[0] * encoded.original[1]), 1)
+    return torch.cat(
+        [segmenter.refine_maps(_at_pixels(encoded, part), image) for part in torch.split(scores, step, dim=1)]
+    )[None]
 
 
 @torch.inference_mode()
@@ -149,7 +156,7 @@ def label_map(
     distinct = scores.index_select(1, first)
     if segmenter.finishes_by_text(background):
         possible = possible_winners(distinct, encoded.features.size, encoded.windows, encoded.resized, encoded.original)
-        return first[possible[_best(_at_pixels(encoded, distinct.index_select(1, possible)))]]
+        return first[possible[_best_at_pixels(encoded, distinct.index_select(1, possible))]]
     pixels = _at_pixels(encoded, distinct)
     if len(first) < len(channels):
         rows_of = {channels[place]: row for row, place in enumerate(first.tolist())}
@@ -173,7 +180,9 @@ def label_maps(
     size = encoded.features.size
     pixels = max(len(encoded.windows) * size[0] * size[1], encoded.original[0] * encoded.original[1])
     step = scores_at_once // (len(columns[0]) * pixels)
-    if step < 2 or not segmenter.combines_many or not segmenter.finishes_by_text() or segmenter.refines:
+    repeated = any(len(set(each)) < len(each) for each in columns)
+    one_by_one = repeated or segmenter.refines or not segmenter.combines_many or not segmenter.finishes_by_text()
+    if step < 2 or one_by_one:
         for number, each in enumerate(columns):
             yield range(number, number + 1), label_map(segmenter, encoded, compared, each)[None]
         return
@@ -193,6 +202,27 @@ def _best(scores: Tensor) -> Tensor:
     """The first channel with the highest score at each pixel: [C, H, W] -> int64 [H, W]."""
     # On a CPU `argmax` over the first axis takes 3 to 25 times as long for the same result.
     return scores.max(dim=0).indices
+
+
+def _best_at_pixels(encoded: EncodedImage, scores: Tensor) -> Tensor:
+    """As `_best` of `_at_pixels`, with the maps of only some texts in memory at a time if the image is large."""
+    averaged = average(encoded.windows, _resized(scores, encoded.features.size), *encoded.resized)
+    step = max(PIXEL_SCORES // (encoded.original[0] * encoded.original[1]), 1)
+    highest, found = _resized(averaged[None, :step], encoded.original)[0].max(dim=0)
+    for start in range(step, len(averaged), step):
+        values, indices = _resized(averaged[None, start : start + step], encoded.original)[0].max(dim=0)
+        better = values > highest  # for equal scores the first text stays
+        highest, found = torch.where(better, values, highest), torch.where(better, indices + start, found)
+    return found
+
+
+@torch.inference_mode()
+def pixel_scores(segmenter: Segmenter, encoded: EncodedImage, compared: Tensor, columns: Sequence[int]) -> Tensor:
+    """Scores of some of the texts at the size of the original image, [C, H, W]. The arguments: see `label_map`."""
+    rows = torch.tensor(list(columns), device=compared.device)
+    if segmenter.refines:
+        return compared[0].index_select(0, rows)
+    return _at_pixels(encoded, segmenter.combine(encoded.features, compared.index_select(1, rows)))
 
 
 def _at_pixels(encoded: EncodedImage, scores: Tensor) -> Tensor:

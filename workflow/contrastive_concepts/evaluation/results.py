@@ -87,7 +87,7 @@ def collect(
     scores = [
         _score(settings, cell, metric, bound)
         for cell in cells
-        for metric in settings.metrics(cell.cell.set, cell.cell.segmenter)
+        for metric in settings.metrics(cell.cell.set, cell.cell.segmenter, cell.cell.dataset)
     ]
     sweeps = [
         {
@@ -146,7 +146,7 @@ def _percent(interval: Interval) -> dict[str, float]:
 
 
 def _classes(settings: BenchmarkSettings, files: Scored) -> Iterator[dict[str, Any]]:
-    for metric in settings.metrics(files.cell.set, files.cell.segmenter):
+    for metric in settings.metrics(files.cell.set, files.cell.segmenter, files.cell.dataset):
         intersection, union = files.counts(metric)
         ious = ratio(intersection.sum(0), union.sum(0))
         for label, name in enumerate(files.description.classes):
@@ -172,8 +172,8 @@ def _differences(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Iterat
             other = by_column.get((*place, original, second))
             if column != first or other is None:
                 continue
-            for metric in settings.metrics(files.cell.set, files.cell.segmenter):
-                if metric in settings.metrics(other.cell.set, other.cell.segmenter):
+            for metric in settings.metrics(files.cell.set, files.cell.segmenter, files.cell.dataset):
+                if metric in settings.metrics(other.cell.set, other.cell.segmenter, other.cell.dataset):
                     interval = paired_bootstrap(files.counts(metric), other.counts(metric), settings.draws)
                     yield (*place, metric, first, second, original, *_percent(interval).values())
 

@@ -146,7 +146,10 @@ class Scorer:
             of_map = wanted.setdefault(_single_map(each, of_query), [])
             if label not in of_map:
                 of_map.append(label)
-        classes = {_classic_map(query): class_of for _, query, class_of in self._classic}
+        # Sets with the same texts share a map, but their texts can belong to different classes.
+        classes: dict[_Map, dict[tuple[int, ...], Tensor]] = {}
+        for _, query, class_of in self._classic:
+            classes.setdefault(_classic_map(query), {})[query.of_text] = class_of
         counted: dict[tuple[object, ...], Tensor] = {}
         for keys, maps in self._maps(sample, compared, columns, list(dict.fromkeys([*wanted, *classes]))):
             queries = [(row, label, key) for row, key in enumerate(keys) for label in wanted.get(key, ())]
@@ -157,13 +160,13 @@ class Scorer:
                 pixels = _by_kind(asked_maps, labels, [label for _, label, _ in queries], texts_of_each)
                 counted.update(((label, *key), row) for (_, label, key), row in zip(queries, pixels, strict=True))
             for row, key in enumerate(keys):
-                if key in classes:
-                    counted[key] = _confusion(classes[key][maps[row]], labels, len(self._classes))
+                for of_text, class_of in classes.get(key, {}).items():
+                    counted[key, of_text] = _confusion(class_of[maps[row]], labels, len(self._classes))
         return _Pending(sample, asked, counted)
 
     def _finish(self, pending: "_Pending") -> tuple[EncodedSample, ImageScores]:
         numbers = pending.numbers()
-        confusions = [(each, numbers.get(_classic_map(query))) for each, query, _ in self._classic]
+        confusions = [(each, numbers.get((_classic_map(query), query.of_text))) for each, query, _ in self._classic]
         return pending.sample, ImageScores(
             [self._tally(each, label, of_query, numbers) for each, label, of_query in pending.asked],
             [(each, pixels.reshape(3, -1)) for each, pixels in confusions if pixels is not None],

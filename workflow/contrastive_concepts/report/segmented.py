@@ -43,9 +43,10 @@ def segmented_row(
         panels.append(query_panel(name, sample.image, np.isin(found, asked.own)))
         if name in maps:
             # The query is first, so that it has the same colour in every map.
-            names = list(dict.fromkeys([query, *(asked.texts[row] for row in rows if row not in asked.own)]))
+            negatives = list(dict.fromkeys(asked.texts[row] for row in rows if row not in asked.own))
+            names = [query, *negatives]
             full = np.full(found.shape, IGNORED, np.uint8)
             for row, text in enumerate(asked.texts):
-                full[found == row] = 0 if row in asked.own else names.index(text)
+                full[found == row] = 0 if row in asked.own else 1 + negatives.index(text)
             panels.append(map_panel(f"{name}: all concepts", sample.image, full, names))
     return panels

@@ -95,9 +95,10 @@ class LastBlock(Segmenter):
     def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         if not background:
             return scores
-        of_text = range(len(scores)) if classes is None else classes
+        of_text = range(1, len(scores) + 1) if classes is None else classes
         probabilities = without_small(torch.softmax(self.scale * scores, dim=0), of_text, self.area)
-        unsure = probabilities.amax(dim=0, keepdim=True) < self.threshold
+        highest = probabilities.amax(dim=0, keepdim=True)
+        unsure = (highest < self.threshold) | (highest == 0)  # 0: all classes were small
         return torch.cat([torch.where(unsure, 2.0, -1.0), probabilities])
 
 
@@ -170,6 +171,8 @@ def reduce_texts(
     is below `threshold` has label 0, whatever class 0 is."""
     probabilities = without_small(torch.softmax(scale * cosines, dim=0), classes, area)
     of_text = torch.as_tensor(list(classes), device=cosines.device)
-    scores = torch.stack([probabilities[of_text == label].amax(dim=0) for label in range(int(of_text.max()) + 1)])
+    # A class without texts has a score of 0.
+    scores = torch.zeros(int(of_text.max()) + 1, *cosines.shape[1:], device=cosines.device)
+    scores.scatter_reduce_(0, of_text.view(-1, 1, 1).expand_as(cosines), probabilities, "amax")
     best, labels = scores.max(dim=0)
     return scores, torch.where(best < threshold, 0, labels)

@@ -1,0 +1,299 @@
+"""A user's photos segmented by words: equal to what the benchmark scores, in Python and in a shell."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+from typer.testing import CliRunner
+
+from contrastive_concepts import ConceptSegmenter
+from contrastive_concepts.cli.main import app
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation import protocol
+from contrastive_concepts.evaluation.classic import evaluate_classic
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, background_only, from_mapping
+from contrastive_concepts.evaluation.scoring import evaluate_single
+from contrastive_concepts.segmentation import folder as folder_module
+from contrastive_concepts.segmentation.concept_segmenter import TOY_PROTOCOL
+from contrastive_concepts.segmentation.masks import overlay
+from contrastive_concepts.segmentation.photos import as_pixels, find_photos
+from contrastive_concepts.segmenters.texts import text_embeddings
+from tests.helpers import release_dictionary
+from tests.scenes import scene
+
+CLASSES = ("background", "boat", "sea", "dog", "grass")
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> ConceptSegmenter:
+    return ConceptSegmenter()
+
+
+@pytest.fixture(scope="module")
+def sclip() -> ConceptSegmenter:
+    return ConceptSegmenter(segmenter="sclip", options={"threshold": 0.05}, original=True)
+
+
+def embedded(asked: ConceptSegmenter) -> Any:
+    return lambda texts: text_embeddings(texts, asked._encoder, asked._method)
+
+
+def mined(asked: ConceptSegmenter, original: bool = False) -> ContrastiveSet:
+    matches = asked._dictionary.lookup(CLASSES[1:])
+    return from_mapping("ccd", {m.query: m.contrastive_concepts for m in matches}, True, original)
+
+
+@pytest.mark.parametrize("kind", ["maskclip", "sclip with its own background"])
+def test_a_mask_is_what_the_benchmark_scores(kind: str, segmenter: ConceptSegmenter, sclip: ConceptSegmenter) -> None:
+    asked, original = (segmenter, False) if kind == "maskclip" else (sclip, True)
+    samples, labels = scene(), [1, 2, 3, 4]
+    method, embed = asked._segmenter, embedded(asked)
+    scored = evaluate_single(
+        method, samples, CLASSES, labels, [mined(asked, original), background_only(original)], embed, TOY_PROTOCOL
+    )
+    for negatives, scores in zip(("dictionary", "background"), scored, strict=True):
+        for number, sample in enumerate(samples):
+            encoded = asked.encode(sample.image)
+            for label in labels:
+                truth, kept = sample.labels == label, sample.labels != 255
+                if truth.any():
+                    found = asked(encoded, CLASSES[label], negatives)
+                    assert (found.mask & truth).sum() == scores.intersection[number, label]
+                    assert ((found.mask | truth) & kept).sum() == scores.union[number, label]
+    together = evaluate_classic(method, samples, CLASSES, labels, mined(asked, original), embed, TOY_PROTOCOL)
+    for number, sample in enumerate(samples):
+        found = asked(sample.image, CLASSES[1:])
+        for label in labels:
+            both = (found.mask_of(CLASSES[label]) & (sample.labels == label)).sum()
+            assert both == together.intersection[number, label]
+
+
+def test_a_photo_is_encoded_once(segmenter: ConceptSegmenter) -> None:
+    calls: list[int] = []
+    handle = segmenter._segmenter.tower.visual.conv1.register_forward_hook(lambda *_: calls.append(1))
+    photo = segmenter.encode(scene(1)[0].image)
+    found = [segmenter(photo, "boat", negatives) for negatives in ("dictionary", "none", ["sea", "sky"])]
+    handle.remove()
+    assert len(calls) == 1
+    assert found[1].mask.all()
+    assert set(found[2].shares) <= {"sea", "sky"}
+    assert found[0].mask.mean() + sum(found[0].shares.values()) == pytest.approx(1)
+    assert list(found[0].shares.values()) == sorted(found[0].shares.values(), reverse=True)
+    assert found[0].scores.shape == (len(found[0].texts), *found[0].mask.shape)
+    assert (found[0].scores.argmax(axis=0) == found[0].labels).mean() > 0.999
+    assert overlay(found[0]).shape == photo.pixels.shape
+
+
+def test_a_word_that_is_no_concept(segmenter: ConceptSegmenter) -> None:
+    match = segmenter(scene(1)[0].image, "Sailing-boat").matches["Sailing-boat"]
+    assert match.concept in segmenter._dictionary
+    assert match.similarity < 1
+    assert segmenter(scene(1)[0].image, "boats", "none").matches == {}
+
+
+def test_the_maps_of_a_large_photo_a_few_texts_at_a_time(
+    segmenter: ConceptSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = segmenter.encode(scene(1, 300)[0].image)
+    whole = segmenter(photo, "boat").labels
+    for scores in (1, 3 * 300 * 300):
+        monkeypatch.setattr(protocol, "PIXEL_SCORES", scores)
+        assert (segmenter(photo, "boat").labels == whole).mean() > 0.9999
+
+
+def test_photos_of_every_kind(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
+    grey = colours[..., 0]
+    deep = grey.astype(np.uint16) * 257
+    same = {
+        "array": colours, "grey": grey, "channel": grey[..., None], "alpha": np.dstack([colours, grey]), "deep": deep,
+        "PIL": Image.fromarray(colours), "PIL alpha": Image.fromarray(np.dstack([colours, grey])),
+        "PIL deep": Image.fromarray(deep), "narrow": colours[:, :1],
+    }  # fmt: skip
+    repeated = np.repeat(grey[..., None], 3, axis=2)
+    for kind, image in same.items():
+        expected = {"narrow": colours[:, :1]}.get(
+            kind, repeated if kind in ("grey", "channel", "deep", "PIL deep") else colours
+        )
+        assert np.array_equal(as_pixels(image), expected), kind
+    turned = Image.fromarray(colours)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    upright = np.rot90(colours, -1)
+    assert np.array_equal(as_pixels(tmp_path / "turned.png"), upright)
+    assert np.array_equal(as_pixels(Image.open(tmp_path / "turned.png")), upright)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert np.array_equal(as_pixels(tmp_path / "deep.png"), repeated)
+    for wrong in (
+        colours.astype(float),
+        np.zeros((0, 3, 3), np.uint8),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros(3, np.uint8),
+    ):
+        with pytest.raises(UserError, match="expected uint8 or uint16"):
+            as_pixels(wrong)
+
+
+def test_photos_at_files_folders_and_globs(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "deep/c.tif", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    folder = [tmp_path / name for name in ("a.jpg", "b.PNG", "deep/c.tif")]
+    assert find_photos([str(tmp_path)]) == folder
+    assert find_photos([str(tmp_path / "b.PNG"), str(tmp_path)]) == [folder[1], folder[0], folder[2]]
+    assert find_photos([f"{tmp_path}/*.jpg"]) == [folder[0]]
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    for place, message in (("texts", "found no photo"), ("absent.jpg", "not found"), ("*.gif", "found no photo")):
+        with pytest.raises(UserError, match=message):
+            find_photos([str(tmp_path / place)])
+
+
+@pytest.mark.parametrize(
+    ("query", "negatives", "message"),
+    [
+        (" ", "dictionary", "query: found an empty text"),
+        ([], "dictionary", "query: found an empty text"),
+        (["boat", "boat"], "none", "query: found 'boat', 'boat', expected distinct texts"),
+        ("boat", ["sea", "boat"], "negatives: found the query 'boat'"),
+    ],
+)
+def test_a_wrong_question_is_one_line(query: Any, negatives: Any, message: str, segmenter: ConceptSegmenter) -> None:
+    with pytest.raises(UserError, match=message):
+        segmenter(scene(1)[0].image, query, negatives)
+
+
+def test_a_wrong_segmenter_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for options, message in (
+        ({"segmenter": "mask"}, "segmenter: found 'mask', expected one of maskclip"),
+        ({"original": True}, "maskclip has no background handling of its own"),
+        ({"model": "ViT-B-17"}, "found 'ViT-B-17', expected a model that open_clip lists"),
+        ({"segmenter": "tcl"}, "segmenter tcl: checkpoint is missing"),
+        ({"options": {"scale": 3}}, "option 'scale' is unknown"),
+        ({"dictionary": tmp_path}, "expected the folder of a dictionary"),
+    ):
+        with pytest.raises(UserError, match=message):
+            ConceptSegmenter(**options)  # type: ignore[arg-type]
+    other = ConceptSegmenter(release_dictionary(tmp_path / "other"))
+    assert "note: made with the encoder" in capsys.readouterr().err
+    assert other(scene(1)[0].image, "boat").texts[:2] == ("boat", "background")
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["segment", *arguments])
+
+
+def photos_in(folder: Path, count: int = 3) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for path, sample in zip(paths, scene(count), strict=True):
+        Image.fromarray(sample.image).save(path)
+    return paths
+
+
+def test_a_folder_in_a_shell(tmp_path: Path, segmenter: ConceptSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, out = photos_in(tmp_path / "photos"), tmp_path / "out"
+    (tmp_path / "photos" / "broken.jpg").write_bytes(photos[0].read_bytes()[:200])
+    asked = [str(tmp_path / "photos"), "-q", "boat", "-q", "old dog", "-o", str(out)]
+    done = run(*asked)
+    assert done.exit_code == 0, done.output
+    assert "3 of 4 photos" in done.stdout
+    assert "passed over" in done.output
+    assert "broken.jpg" in done.output
+    content = json.loads((out / "masks.json").read_text())
+    assert [each["name"] for each in content["categories"]] == ["boat", "old dog"]
+    assert [each["file_name"] for each in content["images"]] == list(map(str, photos))
+    assert [each["id"] for each in content["annotations"]] == list(range(1, len(content["annotations"]) + 1))
+    for number, photo in enumerate(photos, start=1):
+        encoded = segmenter.encode(photo)
+        for category, query in enumerate(("boat", "old dog"), start=1):
+            found = segmenter(encoded, query)
+            stored = np.asarray(Image.open(out / f"{photo.stem}.{query.replace(' ', '_')}.mask.png"))
+            assert np.array_equal(stored, found.mask * np.uint8(255))
+            assert Image.open(out / f"{photo.stem}.{query.replace(' ', '_')}.overlay.png").size == stored.shape[::-1]
+            rows = [a for a in content["annotations"] if (a["image_id"], a["category_id"]) == (number, category)]
+            assert len(rows) == int(found.mask.any())
+            for row in rows:
+                assert np.array_equal(coco.decode(row["segmentation"]) == 1, found.mask)
+                assert row["area"] == found.mask.sum()
+                columns, lines = found.mask.any(0).nonzero()[0], found.mask.any(1).nonzero()[0]
+                assert row["bbox"] == [columns[0], lines[0], np.ptp(columns) + 1, np.ptp(lines) + 1]
+            assert content["images"][number - 1]["negatives"][query] == found.shares
+    # What is done is not done again; a run that was cut off in its last line goes on.
+    text = (out / "done.jsonl").read_text()
+    (out / "done.jsonl").write_text(text[:-30])
+    read: list[str] = []
+    encode = ConceptSegmenter.encode
+    monkeypatch.setattr(
+        ConceptSegmenter, "encode", lambda self, image: (read.append(str(image)), encode(self, image))[1]
+    )
+    assert run(*asked).exit_code == 0
+    assert read == [str(tmp_path / "photos" / "broken.jpg"), str(photos[2])] or read == [
+        str(photos[2]),
+        str(tmp_path / "photos" / "broken.jpg"),
+    ]
+    assert json.loads((out / "masks.json").read_text()) == content
+
+
+def test_label_maps_of_classes(tmp_path: Path, segmenter: ConceptSegmenter) -> None:
+    [photo], out = photos_in(tmp_path / "photos", 1), tmp_path / "out"
+    (tmp_path / "classes.txt").write_text("boat\nsea\ngrass\n")
+    done = run(str(photo), "--classes", str(tmp_path / "classes.txt"), "-o", str(out))
+    assert done.exit_code == 0, done.output
+    found = segmenter(photo, ["boat", "sea", "grass"])
+    stored = Image.open(out / "0.labels.png")
+    assert stored.mode == "P"
+    assert np.array_equal(np.asarray(stored), found.query_map)
+    content = json.loads((out / "masks.json").read_text())
+    assert {a["category_id"] for a in content["annotations"]} == set(np.unique(found.query_map)) - {0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{photo}"], "--query: found both or neither"),
+        (["{photo}", "-q", ""], "query: found an empty text"),
+        (["absent.png", "-q", "boat"], "absent.png: not found, expected a photo"),
+        (["{texts}", "-q", "boat"], "found no photo"),
+        (["{broken}", "-q", "boat"], "broken.png: cannot be decoded"),
+        (
+            ["{photo}", "-q", "boat", "--negatives", "all"],
+            "--negatives: found 'all', expected dictionary, background, none",
+        ),
+        (["{photo}", "-q", "boat", "--segmenter", "mask"], "segmenter: found 'mask'"),
+    ],
+)
+def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    places = {
+        "photo": str(photos_in(tmp_path / "photos", 1)[0]),
+        "texts": str(tmp_path / "texts"),
+        "broken": str(tmp_path / "broken.png"),
+    }
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    done = run(*(argument.format(**places) for argument in arguments), "-o", str(tmp_path / "out"))
+    assert done.exit_code != 0
+    assert isinstance(done.exception, UserError)
+    assert message in str(done.exception)
+    assert len(str(done.exception).splitlines()) == 1
+
+
+def test_photos_of_the_same_name_keep_their_files_apart() -> None:
+    names = folder_module._names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png"), Path("b/1.jpg")])
+    assert len(set(names.values())) == 4
+    assert names[Path("b/2.png")] == "2"
+
+
+def test_the_embedded_dictionary_is_that_of_the_toy_clip(segmenter: ConceptSegmenter) -> None:
+    assert segmenter._dictionary.manifest.encoder.weights_sha256 == segmenter._encoder.weights_sha256
+    [found], [stored] = (
+        text_embeddings(["boat"], segmenter._encoder, "maskclip"),
+        segmenter._dictionary._vectors_of(["boat"]),
+    )
+    assert np.allclose(found, stored, atol=1e-6)

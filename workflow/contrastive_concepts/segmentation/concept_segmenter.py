@@ -1,0 +1,257 @@
+"""Segments a photo by words: their contrastive concepts are the negatives, and the result tells what each took."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from contrastive_concepts.config.evaluation import BackboneSettings, Protocol, SegmenterSettings
+from contrastive_concepts.config.methods import METHODS
+from contrastive_concepts.config.selection import BACKGROUND, BETA
+from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
+from contrastive_concepts.encoders.clip import is_carried
+from contrastive_concepts.encoders.text import OpenClipText
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.classic import classic_query, classic_texts
+from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
+from contrastive_concepts.evaluation.protocol import EncodedImage, encode, label_map, pixel_scores, similarities
+from contrastive_concepts.evaluation.single import added_channels, single_query, single_texts
+from contrastive_concepts.evaluation.texts import TextRows, embed_once
+from contrastive_concepts.resources import resource
+from contrastive_concepts.segmentation.photos import as_pixels
+from contrastive_concepts.segmenters.configured import configured_segmenter
+from contrastive_concepts.segmenters.segmenter import Pixels
+from contrastive_concepts.segmenters.texts import Prompts, text_embeddings
+from contrastive_concepts.text_files import read_lines
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+LabelMap = np.ndarray[Any, np.dtype[np.int32]]
+Negatives = str | Path | Sequence[str]
+KINDS = ("dictionary", "background", "none")
+"""Words for kinds of negatives, see `ConceptSegmenter.__call__`."""
+TOY_MODEL = "toyworld-clip"
+TOY_PROTOCOL = Protocol(short_side=64, long_side=64, window=64, stride=64)
+
+
+@dataclass(frozen=True)
+class EncodedPhoto:
+    """A photo and its features, which answer any number of questions. pixels: uint8 RGB [H, W, 3]."""
+
+    pixels: Pixels
+    encoded: EncodedImage
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was found on a photo.
+
+    queries: what was asked. texts: all texts that competed for the pixels. of_text: for each text the number of its
+    query from 1, or 0 for a negative. labels: int32 [H, W], for each pixel the text that took it; -1 where the
+    segmenter's own background handling did. matches: query -> the concept of the dictionary that it was mapped to."""
+
+    pixels: Pixels
+    queries: tuple[str, ...]
+    texts: tuple[str, ...]
+    of_text: tuple[int, ...]
+    labels: LabelMap
+    matches: Mapping[str, Match]
+    make_scores: Callable[[], Tensor] = field(repr=False)
+
+    @property
+    def mask(self) -> Mask:
+        """The pixels of the query, bool [H, W]; of any of them if there are several."""
+        return np.asarray(self.query_map > 0)
+
+    def mask_of(self, query: str) -> Mask:
+        """The pixels of one query, bool [H, W]. Raises UserError for a query that was not asked."""
+        if query not in self.queries:
+            raise UserError(f"mask: found {query!r}, expected one of {', '.join(map(repr, self.queries))}")
+        return np.asarray(self.query_map == self.queries.index(query) + 1)
+
+    @cached_property
+    def query_map(self) -> LabelMap:
+        """The number of the query that took each pixel, from 1; 0 for negatives. int32 [H, W]."""
+        # The last entry is what -1 reads.
+        return np.array([*self.of_text, 0], np.int32)[self.labels]
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """Share of all pixels that each negative took, the largest first; those that took none are left out."""
+        counts = np.bincount(self.labels[self.labels >= 0].ravel(), minlength=len(self.texts))
+        taken = {
+            text: int(count)
+            for text, count, query in zip(self.texts, counts, self.of_text, strict=True)
+            if not query and count
+        }
+        return {text: taken[text] / self.labels.size for text in sorted(taken, key=lambda text: -taken[text])}
+
+    @property
+    def scores(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The scores of all texts at the photo's size, float32 [T, H, W]: large for many texts, made when asked for."""
+        return self.make_scores().cpu().numpy()
+
+
+class ConceptSegmenter:
+    """Segments photos by words.
+
+        segmenter = ConceptSegmenter()  # the toy CLIP and its dictionary
+        found = segmenter("harbour.png", "boat")
+        found.mask, found.shares
+
+    The photo is encoded, cut into windows and scored by the benchmark's code, so results are what it scores."""
+
+    def __init__(
+        self,
+        dictionary: ContrastiveConcepts | str | Path | None = None,
+        segmenter: str = "maskclip",
+        model: str = TOY_MODEL,
+        pretrained: str | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+        prompts: Prompts = "paper",
+        protocol: Protocol | None = None,
+        negatives: Negatives = "dictionary",
+        original: bool = False,
+        device: str = "cpu",
+        beta: float = BETA,
+    ) -> None:
+        """dictionary: its folder; None: that of the toy world. segmenter: a name in `config.methods.METHODS`. model,
+        pretrained: a CLIP as in a configuration. checkpoint: trained heads. options: those of the method. protocol: how
+        photos are resized and cut into windows; None: the paper's, or the toy world's for its CLIP. negatives: what
+        queries are contrasted with, see `__call__`. original: also use the method's own background handling. beta: of
+        several queries, negatives with a higher cosine to any query are dropped (paper 3.6).
+
+        Raises UserError for an unknown method, option or model, or weights that cannot be had."""
+        if segmenter not in METHODS:
+            raise UserError(f"segmenter: found {segmenter!r}, expected one of {', '.join(METHODS)}")
+        settings = SegmenterSettings(
+            method=segmenter,
+            backbones=["clip"],
+            checkpoint=None if checkpoint is None else str(checkpoint),
+            options=dict(options or {}),
+        )
+        if original and settings.of_method.background is None:
+            raise UserError(f"original: found true, but {segmenter} has no background handling of its own")
+        backbone = BackboneSettings(model=model, pretrained=pretrained, training_data="")
+        self._segmenter, clip_model, tokenizer = configured_segmenter(settings, backbone, ".", device)
+        self._encoder = OpenClipText.of_model(clip_model, tokenizer, f"open_clip:{model}", device)
+        if not isinstance(dictionary, ContrastiveConcepts):
+            dictionary = self._loaded(resource("toyworld/dictionary") if dictionary is None else Path(dictionary))
+        self._dictionary = dictionary
+        self._protocol = protocol or (TOY_PROTOCOL if is_carried(model, pretrained) else Protocol())
+        self._method, self._prompts, self._negatives = segmenter, prompts, negatives
+        self._original, self._beta, self._device = original, beta, device
+        self._rows: TextRows | None = None
+        self.described: dict[str, Any] = {
+            "segmenter": settings.model_dump(),
+            "clip": self._encoder.weights_sha256,
+            "protocol": self._protocol.model_dump(),
+            "negatives": dictionary.manifest.files if negatives == "dictionary" else _listed(negatives),
+            "original": original,
+            "prompts": prompts,
+            "beta": beta,
+        }
+        """All that a result depends on beside the photo and the queries, as plain data."""
+
+    def _loaded(self, folder: Path) -> ContrastiveConcepts:
+        dictionary = ContrastiveConcepts.load(folder, background=False)
+        if dictionary.manifest.encoder.weights_sha256 == self._encoder.weights_sha256:
+            return ContrastiveConcepts.load(folder, background=False, encoder=self._encoder, verify=False)
+        print(
+            f"{folder}: note: made with the encoder {dictionary.manifest.encoder.name}, not with the CLIP that "
+            "segments; words that it does not have are looked up with its own encoder",
+            file=sys.stderr,
+        )
+        return dictionary
+
+    def encode(self, image: Any) -> EncodedPhoto:
+        """Encode a photo once, for any number of questions. image: see `photos.as_pixels`."""
+        pixels = as_pixels(image)
+        return EncodedPhoto(pixels, encode(self._segmenter, pixels, self._protocol))
+
+    def __call__(self, image: Any, queries: str | Sequence[str], negatives: Negatives | None = None) -> Segmentation:
+        """Segment a photo, or one that was encoded.
+
+        queries: one text, or several that are asked at once (paper 3.6). negatives: "dictionary" (contrastive concepts
+        of the dictionary and "background"), "background" alone, "none", a list of texts, or a file with a text a line.
+        Raises UserError for an empty query, one that is among the negatives, or a photo that cannot be read."""
+        asked = (queries,) if isinstance(queries, str) else tuple(queries)
+        photo = image if isinstance(image, EncodedPhoto) else None
+        contrastive_set, matches = self._set_of(asked, self._negatives if negatives is None else negatives)
+        texts, of_text = self._texts(asked, contrastive_set)
+        photo = self.encode(image) if photo is None else photo
+        compared = similarities(self._segmenter, photo.encoded, self._vectors(texts))
+        rows = range(len(texts))
+        found = label_map(self._segmenter, photo.encoded, compared, rows, self._original, of_text)
+        labels = found.cpu().numpy() - added_channels(self._segmenter, contrastive_set)
+        return Segmentation(
+            photo.pixels,
+            asked,
+            texts,
+            of_text,
+            labels.astype(np.int32),
+            matches,
+            lambda: pixel_scores(self._segmenter, photo.encoded, compared, rows),
+        )
+
+    def check(self, queries: Sequence[str], at_once: bool) -> None:
+        """Raise the UserError that segmenting any photo would raise for these queries, asked one by one or at once."""
+        for asked in [tuple(queries)] if at_once else [(query,) for query in queries]:
+            self._set_of(asked, self._negatives)
+
+    def _set_of(self, queries: Sequence[str], negatives: Negatives) -> tuple[ContrastiveSet, dict[str, Match]]:
+        """The contrastive set of the queries, and the concepts that they were mapped to."""
+        if not queries or any(not query.strip() for query in queries):
+            raise UserError("query: found an empty text, expected what to segment")
+        if len(set(queries)) < len(queries):
+            raise UserError(f"query: found {', '.join(map(repr, queries))}, expected distinct texts")
+        matches: dict[str, Match] = {}
+        if negatives in ("background", "none"):
+            concepts: dict[str, tuple[str, ...]] = dict.fromkeys(queries, ())
+        elif negatives == "dictionary":
+            matches = {match.query: match for match in self._dictionary.lookup(queries)}
+            concepts = {query: tuple(match.contrastive_concepts) for query, match in matches.items()}
+        else:
+            listed = _listed(negatives)
+            for query in queries:
+                if query in listed:
+                    raise UserError(f"negatives: found the query {query!r}, expected texts that are no query")
+            concepts = dict.fromkeys(queries, tuple(listed))
+        background = negatives in ("background", "dictionary") and BACKGROUND not in queries
+        return ContrastiveSet("asked", concepts, background, original=self._original), matches
+
+    def _texts(self, queries: Sequence[str], chosen: ContrastiveSet) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """All texts that compete, and the number of the query of each from 1; 0 for negatives."""
+        if len(queries) == 1:
+            self._embed(single_texts(self._segmenter, queries, [0], [chosen]))
+            single = single_query(self._segmenter, chosen, queries[0], queries)
+            return single.texts, single.classes
+        classes, labels = [BACKGROUND, *queries], list(range(1, len(queries) + 1))
+        self._embed(classic_texts(classes, labels, chosen))
+        assert self._rows is not None
+        several = classic_query(self._segmenter, classes, labels, chosen, self._rows, self._beta)
+        return several.texts, several.of_text
+
+    def _embed(self, texts: Iterable[str]) -> None:
+        """Embed the texts that were not embedded before."""
+        new = embed_once(
+            texts, lambda missing: text_embeddings(missing, self._encoder, self._method, self._prompts), self._rows
+        )
+        self._rows = new if self._rows is None else self._rows.with_rows(new)
+
+    def _vectors(self, texts: Sequence[str]) -> Tensor:
+        assert self._rows is not None
+        return self._rows.select(texts).to(self._device)
+
+
+def _listed(negatives: Negatives) -> list[str]:
+    """Negatives as a list: the texts, or the lines of a file; one word of those that name a kind."""
+    if isinstance(negatives, str) and negatives in KINDS:
+        return [negatives]
+    return read_lines(negatives, "negatives, one a line") if isinstance(negatives, str | Path) else list(negatives)

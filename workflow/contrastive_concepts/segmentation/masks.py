@@ -1,0 +1,87 @@
+"""Masks as pictures and in COCO's format, which labelling tools read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from contrastive_concepts.report.panels import QUERY, label_colour
+from contrastive_concepts.segmentation.concept_segmenter import Segmentation
+from contrastive_concepts.segmenters.segmenter import Pixels
+
+
+def overlay(found: Segmentation, strength: float = 0.6) -> Pixels:
+    """The photo in grey, with the pixels of each query tinted: uint8 RGB [H, W, 3]."""
+    grey = np.repeat(found.pixels.mean(axis=2, keepdims=True), 3, axis=2)
+    colours = np.array([(0, 0, 0), QUERY, *(label_colour(number) for number in range(1, len(found.queries)))], float)
+    taken = found.query_map
+    tinted = (1 - strength) * grey + strength * colours[taken]
+    return np.where(taken[..., None] > 0, tinted, grey).round().astype(np.uint8)
+
+
+def write_overlay(found: Segmentation, path: Path) -> None:
+    Image.fromarray(overlay(found)).save(path)
+
+
+def write_mask(found: Segmentation, path: Path) -> None:
+    """The mask as a PNG of 0 and 255, of the photo's size."""
+    Image.fromarray(found.mask.astype(np.uint8) * 255).save(path)
+
+
+def write_label_map(found: Segmentation, path: Path) -> None:
+    """A palette PNG as VOC's: the number of the query that took each pixel, from 1; 0 for all else."""
+    picture = Image.fromarray(found.query_map.astype(np.uint8))
+    picture.putpalette(
+        [value for number in range(256) for value in ((0, 0, 0) if number == 0 else label_colour(number))]
+    )
+    picture.save(path)
+
+
+def annotations(found: Segmentation) -> list[dict[str, Any]]:
+    """For each query that took a pixel: its COCO annotation without ids, and the shares of the negatives."""
+    from pycocotools import mask as coco
+
+    rows = []
+    for number, query in enumerate(found.queries, start=1):
+        mask = found.query_map == number
+        if not mask.any():
+            continue
+        encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        rows.append(
+            {
+                "category_id": number,
+                "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
+                "area": int(mask.sum()),
+                "bbox": [float(value) for value in coco.toBbox(encoded)],
+                "iscrowd": 0,
+                "attributes": {"query": query},
+            }
+        )
+    return rows
+
+
+def coco_file(queries: Sequence[str], photos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """All photos in COCO's format. photos: records of `folder.segment_photos`."""
+    images: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number, photo in enumerate(photos, start=1):
+        images.append(
+            {
+                "id": number,
+                "file_name": photo["photo"],
+                "height": photo["height"],
+                "width": photo["width"],
+                "negatives": photo["shares"],
+            }
+        )
+        for annotation in photo["annotations"]:
+            found.append({"id": len(found) + 1, "image_id": number, **annotation})
+    categories = [{"id": number, "name": query, "supercategory": ""} for number, query in enumerate(queries, start=1)]
+    return {
+        "info": {"description": "contrastive-concepts segment"},
+        "images": images,
+        "annotations": found,
+        "categories": categories,
+    }

@@ -1,0 +1,65 @@
+"""Finds a user's photos and reads them as uint8 RGB, upright."""
+
+from collections.abc import Iterator, Sequence
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.datasets import read_image
+from contrastive_concepts.segmenters.segmenter import Pixels
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes of the photos that are looked for in a folder, in any letter case."""
+
+
+def find_photos(places: Sequence[str]) -> list[Path]:
+    """The photos at files, folders and globs, without repetitions, in the order given; those of a folder by name.
+
+    Raises UserError for a place without any photo."""
+    found: dict[Path, None] = {}
+    for place in places:
+        photos = list(_at(place))
+        if not photos:
+            kinds = ", ".join(SUFFIXES)
+            raise UserError(f"{place}: found no photo, expected files of the kinds {kinds}")
+        found.update(dict.fromkeys(photos))
+    return list(found)
+
+
+def _at(place: str) -> Iterator[Path]:
+    path = Path(place)
+    if path.is_dir():
+        yield from (each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES and each.is_file())
+    elif path.is_file():
+        yield path
+    elif has_magic(place):
+        yield from (each for each in map(Path, sorted(glob(place, recursive=True))) if each.is_file())
+    else:
+        raise UserError(f"{place}: not found, expected a photo, a folder or a glob")
+
+
+def as_pixels(image: Any) -> Pixels:
+    """A photo as uint8 RGB [H, W, 3]: a path, a PIL image, or an array.
+
+    Files and PIL images are turned by their EXIF orientation. Transparency is dropped, grey is repeated in all
+    channels, 16 bits are reduced to 8. Arrays are uint8 or uint16, [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. Raises
+    UserError for anything else, or a file that cannot be read."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        upright = ImageOps.exif_transpose(image)
+        array = np.asarray(upright) if upright.mode.startswith("I;16") else np.asarray(upright.convert("RGB"))
+    else:
+        array = np.asarray(image)
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    colour = array.ndim == 3 and array.shape[2] in (3, 4)
+    if array.dtype not in (np.uint8, np.uint16) or not (grey or colour) or 0 in array.shape:
+        found = f"{array.dtype} {array.shape}"
+        raise UserError(f"image: found {found}, expected uint8 or uint16 [H, W], [H, W, 3] or [H, W, 4]")
+    array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+    array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2) if grey else array[..., :3]
+    return np.ascontiguousarray(array)

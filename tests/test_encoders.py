@@ -116,6 +116,7 @@ def test_weights_of_another_activation_are_an_error(monkeypatch: pytest.MonkeyPa
 
     # The hub cannot be asked here: the check stands before the weights are read.
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *args, **options: "nowhere")
+    monkeypatch.setattr("contrastive_concepts.encoders.clip.resolves", lambda url: True)
     with pytest.raises(UserError, match="'ViT-B-16' does not fit 'openai': QuickGELU mismatch"):
         build_encoder(OpenClipEncoder(encoder="open_clip", model="ViT-B-16", pretrained="openai", device="cpu"))
 

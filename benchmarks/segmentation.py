@@ -122,6 +122,34 @@ def method_costs(
     ]
 
 
+class Questions(NamedTuple):
+    """Seconds to encode a photo, and to ask it with some negatives; medians. peak: of this process so far, in MB."""
+
+    photo: tuple[int, int]
+    negatives: int
+    encode: float
+    ask: float
+    peak: float
+
+
+def question_costs(
+    segmenter: Segmenter, photo: tuple[int, int], negatives: int, rounds: int = 5, protocol: Protocol | None = None
+) -> Questions:
+    """What a question about a photo of noise costs, height and width in pixels, beside encoding it once."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*photo, 3), np.uint8)
+    texts = torch.from_numpy(random_vectors(segmenter)([f"text {number}" for number in range(negatives + 1)]))
+    encoding, asking = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        encoded = encode(segmenter, pixels, protocol or Protocol())
+        middle = time.perf_counter()
+        label_map(segmenter, encoded, similarities(segmenter, encoded, texts), range(len(texts)))
+        encoding.append(middle - start)
+        asking.append(time.perf_counter() - middle)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Questions(photo, negatives, float(np.median(encoding)), float(np.median(asking)), peak)
+
+
 def random_segmenter(method: str, model: str, precision: str = "float32", device: str = "cpu") -> Segmenter:
     """The same random weights for the same method and model."""
     torch.manual_seed(0)

@@ -42,6 +42,9 @@ def segmentation(
     memory: Annotated[
         str, typer.Option(help="Also measure peak memory for these numbers of generated images, such as 16,64,256.")
     ] = "",
+    questions: Annotated[
+        bool, typer.Option("--questions", help="Instead, measure what a question costs beside encoding a photo once.")
+    ] = False,
     peak_of: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Compare IoU-single with each image encoded once to a full forward pass for each image, class and set.
@@ -56,6 +59,7 @@ def segmentation(
         generated,
         method_costs,
         peak_memory_mb,
+        question_costs,
         random_segmenter,
     )
     from contrastive_concepts.errors import UserError
@@ -65,6 +69,18 @@ def segmentation(
         raise UserError(f"--model: found {model!r}, expected a model that open_clip lists")
     if peak_of:
         print(json.dumps(round(peak_memory_mb(random_segmenter(method, model), generated(peak_of)))))
+        return
+    if questions:
+        chosen = random_segmenter(method, model)
+        found = [question_costs(chosen, (480, 640), 20), question_costs(chosen, (3000, 4000), 200, rounds=2)]
+        columns = ("photo", "negatives", "encode, s", "ask, s", "(encode + ask) / encode", "peak, MB")
+        cells = [
+            (f"{q.photo[0]} x {q.photo[1]}", str(q.negatives), f"{q.encode:.2f}", f"{q.ask:.3f}",
+             f"{1 + q.ask / q.encode:.2f}", f"{q.peak:.0f}")
+            for q in found
+        ]  # fmt: skip
+        print(f"{method}, {model}; medians.\n")
+        print(markdown_table(columns, cells))
         return
     samples = list(generated(images) if photos is None else ade_photos(photos, images))
     if costs:

@@ -32,6 +32,8 @@ def segment_photos(
     the result depends on beside the photo; a photo that was done with the same ones is passed over. Raises UserError
     if no photo could be segmented."""
 
+    if label_maps and len(queries) > 255:
+        raise UserError(f"classes: found {len(queries)}, expected at most 255 in a label map")
     output.mkdir(parents=True, exist_ok=True)
     content = json.dumps([settings, list(queries), label_maps], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]

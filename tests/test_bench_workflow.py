@@ -35,8 +35,8 @@ def test_shards_are_counted_through_snakemake(captions: Path, tmp_path: Path) ->
     [row] = [line.strip("| ").split(" | ") for line in page.read_text().splitlines() if line.startswith("| 3 shards")]
     what, seconds, processors, jobs, peak = row
     assert what == "3 shards of 100 captions to X"
-    # Vocabulary, lexicon, one job for all shards, the sum.
-    assert jobs == "4"
+    # Vocabulary, kernel, lexicon, one job for all shards, the sum.
+    assert jobs == "5"
     assert 0 < int(processors) < 2 * int(seconds) + 2
     assert 50 < int(peak) < 4000
 

@@ -205,14 +205,17 @@ def _best(scores: Tensor) -> Tensor:
 
 
 def _best_at_pixels(encoded: EncodedImage, scores: Tensor) -> Tensor:
-    """As `_best` of `_at_pixels`, with the maps of only some texts in memory at a time if the image is large."""
-    averaged = average(encoded.windows, _resized(scores, encoded.features.size), *encoded.resized)
-    step = max(PIXEL_SCORES // (encoded.original[0] * encoded.original[1]), 1)
-    highest, found = _resized(averaged[None, :step], encoded.original)[0].max(dim=0)
-    for start in range(step, len(averaged), step):
-        values, indices = _resized(averaged[None, start : start + step], encoded.original)[0].max(dim=0)
+    """As `_best` of `_at_pixels`. Of many or large maps, only some are in memory at a time."""
+    size = encoded.features.size
+    pixels = max(len(encoded.windows) * size[0] * size[1], encoded.original[0] * encoded.original[1])
+    first, *others = torch.split(scores, max(PIXEL_SCORES // pixels, 1), dim=1)
+    highest, found = _at_pixels(encoded, first).max(dim=0)
+    start = first.shape[1]
+    for part in others:
+        values, indices = _at_pixels(encoded, part).max(dim=0)
         better = values > highest  # for equal scores the first text stays
         highest, found = torch.where(better, values, highest), torch.where(better, indices + start, found)
+        start += part.shape[1]
     return found
 
 

@@ -1,6 +1,8 @@
 """A user's photos segmented by words: equal to what the benchmark scores, in Python and in a shell."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +146,14 @@ def test_photos_at_files_folders_and_globs(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     folder = [tmp_path / name for name in ("a.jpg", "b.PNG", "deep/c.tif")]
-    assert find_photos([str(tmp_path)]) == folder
-    assert find_photos([str(tmp_path / "b.PNG"), str(tmp_path)]) == [folder[1], folder[0], folder[2]]
-    assert find_photos([f"{tmp_path}/*.jpg"]) == [folder[0]]
+    assert find_photos([str(tmp_path)], tmp_path / "out") == folder
+    assert find_photos([str(tmp_path / "b.PNG"), str(tmp_path)], tmp_path / "out") == [folder[1], folder[0], folder[2]]
+    assert find_photos([f"{tmp_path}/*.jpg"], tmp_path / "out") == [folder[0]]
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("a")
     for place, message in (("texts", "found no photo"), ("absent.jpg", "not found"), ("*.gif", "found no photo")):
         with pytest.raises(UserError, match=message):
-            find_photos([str(tmp_path / place)])
+            find_photos([str(tmp_path / place)], tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -284,10 +286,59 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_pat
     assert len(str(done.exception).splitlines()) == 1
 
 
-def test_photos_of_the_same_name_keep_their_files_apart() -> None:
-    names = folder_module._names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png"), Path("b/1.jpg")])
-    assert len(set(names.values())) == 4
-    assert names[Path("b/2.png")] == "2"
+def test_names_stay_apart() -> None:
+    names = folder_module._distinct({"a/1": "1", "b/1": "1", "b/2": "2", "c": "1-2", "B/2": "2", "d": "X", "e": "x"})
+    assert list(names.values()) == ["1", "1-2", "2", "1-2-2", "2-2", "X", "x-2"]
+
+
+def test_results_of_other_settings_or_photos_are_not_taken_for_these(
+    tmp_path: Path, segmenter: ConceptSegmenter
+) -> None:
+    """Results of two photos of one name, and of two settings, in one folder: what was written last is what is there."""
+    out = tmp_path / "out"
+    [one] = photos_in(tmp_path / "a", 1)
+    (tmp_path / "b").mkdir()
+    other = tmp_path / "b" / "0.png"
+    Image.fromarray(scene(2)[1].image).save(other)
+
+    def mask_after(photo: Path, *options: str) -> bool:
+        assert run(str(photo), "-q", "boat", "-o", str(out), *options).exit_code == 0
+        stored = np.asarray(Image.open(out / "0.boat.mask.png")) == 255
+        return np.array_equal(stored, segmenter(photo, "boat", options[1] if options else None).mask)
+
+    assert all(mask_after(photo) for photo in (one, other, one))
+    assert all(mask_after(one, *options) for options in ((), ("--negatives", "none"), ()))
+    (out / "0.boat.mask.png").unlink()
+    assert mask_after(one)
+    # Both at once have files of their own, and the results are no photos.
+    done = run(str(tmp_path), "-q", "boat", "-q", "Boat", "-o", str(out))
+    assert "2 of 2 photos" in done.stdout
+    masks = sorted(path.name for path in out.glob("*.mask.png"))
+    assert masks == ["0-2.Boat-2.mask.png", "0-2.boat.mask.png", "0.Boat-2.mask.png", "0.boat.mask.png"]
+
+
+def test_names_that_are_no_text_and_places_that_cannot_be_written(tmp_path: Path) -> None:
+    [photo] = photos_in(tmp_path / "photos", 1)
+    odd = photo.with_name("caf\udce9.png")
+    photo.rename(odd)
+    assert run(str(tmp_path / "photos"), "-q", "bateau à voile", "-o", str(tmp_path / "out")).exit_code == 0
+    [image] = json.loads((tmp_path / "out" / "masks.json").read_text())["images"]
+    assert image["file_name"] == str(odd)
+    (tmp_path / "file").write_text("")
+    done = run(str(tmp_path / "photos"), "-q", "boat", "-o", str(tmp_path / "file"))
+    assert isinstance(done.exception, UserError)
+    assert "file: cannot be written" in str(done.exception)
+
+
+def test_a_picture_that_claims_to_be_gigantic_is_one_line(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    (tmp_path / "gigantic.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    with pytest.raises(UserError, match=r"gigantic\.png: cannot be decoded"):
+        as_pixels(tmp_path / "gigantic.png")
 
 
 def test_the_embedded_dictionary_is_that_of_the_toy_clip(segmenter: ConceptSegmenter) -> None:

@@ -44,7 +44,7 @@ def segment(
     if negatives not in KINDS and not Path(negatives).is_file():
         raise UserError(f"--negatives: found {negatives!r}, expected {', '.join(KINDS)} or a file of texts")
     queries = list(dict.fromkeys(query or ())) if classes is None else read_lines(classes, "classes, one a line")
-    found = find_photos(photos)
+    found = find_photos(photos, output)
     asked = ConceptSegmenter(
         dictionary,
         segmenter,

@@ -64,7 +64,11 @@ def read_pair(image: Path, mask: Path) -> tuple[Pixels, Labels]:
 
 
 def _pixels(path: Path, flags: int) -> Pixels:
-    pixels = cv2.imread(str(path), flags)
+    # Not `imread`, which crashes on a file name that is not UTF-8.
+    try:
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise UserError(f"{path}: cannot be decoded, expected an image")
     return np.asarray(pixels[..., ::-1], np.uint8).copy()
@@ -84,7 +88,7 @@ def _decoded(path: Path) -> tuple[np.ndarray[Any, np.dtype[Any]], int]:
         with Image.open(path) as picture:
             picture.load()
             return np.asarray(picture), int(picture.getexif().get(ExifTags.Base.Orientation) or 1)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError) as error:
+    except (Image.DecompressionBombError, UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be decoded ({one_line(error)})") from None
 
 

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter
@@ -15,6 +15,7 @@ from contrastive_concepts.segmentation.masks import annotations, coco_file, writ
 
 RECORDS = "done.jsonl"
 COCO = "masks.json"
+Item = TypeVar("Item", bound=Hashable)
 
 
 def segment_photos(
@@ -29,35 +30,44 @@ def segment_photos(
     """Write masks and overlays of each photo, and `masks.json` of all. Returns a line for each photo that failed.
 
     Several queries are asked one by one, or at once if `label_maps`, which then has the map of all. settings: all that
-    the result depends on beside the photo; a photo that was done with the same ones is passed over. Raises UserError
-    if no photo could be segmented."""
-
+    the result depends on beside the photo. A photo whose files are those of the same settings is passed over. Raises
+    UserError if the folder cannot be written, or if no photo could be segmented."""
     if label_maps and len(queries) > 255:
         raise UserError(f"classes: found {len(queries)}, expected at most 255 in a label map")
-    output.mkdir(parents=True, exist_ok=True)
     content = json.dumps([settings, list(queries), label_maps], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
-    done = {record["key"]: record for record in _records(output / RECORDS)}
-    names, failed, kept = _names(photos), [], []
-    with (output / RECORDS).open("a", encoding="utf-8") as records:
-        for number, photo in enumerate(photos, start=1):
-            try:
-                stat = photo.stat()
-                key = f"{fingerprint} {photo} {stat.st_size} {stat.st_mtime_ns}"
-                if key not in done:
-                    found = _segmented(segmenter, photo, queries, output / names[photo], label_maps)
-                    done[key] = {"key": key, "photo": str(photo), **found}
-                    records.write(json.dumps(done[key], ensure_ascii=False) + "\n")
-                    records.flush()
-                kept.append(done[key])
-            except (UserError, OSError) as error:
-                failed.append(str(error) if isinstance(error, UserError) else f"{photo}: {one_line(error)}")
-            progress(number)
+    names = _distinct({photo: photo.stem for photo in photos})
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        done = _records(output / RECORDS)
+        failed, kept = [], []
+        with (output / RECORDS).open("a", encoding="utf-8") as records:
+            for number, photo in enumerate(photos, start=1):
+                name = names[photo]
+                try:
+                    stat = photo.stat()
+                    key = f"{fingerprint} {photo} {stat.st_size} {stat.st_mtime_ns}"
+                    if not _is_done(done.get(name), key, output):
+                        found = _segmented(segmenter, photo, queries, output / name, label_maps)
+                        done[name] = {"name": name, "key": key, "photo": str(photo), **found}
+                        records.write(json.dumps(done[name]) + "\n")
+                        records.flush()
+                    kept.append(done[name])
+                except UserError as error:
+                    failed.append(str(error))
+                progress(number)
+        if kept:
+            _finished(output / COCO, partial(_write_coco, coco_file(queries, kept)))
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({one_line(error)})") from None
     if not kept:
         raise UserError("\n".join(failed))
-    every = json.dumps(coco_file(queries, kept), ensure_ascii=False)
-    _finished(output / COCO, lambda path: path.write_text(f"{every}\n", encoding="utf-8"))
     return failed
+
+
+def _is_done(record: Mapping[str, Any] | None, key: str, output: Path) -> bool:
+    """Whether the files of a name are those of this photo and these settings, and are still there."""
+    return record is not None and record["key"] == key and all((output / file).is_file() for file in record["files"])
 
 
 def _segmented(
@@ -67,27 +77,40 @@ def _segmented(
     encoded = segmenter.encode(photo)
     height, width = encoded.pixels.shape[:2]
     rows: list[dict[str, Any]] = []
+    files: list[str] = []
     shares: dict[str, dict[str, float]] = {}
+    words = _distinct({query: _file_name(query) for query in queries})
     for number, asked in enumerate([queries] if label_maps else [[query] for query in queries], start=1):
         found = segmenter(encoded, asked)
-        stem = place.name if label_maps else f"{place.name}.{_file_name(asked[0])}"
-        picture = place.with_name(f"{stem}.labels.png" if label_maps else f"{stem}.mask.png")
-        _finished(picture, partial(write_label_map if label_maps else write_mask, found))
-        _finished(place.with_name(f"{stem}.overlay.png"), partial(write_overlay, found))
+        stem = place.name if label_maps else f"{place.name}.{words[asked[0]]}"
+        pictures = {"labels": write_label_map} if label_maps else {"mask": write_mask}
+        for kind, write in {**pictures, "overlay": write_overlay}.items():
+            files.append(f"{stem}.{kind}.png")
+            _finished(place.with_name(files[-1]), partial(write, found))
         rows += annotations(found) if label_maps else [{**row, "category_id": number} for row in annotations(found)]
         shares[", ".join(asked)] = found.shares
-    return {"height": height, "width": width, "shares": shares, "annotations": rows}
+    return {"files": files, "height": height, "width": width, "shares": shares, "annotations": rows}
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of an earlier run. A last line that a kill cut off is left out."""
+def _records(path: Path) -> dict[str, dict[str, Any]]:
+    """The last record of each name from earlier runs. A line that a kill cut off is removed."""
+    found: dict[str, dict[str, Any]] = {}
     if not path.is_file():
-        return
+        return found
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            yield json.loads(line)
+            record = json.loads(line)
         except ValueError:
             continue
+        # Last in order, as it was written last.
+        found.pop(record["name"], None)
+        found[record["name"]] = record
+    _finished(path, lambda new: new.write_text("".join(json.dumps(each) + "\n" for each in found.values())))
+    return found
+
+
+def _write_coco(content: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _finished(path: Path, write: Callable[[Path], object]) -> None:
@@ -97,13 +120,15 @@ def _finished(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(unfinished, path)
 
 
-def _names(photos: Sequence[Path]) -> dict[Path, str]:
-    """A distinct name for the files of each photo: its own, with its folders if several photos have the same."""
-    alike = Counter(photo.stem for photo in photos)
-    return {
-        photo: photo.stem if alike[photo.stem] == 1 else "_".join(part.strip("./") for part in photo.parts).lstrip("_")
-        for photo in photos
-    }
+def _distinct(names: Mapping[Item, str]) -> dict[Item, str]:
+    """A name for each item that no other has, in any letter case: a repeated one gets a number."""
+    given: dict[Item, str] = {}
+    taken: set[str] = set()
+    for item, name in names.items():
+        numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        given[item] = next(each for each in numbered if each.casefold() not in taken)
+        taken.add(given[item].casefold())
+    return given
 
 
 def _file_name(query: str) -> str:

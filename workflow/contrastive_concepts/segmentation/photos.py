@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.evaluation.datasets import read_image
 from contrastive_concepts.segmenters.segmenter import Pixels
 
@@ -16,13 +16,13 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of the photos that are looked for in a folder, in any letter case."""
 
 
-def find_photos(places: Sequence[str]) -> list[Path]:
+def find_photos(places: Sequence[str], output: Path) -> list[Path]:
     """The photos at files, folders and globs, without repetitions, in the order given; those of a folder by name.
 
-    Raises UserError for a place without any photo."""
+    output: a folder of results, whose pictures are no photos. Raises UserError for a place without any photo."""
     found: dict[Path, None] = {}
     for place in places:
-        photos = list(_at(place))
+        photos = [photo for photo in _at(place) if output.resolve() not in photo.resolve().parents]
         if not photos:
             kinds = ", ".join(SUFFIXES)
             raise UserError(f"{place}: found no photo, expected files of the kinds {kinds}")
@@ -51,8 +51,11 @@ def as_pixels(image: Any) -> Pixels:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        upright = ImageOps.exif_transpose(image)
-        array = np.asarray(upright) if upright.mode.startswith("I;16") else np.asarray(upright.convert("RGB"))
+        try:
+            upright = ImageOps.exif_transpose(image)
+            array = np.asarray(upright if upright.mode.startswith("I;16") else upright.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"image: cannot be decoded ({one_line(error)})") from None
     else:
         array = np.asarray(image)
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)

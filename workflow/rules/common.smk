@@ -233,9 +233,7 @@ def clip_files(backbone):
 
 def weight_files(wildcards):
     """The files of a method: its CLIP, the official trained heads, the weights of a second image model."""
-    settings = BENCHMARK.segmenters[wildcards.segmenter]
-    second = settings.image_model and settings.image_model.pretrained
-    own = [path for path in (settings.checkpoint, second) if isinstance(path, str)]
+    own = BENCHMARK.segmenters[wildcards.segmenter].own_files
     return [*clip_files(wildcards.backbone), *map(data_file, own)]
 
 

@@ -83,6 +83,12 @@ class SegmenterSettings(Settings):
         return METHODS[self.method]
 
     @property
+    def own_files(self) -> list[str]:
+        """Its local files beside CLIP's: the trained heads, the weights of a second image model."""
+        second = None if self.image_model is None else self.image_model.pretrained
+        return [path for path in (self.checkpoint, second) if isinstance(path, str)]
+
+    @property
     def templates(self) -> Templates:
         """The prompts of its texts."""
         return self.of_method.prompts if self.prompts == "original" else "imagenet"

@@ -1,21 +1,24 @@
-"""Segments many photos, one in memory at a time. What is done is not done again, and a broken photo is passed over."""
+"""Segments many photos, a few in memory at a time. What is done is not done again; a broken photo is passed over."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from contrastive_concepts.errors import UserError, one_line
-from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter
+from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter, CroppedPhoto, Segmentation
 from contrastive_concepts.segmentation.masks import annotations, coco_file, write_label_map, write_mask, write_overlay
 
 RECORDS = "done.jsonl"
 COCO = "masks.json"
-Item = TypeVar("Item", bound=Hashable)
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 def segment_photos(
@@ -25,44 +28,55 @@ def segment_photos(
     output: Path,
     settings: dict[str, Any],
     label_maps: bool = False,
+    workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """Write masks and overlays of each photo, and `masks.json` of all. Returns a line for each photo that failed.
 
     Several queries are asked one by one, or at once if `label_maps`, which then has the map of all. settings: all that
-    the result depends on beside the photo. A photo whose files are those of the same settings is passed over. Raises
-    UserError if the folder cannot be written, or if no photo could be segmented."""
+    the result depends on beside the photo. workers: threads that read photos ahead, and as many that write results. A
+    photo whose files are those of the same settings is passed over. Raises UserError if the folder cannot be written,
+    or if no photo could be segmented."""
     if label_maps and len(queries) > 255:
         raise UserError(f"classes: found {len(queries)}, expected at most 255 in a label map")
     content = json.dumps([settings, list(queries), label_maps], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
     names = _distinct({photo: photo.stem for photo in photos})
+    failed: dict[Path, str] = {}
     try:
         output.mkdir(parents=True, exist_ok=True)
         done = _records(output / RECORDS)
-        failed, kept = [], []
+        keys: dict[Path, str] = {}
+        for photo in photos:
+            try:
+                stat = photo.stat()
+                keys[photo] = f"{fingerprint} {photo} {stat.st_size} {stat.st_mtime_ns}"
+            except OSError as error:
+                failed[photo] = f"{photo}: cannot be read ({one_line(error)})"
+        waiting = [photo for photo in keys if not _is_done(done.get(names[photo]), keys[photo], output)]
+        finished = len(photos) - len(waiting)
+        progress(finished)
+        write = partial(_write_results, queries=queries, label_maps=label_maps)
         with (output / RECORDS).open("a", encoding="utf-8") as records:
-            for number, photo in enumerate(photos, start=1):
-                name = names[photo]
-                try:
-                    stat = photo.stat()
-                    key = f"{fingerprint} {photo} {stat.st_size} {stat.st_mtime_ns}"
-                    if not _is_done(done.get(name), key, output):
-                        found = _segmented(segmenter, photo, queries, output / name, label_maps)
-                        done[name] = {"name": name, "key": key, "photo": str(photo), **found}
-                        records.write(json.dumps(done[name]) + "\n")
-                        records.flush()
-                    kept.append(done[name])
-                except UserError as error:
-                    failed.append(str(error))
-                progress(number)
+            for photo, written in _segmented(segmenter, waiting, queries, label_maps, output, names, write, workers):
+                if isinstance(written, UserError):
+                    failed[photo] = str(written)
+                else:
+                    name = names[photo]
+                    done[name] = {"name": name, "key": keys[photo], "photo": str(photo), **written}
+                    records.write(json.dumps(done[name]) + "\n")
+                    records.flush()
+                finished += 1
+                progress(finished)
+        kept = [done[names[photo]] for photo in photos if photo not in failed]
         if kept:
             _finished(output / COCO, partial(_write_coco, coco_file(queries, kept)))
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({one_line(error)})") from None
+    lines = [failed[photo] for photo in photos if photo in failed]
     if not kept:
-        raise UserError("\n".join(failed))
-    return failed
+        raise UserError("\n".join(lines))
+    return lines
 
 
 def _is_done(record: Mapping[str, Any] | None, key: str, output: Path) -> bool:
@@ -71,24 +85,71 @@ def _is_done(record: Mapping[str, Any] | None, key: str, output: Path) -> bool:
 
 
 def _segmented(
-    segmenter: ConceptSegmenter, photo: Path, queries: Sequence[str], place: Path, label_maps: bool
+    segmenter: ConceptSegmenter,
+    photos: Sequence[Path],
+    queries: Sequence[str],
+    label_maps: bool,
+    output: Path,
+    names: Mapping[Path, str],
+    write: Callable[[Path, list[Segmentation]], dict[str, Any]],
+    workers: int,
+) -> Iterator[tuple[Path, dict[str, Any] | UserError]]:
+    """Each photo, and what `masks.json` says of it or why it could not be read. The encoder waits for no file."""
+    with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
+        readable: deque[Path] = deque()
+        failed: deque[tuple[Path, UserError]] = deque()
+
+        def cropped() -> Iterator[CroppedPhoto]:
+            for photo, reading in _ahead(
+                ((photo, readers.submit(segmenter.cropped, photo)) for photo in photos), 2 * workers
+            ):
+                try:
+                    read = reading.result()
+                except UserError as error:
+                    failed.append((photo, error))
+                    continue
+                readable.append(photo)
+                yield read
+
+        def writing() -> Iterator[tuple[Path, Future[dict[str, Any]]]]:
+            for encoded in segmenter.encode_all(cropped()):
+                photo = readable.popleft()
+                asked = [queries] if label_maps else [[query] for query in queries]
+                found = [segmenter(encoded, each) for each in asked]
+                yield photo, writers.submit(write, output / names[photo], found)
+
+        for photo, result in _ahead(writing(), 2 * workers):
+            yield photo, result.result()
+        yield from failed
+
+
+def _ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """The items in order, of which `count` more were begun before one is given away."""
+    begun: deque[Item] = deque()
+    for item in items:
+        begun.append(item)
+        if len(begun) > count:
+            yield begun.popleft()
+    yield from begun
+
+
+def _write_results(
+    place: Path, found: Sequence[Segmentation], queries: Sequence[str], label_maps: bool
 ) -> dict[str, Any]:
-    """Segment one photo and write its files, whose names begin with `place`. Returns what `masks.json` says of it."""
-    encoded = segmenter.encode(photo)
-    height, width = encoded.pixels.shape[:2]
+    """Write the files of one photo, whose names begin with `place`. Returns what `masks.json` says of it."""
     rows: list[dict[str, Any]] = []
     files: list[str] = []
     shares: dict[str, dict[str, float]] = {}
     words = _distinct({query: _file_name(query) for query in queries})
-    for number, asked in enumerate([queries] if label_maps else [[query] for query in queries], start=1):
-        found = segmenter(encoded, asked)
-        stem = place.name if label_maps else f"{place.name}.{words[asked[0]]}"
+    for number, each in enumerate(found, start=1):
+        stem = place.name if label_maps else f"{place.name}.{words[each.queries[0]]}"
         pictures = {"labels": write_label_map} if label_maps else {"mask": write_mask}
         for kind, write in {**pictures, "overlay": write_overlay}.items():
             files.append(f"{stem}.{kind}.png")
-            _finished(place.with_name(files[-1]), partial(write, found))
-        rows += annotations(found) if label_maps else [{**row, "category_id": number} for row in annotations(found)]
-        shares[", ".join(asked)] = found.shares
+            _finished(place.with_name(files[-1]), partial(write, each))
+        rows += annotations(each) if label_maps else [{**row, "category_id": number} for row in annotations(each)]
+        shares[", ".join(each.queries)] = each.shares
+    height, width = found[0].labels.shape
     return {"files": files, "height": height, "width": width, "shares": shares, "annotations": rows}
 
 
@@ -120,9 +181,9 @@ def _finished(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(unfinished, path)
 
 
-def _distinct(names: Mapping[Item, str]) -> dict[Item, str]:
+def _distinct(names: Mapping[Key, str]) -> dict[Key, str]:
     """A name for each item that no other has, in any letter case: a repeated one gets a number."""
-    given: dict[Item, str] = {}
+    given: dict[Key, str] = {}
     taken: set[str] = set()
     for item, name in names.items():
         numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))

@@ -17,7 +17,7 @@ ORDER = (
     "__init__", "probe", "cli", "__main__",
 )  # fmt: skip
 BESIDE = {"toyworld": {"errors", "resources", "config"}}
-"""The toy world makes data for the stages; no stage imports it."""
+"""The toy world makes data for the stages; no stage imports it, but the commands show it."""
 
 
 def is_module(name: str) -> bool:
@@ -53,7 +53,7 @@ def imports() -> Iterator[tuple[str, str, str]]:
 def test_no_import_points_up_the_flow_of_the_data() -> None:
     for here, there, file in imports():
         if here in BESIDE or there in BESIDE:
-            assert there in {here, *BESIDE.get(here, ())}, f"{file} imports {there}"
+            assert here == "cli" or there in {here, *BESIDE.get(here, ())}, f"{file} imports {there}"
         else:
             assert ORDER.index(there) <= ORDER.index(here), f"{file} imports {there}"
 

@@ -45,7 +45,7 @@ def embedded(asked: ConceptSegmenter) -> Any:
 
 
 def mined(asked: ConceptSegmenter, original: bool = False) -> ContrastiveSet:
-    matches = asked._dictionary.lookup(CLASSES[1:])
+    matches = asked.dictionary.lookup(CLASSES[1:])
     return from_mapping("ccd", {m.query: m.contrastive_concepts for m in matches}, True, original)
 
 
@@ -92,7 +92,7 @@ def test_a_photo_is_encoded_once(segmenter: ConceptSegmenter) -> None:
 
 def test_a_word_that_is_no_concept(segmenter: ConceptSegmenter) -> None:
     match = segmenter(scene(1)[0].image, "Sailing-boat").matches["Sailing-boat"]
-    assert match.concept in segmenter._dictionary
+    assert match.concept in segmenter.dictionary
     assert match.similarity < 1
     assert segmenter(scene(1)[0].image, "boats", "none").matches == {}
 
@@ -339,9 +339,9 @@ def test_a_picture_that_claims_to_be_gigantic_is_one_line(tmp_path: Path) -> Non
 
 
 def test_the_embedded_dictionary_is_that_of_the_toy_clip(segmenter: ConceptSegmenter) -> None:
-    assert segmenter._dictionary.manifest.encoder.weights_sha256 == segmenter._encoder.weights_sha256
+    assert segmenter.dictionary.manifest.encoder.weights_sha256 == segmenter._encoder.weights_sha256
     [found], [stored] = (
         text_embeddings(["boat"], segmenter._encoder, "maskclip"),
-        segmenter._dictionary._vectors_of(["boat"]),
+        segmenter.dictionary._vectors_of(["boat"]),
     )
     assert np.allclose(found, stored, atol=1e-6)

@@ -10,6 +10,7 @@ from contrastive_concepts.cli import (
     calibrate,
     configuration,
     data,
+    demo,
     exchange,
     query,
     resources,
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command("query")(query.query)
 app.command("segment")(segment.segment)
+app.command("demo")(demo.demo)
 app.command("import")(exchange.import_)
 app.command("export")(exchange.export)
 app.command("diff")(exchange.diff)

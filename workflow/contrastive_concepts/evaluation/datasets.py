@@ -1,5 +1,6 @@
 """Reads the paper's data sets in their official folder layouts, one image and label map at a time."""
 
+import io
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,26 +27,32 @@ TURNED = range(2, 9)
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Pixels:
+    """As `decode_image`, of a file. Raises UserError also if it is missing."""
+    return decode_image(_content(path), path, size)
+
+
+def decode_image(content: bytes, place: Path | str, size: tuple[int, int] | None = None) -> Pixels:
     """uint8 RGB [H, W, 3], decoded by OpenCV as in mmsegmentation: rotated by the EXIF orientation, grey repeated in
-    all channels, alpha dropped. Raises UserError if the file is missing, damaged or truncated.
+    all channels, alpha dropped. Raises UserError, which names the place, if the content is damaged or truncated.
 
     size: height and width of its mask. If only the photo without rotation has that size, it is not rotated. If both
     have it, a warning says that photo and mask may have different orientations."""
-    _, orientation = _decoded(path)  # Detects truncation: OpenCV silently fills the rest of a truncated JPEG with grey.
-    turned = _pixels(path, cv2.IMREAD_COLOR)
+    # Detects truncation: OpenCV silently fills the rest of a truncated JPEG with grey.
+    _, orientation = _decoded(content, place)
+    turned = _pixels(content, place, cv2.IMREAD_COLOR)
     if size is None or orientation not in TURNED:
         return turned
-    stored = _pixels(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    stored = _pixels(content, place, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if stored.shape[:2] == size and turned.shape[:2] != size:
         return stored
     if stored.shape == turned.shape and turned.shape[:2] == size:
-        _warn(f"{path}: warning: turned by EXIF orientation {orientation}; its mask has the same size turned or not")
+        _warn(f"{place}: warning: turned by EXIF orientation {orientation}; its mask has the same size turned or not")
     return turned
 
 
 def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
     """Label map [H, W] as stored (palette index or grey value). Raises UserError for a colour image or another size."""
-    labels, _ = _decoded(path)
+    labels, _ = _decoded(_content(path), path)
     if labels.ndim != 2:
         raise UserError(f"{path}: found {labels.shape[2]} channels, expected one label a pixel")
     if size is not None and labels.shape != size:
@@ -63,14 +70,22 @@ def read_pair(image: Path, mask: Path) -> tuple[Pixels, Labels]:
     return pixels, labels
 
 
-def _pixels(path: Path, flags: int) -> Pixels:
-    # Not `imread`, which crashes on a file name that is not UTF-8.
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise UserError(f"{path}: not found")
     try:
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
+
+
+def _pixels(content: bytes, place: Path | str, flags: int) -> Pixels:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise UserError(f"{path}: cannot be decoded, expected an image")
+        raise UserError(f"{place}: cannot be decoded, expected an image")
     return np.asarray(pixels[..., ::-1], np.uint8).copy()
 
 
@@ -80,16 +95,16 @@ def _warn(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _decoded(path: Path) -> tuple[np.ndarray[Any, np.dtype[Any]], int]:
+def _decoded(content: bytes, place: Path | str) -> tuple[np.ndarray[Any, np.dtype[Any]], int]:
     """The image as stored, without rotation, and its EXIF orientation (1: upright)."""
-    if not path.is_file():
-        raise UserError(f"{path}: not found")
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             picture.load()
             return np.asarray(picture), int(picture.getexif().get(ExifTags.Base.Orientation) or 1)
-    except (Image.DecompressionBombError, UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be decoded ({one_line(error)})") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{place}: cannot be decoded, expected an image") from None
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError) as error:
+        raise UserError(f"{place}: cannot be decoded ({one_line(error)})") from None
 
 
 CLASSES = "a list of classes, one a line"

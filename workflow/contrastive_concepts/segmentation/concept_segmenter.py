@@ -3,11 +3,12 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -63,6 +64,16 @@ class EncodedPhoto:
 
     pixels: Pixels
     encoded: EncodedImage
+
+    def at_most(self, side: int) -> "EncodedPhoto":
+        """The same features, answered at a smaller size if the longer side is above `side` pixels."""
+        height, width = self.pixels.shape[:2]
+        if max(height, width) <= side:
+            return self
+        scale = side / max(height, width)
+        size = (max(round(height * scale), 1), max(round(width * scale), 1))
+        pixels = np.asarray(cv2.resize(self.pixels, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        return EncodedPhoto(pixels, replace(self.encoded, original=size))
 
 
 @dataclass(frozen=True)
@@ -168,7 +179,7 @@ class ConceptSegmenter:
         self._encoder = OpenClipText.of_model(clip_model, tokenizer, f"open_clip:{model}", str(placed))
         if not isinstance(dictionary, ContrastiveConcepts):
             dictionary = self._loaded(resource("toyworld/dictionary") if dictionary is None else Path(dictionary))
-        self._dictionary = dictionary
+        self.dictionary = dictionary
         protocol = protocol or (TOY_PROTOCOL if is_carried(model, pretrained) else Protocol())
         self._protocol = protocol if batch is None else protocol.model_copy(update={"batch": batch})
         self._method, self._prompts, self._negatives = segmenter, prompts, negatives
@@ -269,7 +280,7 @@ class ConceptSegmenter:
         if negatives in ("background", "none"):
             concepts: dict[str, tuple[str, ...]] = dict.fromkeys(queries, ())
         elif negatives == "dictionary":
-            matches = {match.query: match for match in self._dictionary.lookup(queries)}
+            matches = {match.query: match for match in self.dictionary.lookup(queries)}
             concepts = {query: tuple(match.contrastive_concepts) for query, match in matches.items()}
         else:
             listed = _listed(negatives)

@@ -25,9 +25,13 @@ def write_overlay(found: Segmentation, path: Path) -> None:
     Image.fromarray(overlay(found)).save(path)
 
 
+def mask_picture(found: Segmentation) -> Image.Image:
+    """The mask as a grey picture of 0 and 255, of the photo's size."""
+    return Image.fromarray(found.mask.astype(np.uint8) * 255)
+
+
 def write_mask(found: Segmentation, path: Path) -> None:
-    """The mask as a PNG of 0 and 255, of the photo's size."""
-    Image.fromarray(found.mask.astype(np.uint8) * 255).save(path)
+    mask_picture(found).save(path)
 
 
 def write_label_map(found: Segmentation, path: Path) -> None:

@@ -16,13 +16,13 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of the photos that are looked for in a folder, in any letter case."""
 
 
-def find_photos(places: Sequence[str], output: Path) -> list[Path]:
+def find_photos(places: Sequence[str], output: Path | None = None) -> list[Path]:
     """The photos at files, folders and globs, without repetitions, in the order given; those of a folder by name.
 
     output: a folder of results, whose pictures are no photos. Raises UserError for a place without any photo."""
     found: dict[Path, None] = {}
     for place in places:
-        photos = [photo for photo in _at(place) if output.resolve() not in photo.resolve().parents]
+        photos = [photo for photo in _at(place) if output is None or output.resolve() not in photo.resolve().parents]
         if not photos:
             kinds = ", ".join(SUFFIXES)
             raise UserError(f"{place}: found no photo, expected files of the kinds {kinds}")

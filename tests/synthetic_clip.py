@@ -3,11 +3,13 @@
 import math
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import open_clip
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from contrastive_concepts.encoders.text_tower import encode_tokens
@@ -74,6 +76,18 @@ def _stored_half(name: str) -> bool:
     ends = ("in_proj_weight", "in_proj_bias", "text_projection", "visual.proj", "conv1.weight")
     inner = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
     return name.endswith(ends) or any(part in name for part in inner)
+
+
+def random_clip(folder: Path) -> Path:
+    """A folder for `local-dir:` with the toy CLIP's architecture and random weights."""
+    from contrastive_concepts.toyworld.clip import NAME, WEIGHTS_FILE, register, write_architecture
+
+    write_architecture(folder)
+    register(folder)
+    torch.manual_seed(0)
+    model = open_clip.create_model(NAME)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS_FILE)
+    return folder
 
 
 def masker(layers: int = 12, width: int = 128, embed: int = 64, seed: int = 1) -> dict[str, Tensor]:

@@ -10,22 +10,7 @@ from tests.drawn_photos import drawn_dataset
 
 from .conftest import ROOT
 from .project import Project
-from .synthetic_clip import draw, masker
-
-
-def random_clip(folder: Path) -> Path:
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    from contrastive_concepts.toyworld.clip import NAME, WEIGHTS_FILE, register, write_architecture
-
-    write_architecture(folder)
-    register(folder)
-    torch.manual_seed(0)
-    model = open_clip.create_model(NAME)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS_FILE)
-    return folder
+from .synthetic_clip import draw, masker, random_clip
 
 
 @pytest.fixture(scope="module")

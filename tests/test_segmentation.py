@@ -1,6 +1,7 @@
 """A user's photos segmented by words: equal to what the benchmark scores, in Python and in a shell."""
 
 import json
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -8,25 +9,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as coco
 from typer.testing import CliRunner
 
 from contrastive_concepts import ConceptSegmenter
 from contrastive_concepts.cli.main import app
+from contrastive_concepts.config.evaluation import ImageModelSettings, Protocol
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation import protocol
 from contrastive_concepts.evaluation.classic import evaluate_classic
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet, background_only, from_mapping
+from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.evaluation.scoring import evaluate_single
 from contrastive_concepts.segmentation import folder as folder_module
 from contrastive_concepts.segmentation.concept_segmenter import TOY_PROTOCOL
 from contrastive_concepts.segmentation.masks import overlay
 from contrastive_concepts.segmentation.photos import as_pixels, find_photos
 from contrastive_concepts.segmenters.texts import text_embeddings
+from tests.conftest import DATA, ROOT
 from tests.helpers import release_dictionary
 from tests.scenes import scene
+from tests.synthetic_clip import random_clip
 
+SEG = DATA / "seg"
 CLASSES = ("background", "boat", "sea", "dog", "grass")
 
 
@@ -72,6 +79,68 @@ def test_a_mask_is_what_the_benchmark_scores(kind: str, segmenter: ConceptSegmen
         for label in labels:
             both = (found.mask_of(CLASSES[label]) & (sample.labels == label)).sum()
             assert both == together.intersection[number, label]
+
+
+@pytest.mark.skipif(not SEG.is_dir(), reason="../shared/data/seg is not on this machine")
+@pytest.mark.parametrize(
+    ("kind", "folder", "clip", "method", "options", "original"),
+    [
+        ("voc21", "VOCdevkit/VOC2012", "toy", "maskclip", {}, False),
+        ("voc21", "VOCdevkit/VOC2012", "random", "maskclip", {}, False),
+        ("ade20k", "ADEChallengeData2016", "toy", "maskclip", {}, False),
+        ("voc21", "VOCdevkit/VOC2012", "random", "gem", {"threshold": 0.05}, True),
+        ("voc21", "VOCdevkit/VOC2012", "toy", "sclip", {"threshold": 0.02}, True),
+        ("voc21", "VOCdevkit/VOC2012", "toy", "naclip", {"refine": True}, False),
+    ],
+)
+def test_real_photos_as_the_benchmark_scores_them(
+    kind: str, folder: str, clip: str, method: str, options: dict[str, Any], original: bool, tmp_path: Path
+) -> None:
+    """Photos of several windows and every size, on the toy CLIP and on random weights."""
+    model = "toyworld-clip" if clip == "toy" else f"local-dir:{random_clip(tmp_path)}"
+    sizes = Protocol(short_side=80, long_side=160, window=64, stride=32)
+    asked = ConceptSegmenter(segmenter=method, model=model, options=options, original=original, protocol=sizes)
+    data = open_dataset(kind, SEG / folder)
+    samples = [data.read(name) for name in data.names[:2]]
+    shown = sorted({label for sample in samples for label in np.unique(sample.labels).tolist()} & set(data.queries))
+    sets = [
+        from_mapping(
+            "ccd", {m.query: m.contrastive_concepts for m in asked.dictionary.lookup(data.classes)}, True, original
+        ),
+        background_only(original),
+    ]
+    scored = evaluate_single(asked._segmenter, samples, data.classes, shown, sets, embedded(asked), sizes)
+    for number, sample in enumerate(samples):
+        photo = asked.encode(sample.image)
+        for label in sorted(set(np.unique(sample.labels).tolist()) & set(shown)):
+            for negatives, scores in zip(("dictionary", "background"), scored, strict=True):
+                mask, truth = asked(photo, data.classes[label], negatives).mask, sample.labels == label
+                assert (mask & truth).sum() == scores.intersection[number, label]
+                assert ((mask | truth) & (sample.labels != 255)).sum() == scores.union[number, label]
+
+
+def test_photos_in_order_however_they_are_batched(segmenter: ConceptSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU a batch has windows of several photos; here the CPU is told that it were one."""
+    images = [scene(3)[0].image, scene(1, 100)[0].image, *(sample.image for sample in scene(3))]
+    alone = [segmenter(image, "boat") for image in images]
+    assert all(np.array_equal(a.labels, b.labels) for a, b in zip(alone, segmenter.each(images, "boat"), strict=True))
+    monkeypatch.setattr(segmenter, "_device", torch.device("meta"))
+    batches: list[int] = []
+    tower = segmenter._segmenter.encode_image
+    monkeypatch.setattr(segmenter._segmenter, "encode_image", lambda p: (batches.append(len(p)), tower(p))[1])
+    together = list(segmenter.encode_all(map(segmenter.cropped, images)))
+    monkeypatch.undo()
+    assert max(batches) > 1
+    for photo, found in zip(together, alone, strict=True):
+        assert (segmenter(photo, "boat").labels == found.labels).mean() > 0.999
+
+
+def test_proxyclip_has_a_second_model() -> None:
+    with pytest.raises(UserError, match="image_model is missing"):
+        ConceptSegmenter(segmenter="proxyclip")
+    settings = ImageModelSettings(model="vit_tiny_patch16_224", pretrained=False)
+    found = ConceptSegmenter(segmenter="proxyclip", image_model=settings)(scene(1)[0].image, "boat")
+    assert found.labels.shape == scene(1)[0].labels.shape
 
 
 def test_a_photo_is_encoded_once(segmenter: ConceptSegmenter) -> None:
@@ -177,6 +246,8 @@ def test_a_wrong_segmenter_is_one_line(capsys: pytest.CaptureFixture[str], tmp_p
         ({"model": "ViT-B-17"}, "found 'ViT-B-17', expected a model that open_clip lists"),
         ({"segmenter": "tcl"}, "segmenter tcl: checkpoint is missing"),
         ({"options": {"scale": 3}}, "option 'scale' is unknown"),
+        ({"device": "cuda:77"}, "device: found 'cuda:77', expected auto, cpu, or a GPU"),
+        ({"device": "abacus"}, "device: found 'abacus', expected auto, cpu, or a GPU"),
         ({"dictionary": tmp_path}, "expected the folder of a dictionary"),
     ):
         with pytest.raises(UserError, match=message):
@@ -265,6 +336,9 @@ def test_label_maps_of_classes(tmp_path: Path, segmenter: ConceptSegmenter) -> N
             "--negatives: found 'all', expected dictionary, background, none",
         ),
         (["{photo}", "-q", "boat", "--segmenter", "mask"], "segmenter: found 'mask'"),
+        (["{photo}", "-q", "boat", "--option", "scale"], "--option: found 'scale', expected NAME=VALUE"),
+        (["{photo}", "-q", "boat", "--option", "scale=[1]"], "option 'scale' is unknown"),
+        (["{photo}", "-q", "boat", "--image-weights", "w.pt"], "--image-weights: found without --image-model"),
     ],
 )
 def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -345,3 +419,19 @@ def test_the_embedded_dictionary_is_that_of_the_toy_clip(segmenter: ConceptSegme
         segmenter.dictionary._vectors_of(["boat"]),
     )
     assert np.allclose(found, stored, atol=1e-6)
+
+
+def test_the_recipe_for_ones_own_segmenter(segmenter: ConceptSegmenter) -> None:
+    """The code of docs/segmenting.md, with this project's scores as the other segmenter's."""
+    page = (ROOT / "docs" / "segmenting.md").read_text(encoding="utf-8")
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [code] = [block for block in blocks if "scores_of" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    image = scene(1)[0].image
+    mask, shares = names["segment"](
+        image, "boat", segmenter.dictionary, lambda image, texts: segmenter(image, texts[0], texts[1:]).scores
+    )
+    found = segmenter(image, "boat", segmenter.dictionary.lookup(["boat"])[0].contrastive_concepts)
+    assert (mask == found.mask).mean() > 0.999
+    assert sum(shares.values()) + mask.mean() == pytest.approx(1)

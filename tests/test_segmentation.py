@@ -421,6 +421,13 @@ def test_the_embedded_dictionary_is_that_of_the_toy_clip(segmenter: ConceptSegme
     assert np.allclose(found, stored, atol=1e-6)
 
 
+@pytest.mark.parametrize("negatives", ["none", "background", "dictionary"])
+def test_the_pictures_of_the_first_page(negatives: str, segmenter: ConceptSegmenter) -> None:
+    folder = ROOT / "docs" / "images" / "segment"
+    found = overlay(segmenter(folder / "street.png", "bus", negatives))
+    assert (found == np.asarray(Image.open(folder / f"{negatives}.png"))).all(axis=2).mean() > 0.999
+
+
 def test_the_recipe_for_ones_own_segmenter(segmenter: ConceptSegmenter) -> None:
     """The code of docs/segmenting.md, with this project's scores as the other segmenter's."""
     page = (ROOT / "docs" / "segmenting.md").read_text(encoding="utf-8")

@@ -125,6 +125,15 @@ rule results:
             dataset=BENCHMARK.datasets,
         ),
         sets=expand(f"{RESULTS}/benchmark/sets/{{dataset}}.json", dataset=WITH_SETS),
+        texts=[
+            texts_file(segmenter, backbone)
+            for segmenter, backbone, _ in BENCHMARK.encodings()
+        ],
+        # What is known of the classes' concepts, if they are those of this run.
+        queries=expand(
+            f"{RESULTS}/benchmark/queries/{{dataset}}.parquet", dataset=COUNTED_NAMES
+        ),
+        concepts=f"{RESULTS}/dictionary/concepts.parquet" if COUNTED_NAMES else [],
         published=local(str(RESOURCES / "paper_tables.json")),
     output:
         scores=f"{RESULTS}/benchmark/scores.parquet",
@@ -132,6 +141,13 @@ rule results:
         differences=f"{RESULTS}/benchmark/differences.parquet",
         classes=f"{RESULTS}/benchmark/classes.parquet",
         taken=f"{RESULTS}/benchmark/taken.parquet",
+        gains=f"{RESULTS}/benchmark/gains.parquet",
+        gains_page=report(
+            f"{RESULTS}/benchmark/gains.md",
+            caption="../report/gains.rst",
+            category="Benchmark",
+            labels={"what": "CC_D - BG: where it helps, where it hurts"},
+        ),
         tables=report(
             directory(f"{RESULTS}/benchmark/tables"),
             patterns=["table_{number}.csv"],
@@ -163,6 +179,7 @@ rule results:
     params:
         settings=BENCHMARK.model_dump(),
         with_sets=WITH_SETS,
+        counted=COUNTED_NAMES,
         code=code_of("results"),
     script:
         "../scripts/results.py"

@@ -114,7 +114,7 @@ def class_mean(intersection: Counts, union: Counts) -> Ratios:
 
 def bootstrap(intersection: Counts, union: Counts, draws: int = 1000, seed: int = 0) -> Interval:
     """Interval of the mean IoU from the numbers of pixels per image, both int64 [n, C]."""
-    totals = _resampled([intersection, union], draws, seed)
+    totals = resampled([intersection, union], draws, seed)
     samples = class_mean(totals[0], totals[1])
     return _interval(float(class_mean(intersection.sum(0), union.sum(0))), samples)
 
@@ -125,13 +125,13 @@ def paired_bootstrap(
     """Interval of first - second: intersections and unions [n, C] of the same images in the same order."""
     if first[0].shape != second[0].shape:
         raise UserError(f"paired bootstrap: found {first[0].shape} and {second[0].shape}, expected the same images")
-    totals = _resampled([*first, *second], draws, seed)
+    totals = resampled([*first, *second], draws, seed)
     samples = class_mean(totals[0], totals[1]) - class_mean(totals[2], totals[3])
     values = [class_mean(inter.sum(0), union.sum(0)) for inter, union in (first, second)]
     return _interval(float(values[0] - values[1]), samples)
 
 
-def _resampled(sums: list[Counts], draws: int, seed: int) -> list[Counts]:
+def resampled(sums: list[Counts], draws: int, seed: int = 0) -> list[Counts]:
     """Totals over images drawn with replacement, [draws, C] each. A draw is a row of multinomial weights."""
     images = len(sums[0])
     if images == 0:

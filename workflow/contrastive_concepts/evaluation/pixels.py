@@ -24,6 +24,7 @@ TAKEN: dict[str, type[pl.DataType]] = {
     "query": pl.String,
     "concept": pl.String,
     "pixels": pl.Int64,
+    "own": pl.Int64,
 }
 TABLES: dict[str, dict[str, type[pl.DataType]]] = {
     "images": {"image": pl.String},
@@ -38,8 +39,8 @@ class PixelCounts:
     """What one pass over images gives.
 
     images: their names, in order. counts: a row for each experiment, metric, image and class whose union is not empty.
-    taken: the number of pixels that each contrastive text took from each query under IoU-single. cells: a table of
-    `GridBound`."""
+    taken: the number of pixels that each contrastive text took from each query under IoU-single, and how many of them
+    are of the queried class. cells: a table of `GridBound`."""
 
     images: pl.DataFrame
     counts: pl.DataFrame
@@ -65,11 +66,14 @@ class PixelCounts:
             pl.concat([pl.DataFrame(schema=schema), *(getattr(part, name) for part in parts)])
             for name, schema in TABLES.items()
         )
-        by_text, by_cell = [name for name in TAKEN if name != "pixels"], [name for name in CELLS if name != "cells"]
+        by_text, by_cell = (
+            [name for name in TAKEN if name not in ("pixels", "own")],
+            [name for name in CELLS if name != "cells"],
+        )
         return cls(
             images,
             counts,
-            taken.group_by(by_text, maintain_order=True).agg(pl.col("pixels").sum()),
+            taken.group_by(by_text, maintain_order=True).agg(pl.col("pixels", "own").sum()),
             cells.group_by(by_cell, maintain_order=True).agg(pl.col("cells").sum()),
         )
 

@@ -1,6 +1,6 @@
 """Collects all cells: scores with intervals, paired differences, classes, and the concepts that took the pixels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import polars as pl
 
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
 from contrastive_concepts.evaluation.datasets import DatasetDescription
+from contrastive_concepts.evaluation.gains import Facts, class_gains
 from contrastive_concepts.evaluation.grid_bound import bound_of
 from contrastive_concepts.evaluation.metrics import (
     Counts,
@@ -109,6 +110,37 @@ def collect(
         pl.DataFrame(classes, infer_schema_length=None),
         _largest(pl.concat(taken)),
     )
+
+
+def gains(
+    settings: BenchmarkSettings,
+    folders: Mapping[Encoding, Path],
+    descriptions: Mapping[str, DatasetDescription],
+    facts: Callable[[Cell], Facts],
+) -> dict[Encoding, pl.DataFrame]:
+    """Where both are scored: what CC_D gains over BG for each class, see `gains.class_gains`.
+
+    facts: what is known beforehand of the classes, for a cell of CC_D."""
+    by_column = {
+        (cell[:3], settings.column(cell.set)): cell
+        for cell in settings.cells()
+        if not settings.sets[cell.set].original and "IoU-single" in settings.metrics(cell.set, *cell[::2][:2])
+    }
+    found = {}
+    for (encoding, column), cell in by_column.items():
+        background = by_column.get((encoding, "BG"))
+        if column != "CC_D" or background is None:
+            continue
+        counts = PixelCounts.load(folders[encoding])
+        images, classes = counts.images["image"].to_list(), descriptions[cell.dataset].classes
+        single = counts.counts.filter(pl.col("metric") == "IoU-single")
+        both = [
+            dense_counts(single.filter(pl.col("experiment") == each.experiment), images, len(classes))
+            for each in (cell, background)
+        ]
+        taken = counts.taken.filter(pl.col("experiment") == cell.experiment)
+        found[encoding] = class_gains(both[0], both[1], classes, taken, facts(cell), settings.draws)
+    return found
 
 
 def _score(

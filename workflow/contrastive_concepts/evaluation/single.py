@@ -55,7 +55,8 @@ class SingleScores:
         intersection, union = of_tally(pixels, asked.own, none)
         self._intersection[-1][label] += intersection
         self._union[-1][label] += union
-        self.taken.setdefault(query, Counter()).update(taken_by(asked, pixels))
+        taken = {text: int(count.sum()) for text, count in taken_by(asked, pixels).items()}
+        self.taken.setdefault(query, Counter()).update(taken)
 
     def add(self, label: int, mask: Labels, labels: Labels) -> None:
         """Add the mask of one query, bool [H, W]."""
@@ -95,14 +96,14 @@ def of_tally(pixels: Counts, own: range, none: int) -> tuple[int, int]:
     return int(of_query[:, 2].sum()), int(of_query[:, 1].sum() + pixels[:, 2].sum() + none)
 
 
-def taken_by(asked: SingleQuery, pixels: Counts) -> dict[str, int]:
-    """The number of pixels, without ignored ones, that each contrastive text took, if it took any."""
-    sums = pixels[:, 1:].sum(axis=1).tolist()
-    taken: Counter[str] = Counter()
-    for row, (text, count) in enumerate(zip(asked.texts, sums, strict=True)):
-        if row not in asked.own and count:
-            taken[text] += count
-    return dict(taken)
+def taken_by(asked: SingleQuery, pixels: Counts) -> dict[str, Counts]:
+    """The numbers of pixels that each contrastive text took, if it took any: int64 [2], of other classes and of the
+    queried one, without ignored ones."""
+    taken: dict[str, Counts] = {}
+    for row, text in enumerate(asked.texts):
+        if row not in asked.own and pixels[row, 1:].any():
+            taken[text] = taken.get(text, 0) + pixels[row, 1:]
+    return taken
 
 
 def single_query(

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +27,7 @@ from contrastive_concepts.evaluation.features import (
     write_features,
 )
 from contrastive_concepts.evaluation.grid_bound import GridBound, grid_of
+from contrastive_concepts.evaluation.metrics import Counts
 from contrastive_concepts.evaluation.pixels import COUNTS, TAKEN, PixelCounts
 from contrastive_concepts.evaluation.scoring import Experiment, ImageScores, Scorer
 from contrastive_concepts.evaluation.single import of_tally, taken_by
@@ -193,7 +193,7 @@ class _ChunkCounts:
     def __init__(self, dataset: Dataset) -> None:
         self._images: list[str] = []
         self._counts: list[tuple[str, str, str, int, int, int]] = []
-        self._taken: dict[tuple[str, str], Counter[str]] = {}
+        self._taken: dict[tuple[str, str, str], Counts] = {}
         self._bound = GridBound(len(dataset.classes), dataset.queries)
 
     def add(self, sample: EncodedSample, scores: ImageScores) -> None:
@@ -203,14 +203,16 @@ class _ChunkCounts:
         for experiment, label, query, asked, pixels, none in scores.tallies:
             intersection, union = of_tally(pixels, asked.own, none)
             self._counts.append((experiment.name, "IoU-single", name, label, intersection, union))
-            self._taken.setdefault((experiment.name, query), Counter()).update(taken_by(asked, pixels))
+            for text, taken in taken_by(asked, pixels).items():
+                key = (experiment.name, query, text)
+                self._taken[key] = self._taken.get(key, 0) + taken
         for experiment, (both, predicted, labelled) in scores.confusions:
             union = predicted + labelled - both
             for label in union.nonzero()[0].tolist():
                 self._counts.append((experiment.name, "mIoU", name, label, int(both[label]), int(union[label])))
 
     def result(self) -> PixelCounts:
-        taken = [(*key, text, count) for key, each in self._taken.items() for text, count in each.items()]
+        taken = [(*key, int(count.sum()), int(count[1])) for key, count in self._taken.items()]
         return PixelCounts(
             pl.DataFrame({"image": self._images}, {"image": pl.String}),
             pl.DataFrame(self._counts, COUNTS, orient="row"),

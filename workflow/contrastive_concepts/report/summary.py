@@ -52,8 +52,8 @@ def long_form(table: Table) -> pl.DataFrame:
 
 def markdown(table: Table) -> str:
     """A table in GitHub's Markdown under its caption."""
-    heads = [_ours(head) for head in (*table.labels, *(f"{group} {column}" for group, column in table.columns))]
-    rows = ([*map(_ours, labels), *(_ours(_text(cell)) for cell in cells)] for labels, cells in table.rows)
+    heads = [ours(head) for head in (*table.labels, *(f"{group} {column}" for group, column in table.columns))]
+    rows = ([*map(ours, labels), *(ours(_text(cell)) for cell in cells)] for labels, cells in table.rows)
     return f"**Table {table.number}.** {table.caption}\n\n{markdown_table(heads, rows)}\n{LEGEND}\n"
 
 
@@ -66,7 +66,7 @@ def latex(table: Table) -> str:
     return f"% {table.caption}. {LEGEND}\n" + latex_table(columns, heads, rows, list(spans.items()))
 
 
-def _ours(text: str) -> Markup:
+def ours(text: str) -> Markup:
     """Markdown of numbers and of names in the configuration, escaped as little as is needed to stay readable.
 
     A bracket that begins no link and an underscore inside a word are not escaped."""
@@ -119,13 +119,13 @@ def _differences(differences: pl.DataFrame) -> str:
         (
             row["metric"],
             *(row[name] for name in ("segmenter", "backbone", "dataset")),
-            _ours(f"{row['first']} - {row['second']}{' *' if row['original'] else ''}"),
-            _ours(f"{row['value']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"),
+            ours(f"{row['first']} - {row['second']}{' *' if row['original'] else ''}"),
+            ours(f"{row['value']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"),
         )
         for row in differences.iter_rows(named=True)
     ]
     heads = ("metric", "segmenter", "backbone", "data set", "difference", "points [95 %]")
-    return "## Paired differences\n\n" + markdown_table([*map(_ours, heads)], lines)
+    return "## Paired differences\n\n" + markdown_table([*map(ours, heads)], lines)
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
@@ -144,4 +144,4 @@ def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:
         )
         for row in wide.iter_rows(named=True)
     ]
-    return markdown_table([_ours(head) for head in ("class", "images", *sets, "most pixels under CC_D")], lines)
+    return markdown_table([ours(head) for head in ("class", "images", *sets, "most pixels under CC_D")], lines)

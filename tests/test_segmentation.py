@@ -25,7 +25,6 @@ from contrastive_concepts.evaluation.datasets import open_dataset
 from contrastive_concepts.evaluation.scoring import evaluate_single
 from contrastive_concepts.segmentation import folder as folder_module
 from contrastive_concepts.segmentation.concept_segmenter import TOY_PROTOCOL
-from contrastive_concepts.segmentation.masks import overlay
 from contrastive_concepts.segmentation.photos import as_pixels, find_photos
 from contrastive_concepts.segmenters.texts import text_embeddings
 from tests.conftest import DATA, ROOT
@@ -156,7 +155,7 @@ def test_a_photo_is_encoded_once(segmenter: ConceptSegmenter) -> None:
     assert list(found[0].shares.values()) == sorted(found[0].shares.values(), reverse=True)
     assert found[0].scores.shape == (len(found[0].texts), *found[0].mask.shape)
     assert (found[0].scores.argmax(axis=0) == found[0].labels).mean() > 0.999
-    assert overlay(found[0]).shape == photo.pixels.shape
+    assert found[0].overlay().shape == photo.pixels.shape
 
 
 def test_a_word_that_is_no_concept(segmenter: ConceptSegmenter) -> None:
@@ -424,7 +423,7 @@ def test_the_embedded_dictionary_is_that_of_the_toy_clip(segmenter: ConceptSegme
 @pytest.mark.parametrize("negatives", ["none", "background", "dictionary"])
 def test_the_pictures_of_the_first_page(negatives: str, segmenter: ConceptSegmenter) -> None:
     folder = ROOT / "docs" / "images" / "segment"
-    found = overlay(segmenter(folder / "street.png", "bus", negatives))
+    found = segmenter(folder / "street.png", "bus", negatives).overlay()
     assert (found == np.asarray(Image.open(folder / f"{negatives}.png"))).all(axis=2).mean() > 0.999
 
 

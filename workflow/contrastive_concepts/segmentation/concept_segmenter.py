@@ -34,6 +34,7 @@ from contrastive_concepts.evaluation.protocol import (
 )
 from contrastive_concepts.evaluation.single import added_channels, single_query, single_texts
 from contrastive_concepts.evaluation.texts import TextRows, embed_once
+from contrastive_concepts.report.panels import QUERY, label_colour
 from contrastive_concepts.resources import resource
 from contrastive_concepts.segmentation.photos import as_pixels
 from contrastive_concepts.segmenters.configured import configured_segmenter
@@ -119,6 +120,13 @@ class Segmentation:
             if not query and count
         }
         return {text: taken[text] / self.labels.size for text in sorted(taken, key=lambda text: -taken[text])}
+
+    def overlay(self, strength: float = 0.6) -> Pixels:
+        """The photo in grey, with the pixels of each query tinted: uint8 RGB [H, W, 3]."""
+        grey = np.repeat(self.pixels.mean(axis=2, keepdims=True), 3, axis=2)
+        others = (label_colour(number) for number in range(1, len(self.queries)))
+        tinted = (1 - strength) * grey + strength * np.array([(0, 0, 0), QUERY, *others], float)[self.query_map]
+        return np.where(self.query_map[..., None] > 0, tinted, grey).round().astype(np.uint8)
 
     @property
     def scores(self) -> np.ndarray[Any, np.dtype[np.float32]]:

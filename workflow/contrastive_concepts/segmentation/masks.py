@@ -7,22 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from contrastive_concepts.report.panels import QUERY, label_colour
+from contrastive_concepts.report.panels import label_colour
 from contrastive_concepts.segmentation.concept_segmenter import Segmentation
-from contrastive_concepts.segmenters.segmenter import Pixels
-
-
-def overlay(found: Segmentation, strength: float = 0.6) -> Pixels:
-    """The photo in grey, with the pixels of each query tinted: uint8 RGB [H, W, 3]."""
-    grey = np.repeat(found.pixels.mean(axis=2, keepdims=True), 3, axis=2)
-    colours = np.array([(0, 0, 0), QUERY, *(label_colour(number) for number in range(1, len(found.queries)))], float)
-    taken = found.query_map
-    tinted = (1 - strength) * grey + strength * colours[taken]
-    return np.where(taken[..., None] > 0, tinted, grey).round().astype(np.uint8)
 
 
 def write_overlay(found: Segmentation, path: Path) -> None:
-    Image.fromarray(overlay(found)).save(path)
+    Image.fromarray(found.overlay()).save(path)
 
 
 def mask_picture(found: Segmentation) -> Image.Image:

@@ -49,6 +49,13 @@ def export(
         Path | None, typer.Option(help="Your class names, one per line. By default all concepts of the dictionary.")
     ] = None,
     background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
+    types: Annotated[
+        bool,
+        typer.Option(
+            "--types",
+            help="json, csv, parquet: also what was rejected, with its type (confusable, part, abstract, generic).",
+        ),
+    ] = False,
     separator: Annotated[
         str, typer.Option(help="names: what separates the names of a class, ', ', ',' or '; '.")
     ] = ", ",
@@ -90,7 +97,7 @@ def export(
         return
     texts = list(dictionary) if prompts is None else read_classes(prompts)
     name = "concepts" if prompts is None else prompts.stem
-    for file in write(dictionary, texts, output, form, name):  # type: ignore[arg-type]
+    for file in write(dictionary, texts, output, form, name, types):  # type: ignore[arg-type]
         print(file)
 
 

@@ -10,6 +10,10 @@ BACKGROUND = "background"
 """The first contrastive concept of each query in the paper (3.3)."""
 BETA = 0.9
 """The paper's similarity threshold for several queries (3.6)."""
+CONTEXT = "context"
+TYPES = {"similar": "confusable", "part": "part", "not visible": "abstract", "stop-list": "generic"}
+"""What a rejected candidate is to the concept, by reason; a contrastive concept is its context. The other reasons leave
+out contexts that an option judges to be superfluous."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

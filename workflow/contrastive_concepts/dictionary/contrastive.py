@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 
-from contrastive_concepts.config.selection import BACKGROUND, BETA
+from contrastive_concepts.config.selection import BACKGROUND, BETA, CONTEXT, TYPES
 from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
 from contrastive_concepts.errors import UserError
@@ -78,6 +78,28 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def selected(self, concept: str) -> list[str]:
         """The concepts that the selection kept, unchanged: "background" is not added or removed. Raises KeyError."""
         return list(self._lists[concept])
+
+    def typed(self, query: str) -> dict[str, list[str]]:
+        """All that captions mention with a query, by what it is to it, the most frequent first.
+
+        context: the contrastive concepts. Of the rejected candidates, confusable: too similar (a boat and a ship),
+        part: its parts, if they were asked for; abstract: cannot be seen; generic: words of the stop-list."""
+        [match] = self.lookup([query])
+        found: dict[str, list[str]] = {CONTEXT: self.selected(match.concept), **{kind: [] for kind in TYPES.values()}}
+        for reason, name in self._rejected.get(match.concept, ()):
+            if reason in TYPES:
+                found[TYPES[reason]].append(name)
+        return {kind: [name for name in names if _fold(name) != _fold(query)] for kind, names in found.items()}
+
+    @cached_property
+    def _rejected(self) -> dict[str, list[tuple[str, str]]]:
+        """Concept -> reason and name of its rejected candidates."""
+        columns = ["concept", "reason", "contrastive_concept"]
+        table = pq.read_table(self.folder / "rejected.parquet", columns=columns)
+        found: dict[str, list[tuple[str, str]]] = {}
+        for concept, reason, name in zip(*(table[column].to_pylist() for column in columns), strict=True):
+            found.setdefault(concept, []).append((reason, name))
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from jinja2 import Environment
 
+from contrastive_concepts.config.selection import TYPES
 from contrastive_concepts.dictionary.manifest import read_manifest
 from contrastive_concepts.selection.select import REASONS
 
@@ -52,7 +53,7 @@ def _packed(folder: Path) -> str:
         "concepts": concepts.height,
         "counts": concepts["count"].to_list(),
         "visible": [None if p is None else round(p, 3) for p in concepts["p_visible"].to_list()],
-        "reasons": list(REASONS),
+        "reasons": [f"{TYPES[reason]} ({reason})" if reason in TYPES else reason for reason in REASONS],
         "pairs": [kept.height, rejected.height],
     }
     text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()

@@ -3,14 +3,14 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrastive_concepts.config.selection import BACKGROUND, BETA
+from contrastive_concepts.config.selection import BACKGROUND, BETA, CONTEXT
 from contrastive_concepts.dictionary.class_names import Separator, read_class_names, write_class_names
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
 from contrastive_concepts.errors import UserError
@@ -20,19 +20,26 @@ Format = Literal["text", "json", "parquet", "csv", "hf", "standalone"]
 FirstLine = Literal["replace", "extend", "add"]
 JSON_KEYS = ("query", "concept", "similarity", "contrastive_concepts")
 COLUMNS = ("query", "concept", "similarity", "rank", "contrastive_concept")
+TYPE = "type"
 LOADER = Path(__file__).with_name("standalone.py")
 STANDALONE = ("concepts.parquet", "contrastive_concepts.parquet", "concepts.faiss", "manifest.json")
 
 
 def export(
-    dictionary: ContrastiveConcepts, prompts: Sequence[str], target: Path, form: Format, name: str = "prompts"
+    dictionary: ContrastiveConcepts,
+    prompts: Sequence[str],
+    target: Path,
+    form: Format,
+    name: str = "prompts",
+    types: bool = False,
 ) -> list[Path]:
     """Write the contrastive concepts of each prompt, in the given order. Returns the files.
 
     text: a folder like that of the authors' tool, with `name`.txt (one line per prompt), bkg_`name`.txt (the same,
     "background" first) and mapping_`name`.txt (`prompt: concept`). json: a list of one object per prompt. csv, parquet:
     one row per prompt and contrastive concept. hf: a data-set folder with its card. standalone: the whole dictionary in
-    a folder that can be read with numpy, pyarrow and faiss alone; prompts are not used.
+    a folder that can be read with numpy, pyarrow and faiss alone; prompts are not used. types: csv and parquet have the
+    rejected candidates too and a column `type`, json an object of them, see `ContrastiveConcepts.typed`.
     Raises UserError for a target that exists, or a name that the format cannot represent.
     """
     if target.exists() and (target.is_file() or any(target.iterdir())):
@@ -41,6 +48,8 @@ def export(
         target.mkdir(parents=True, exist_ok=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
+    if types and form not in WRITERS:
+        raise UserError(f"types: found the format {form!r}, expected one of {', '.join(WRITERS)}")
     if form == "standalone":
         return _standalone(dictionary, target)
     matches = dictionary.lookup(prompts)
@@ -48,7 +57,7 @@ def export(
         return _text(dictionary, matches, target, name)
     if form == "hf":
         return _hugging_face(dictionary, matches, target)
-    WRITERS[form](matches, target)
+    WRITERS[form](matches, target, [dictionary.typed(match.query) for match in matches] if types else None)
     return [target]
 
 
@@ -101,29 +110,36 @@ def _text(dictionary: ContrastiveConcepts, matches: Sequence[Match], target: Pat
     return files
 
 
-def _json(matches: Sequence[Match], target: Path) -> None:
-    content = [{name: getattr(match, name) for name in JSON_KEYS} for match in matches]
+Typed = Sequence[Mapping[str, Sequence[str]]] | None
+"""Of each match all candidates by type."""
+
+
+def _json(matches: Sequence[Match], target: Path, typed: Typed = None) -> None:
+    content: list[dict[str, Any]] = [{name: getattr(match, name) for name in JSON_KEYS} for match in matches]
+    for each, types in zip(content, typed or (), strict=False):
+        each["types"] = types
     target.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _csv(matches: Sequence[Match], target: Path) -> None:
+def _csv(matches: Sequence[Match], target: Path, typed: Typed = None) -> None:
     with target.open("w", encoding="utf-8", newline="") as file:
         # Quote all texts: by default, a carriage return is not quoted and would start a new row.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(COLUMNS)
-        for row in _rows(matches):
+        writer.writerow(COLUMNS if typed is None else (*COLUMNS, TYPE))
+        for row in _rows(matches, typed):
             writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
 
 
-def _parquet(matches: Sequence[Match], target: Path) -> None:
-    types = (pa.string(), pa.string(), pa.float32(), pa.int32(), pa.string())
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
-    columns = zip(*_rows(matches), strict=True) if matches else [[] for _ in COLUMNS]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+def _parquet(matches: Sequence[Match], target: Path, typed: Typed = None) -> None:
+    names = COLUMNS if typed is None else (*COLUMNS, TYPE)
+    kinds = (pa.string(), pa.string(), pa.float32(), pa.int32(), pa.string(), pa.string())[: len(names)]
+    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    columns = zip(*_rows(matches, typed), strict=True) if matches else [[] for _ in names]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), target)
 
 
-WRITERS: dict[str, Callable[[Sequence[Match], Path], None]] = {"json": _json, "csv": _csv, "parquet": _parquet}
+WRITERS: dict[str, Callable[[Sequence[Match], Path, Typed], None]] = {"json": _json, "csv": _csv, "parquet": _parquet}
 
 
 def _hugging_face(dictionary: ContrastiveConcepts, matches: Sequence[Match], target: Path) -> list[Path]:
@@ -180,12 +196,17 @@ def _standalone(dictionary: ContrastiveConcepts, target: Path) -> list[Path]:
     return [target / name for name in (*STANDALONE, "contrastive.py")]
 
 
-def _rows(matches: Sequence[Match]) -> list[tuple[str, str, float, int, str]]:
-    return [
-        (match.query, match.concept, match.similarity, rank, text)
-        for match in matches
-        for rank, text in enumerate(match.contrastive_concepts, start=1)
-    ]
+def _rows(matches: Sequence[Match], typed: Typed = None) -> list[tuple[str | float | int, ...]]:
+    """The rows of all contrastive concepts; with `typed` also those of rejected candidates, and the type of each."""
+    rows: list[tuple[str | float | int, ...]] = []
+    for number, match in enumerate(matches):
+        lists = {CONTEXT: match.contrastive_concepts}
+        further = {} if typed is None else {kind: names for kind, names in typed[number].items() if kind != CONTEXT}
+        for kind, names in (*lists.items(), *further.items()):
+            for rank, text in enumerate(names, start=1):
+                row = (match.query, match.concept, match.similarity, rank, text)
+                rows.append(row if typed is None else (*row, kind))
+    return rows
 
 
 def _harmless(cell: str) -> str:

@@ -37,8 +37,9 @@ KEPT = 8
 """Encoded photos in memory."""
 UPLOAD = 64 << 20
 """Bytes of an uploaded photo at most."""
-TEXTS, LISTED = 1000, 2000
-"""Negatives of a question at most; concepts that the field for the query offers at most."""
+TEXTS, LISTED, OFFERED = 1000, 2000, 48
+"""Negatives of a question, concepts that the field for the query offers, and photos of a folder that are examples, each
+at most."""
 POLICY = (
     "default-src 'none'; img-src 'self' blob: data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,8 +57,8 @@ class Example:
 
 
 def folder_examples(folder: Path) -> list[Example]:
-    """The photos of a folder. Raises UserError if there are none."""
-    return [Example(path.name, "", partial(as_pixels, path)) for path in find_photos([str(folder)])]
+    """The first photos of a folder. Raises UserError if there are none."""
+    return [Example(path.name, "", partial(as_pixels, path)) for path in find_photos([str(folder)])[:OFFERED]]
 
 
 @dataclass(frozen=True)

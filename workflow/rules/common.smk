@@ -97,6 +97,8 @@ BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
 def is_mined_here(name):
     """Whether a contrastive set comes from this run's captions."""
     set_settings = BENCHMARK.sets[name]
+    if set_settings.kind == "vocabulary":
+        return True
     return set_settings.kind == "dictionary" and set_settings.folder is None
 
 
@@ -275,14 +277,18 @@ def set_inputs(wildcards):
     }
     mined = [name for name in sets if is_mined_here(name.rpartition("/")[2])]
     selected = [
-        name for name in mined if not sets[name].is_published or name.rpartition("/")[0]
+        name
+        for name in mined
+        if sets[name].kind == "vocabulary"
+        or not sets[name].is_published
+        or name.rpartition("/")[0]
     ]
     inputs = {
         "queries": (
             f"{RESULTS}/benchmark/queries/{wildcards.dataset}.parquet" if mined else []
         ),
         "further": [
-            *map(data_file, set_texts(wildcards.dataset).values()),
+            *map(in_place, set_texts(wildcards.dataset).values()),
             *map(data_file, set_synonyms(wildcards.dataset).values()),
             *(data_file(f"{each}/manifest.json") for each in set_folders(sets)),
             *set_words(wildcards.dataset).values(),
@@ -296,6 +302,7 @@ def set_inputs(wildcards):
                 else sets[name].remove_parts
             )
             for name in selected
+            if sets[name].kind == "dictionary"
         )
         inputs.update(stage_tables(parts))
     return inputs
@@ -308,10 +315,20 @@ def set_folders(sets):
 
 
 def set_texts(dataset):
-    """The file of each contrastive set in the authors' text format."""
-    names = BENCHMARK.set_names(dataset)
-    files = {name: getattr(BENCHMARK.sets.get(name), "files", None) for name in names}
-    return {name: of_set[dataset] for name, of_set in files.items() if of_set}
+    """The text file of each contrastive set that has one: the authors' format, class names, or words."""
+    found = {}
+    for name in BENCHMARK.set_names(dataset):
+        set_settings = BENCHMARK.sets.get(name)
+        if getattr(set_settings, "files", None):
+            found[name] = data_path(SETTINGS, set_settings.files[dataset])
+        elif getattr(set_settings, "kind", None) == "background_words":
+            own = set_settings.path
+            found[name] = (
+                str(RESOURCES / "background_words.txt")
+                if own is None
+                else data_path(SETTINGS, own)
+            )
+    return found
 
 
 def set_synonyms(dataset):
@@ -324,16 +341,19 @@ def set_synonyms(dataset):
 
 
 def set_words(dataset):
-    """The vocabulary from which each random set draws."""
+    """The vocabulary of each random or pseudo set, with the numbers of captions if these are to be matched."""
     words = {}
     for name in BENCHMARK.set_names(dataset):
-        like = BENCHMARK.sets.get(getattr(BENCHMARK.sets.get(name), "like", None))
+        set_settings = BENCHMARK.sets.get(name)
+        like = BENCHMARK.sets.get(getattr(set_settings, "like", None))
         if like is not None:
             folder = getattr(like, "folder", None)
+            counted = getattr(set_settings, "match", "number") == "frequency"
+            stage = "cooccurrence" if counted else "vocabulary"
             words[name] = (
                 data_file(f"{folder}/concepts.parquet")
                 if folder
-                else f"{RESULTS}/vocabulary/concepts.parquet"
+                else f"{RESULTS}/{stage}/concepts.parquet"
             )
     return words
 

@@ -40,10 +40,7 @@ rule contrastive_sets:
             folder: data_path(SETTINGS, folder)
             for folder in set_folders(BENCHMARK.sets)
         },
-        texts=lambda wildcards: {
-            name: data_path(SETTINGS, path)
-            for name, path in set_texts(wildcards.dataset).items()
-        },
+        texts=lambda wildcards: set_texts(wildcards.dataset),
         words=lambda wildcards: set_words(wildcards.dataset),
         synonyms=lambda wildcards: {
             name: data_path(SETTINGS, path)

@@ -7,14 +7,17 @@ from pydantic import Field, model_validator
 
 from contrastive_concepts.config.base import Settings, Slug
 from contrastive_concepts.config.contrastive_sets import (
+    BoostedBackgroundSet,
     CcTextSet,
     ContrastiveSetSettings,
     DictionarySet,
     ImageOracleSet,
+    LikeSet,
     NamesSet,
     NoneSet,
     OracleSet,
     RandomSet,
+    VocabularySet,
 )
 from contrastive_concepts.config.evaluation import (
     WITHOUT_BACKGROUND,
@@ -160,14 +163,29 @@ class BenchmarkSettings(Settings):
         _known("listings", list(self.listings), self.datasets)
         for dataset, name in self.listings.items():
             _known(f"listings.{dataset}", [name], self.sets)
+            if not self.sets[name].enabled:
+                raise ValueError(f"benchmark.listings.{dataset}: found {name!r}, which is not enabled")
         for name, set_settings in self.sets.items():
             _known(f"sets.{name}.datasets", set_settings.datasets or [], self.datasets)
             _known(f"sets.{name}.segmenters", set_settings.segmenters or [], self.segmenters)
-            if isinstance(set_settings, RandomSet):
+            if isinstance(set_settings, LikeSet):
                 _known(f"sets.{name}.like", [set_settings.like], self.sets)
-                if isinstance(self.sets[set_settings.like], RandomSet | NamesSet):
-                    kind = self.sets[set_settings.like].kind
-                    raise ValueError(f"benchmark.sets.{name}.like: found the {kind} set {set_settings.like!r}")
+                like = self.sets[set_settings.like]
+                if isinstance(like, LikeSet | NamesSet):
+                    raise ValueError(f"benchmark.sets.{name}.like: found the {like.kind} set {set_settings.like!r}")
+                by_frequency = isinstance(set_settings, RandomSet) and set_settings.match == "frequency"
+                if by_frequency and not isinstance(like, DictionarySet):
+                    raise ValueError(
+                        f"benchmark.sets.{name}.like: found the {like.kind} set {set_settings.like!r}, expected a "
+                        "dictionary for match: frequency"
+                    )
+            if isinstance(set_settings, BoostedBackgroundSet):
+                for run in self.running(set_settings.segmenters):
+                    if set_settings.enabled and self.segmenters[run].options.get("minmax"):
+                        raise ValueError(
+                            f"benchmark.sets.{name}.segmenters: found {run!r}, whose option minmax undoes a boost, "
+                            "expected the others"
+                        )
             if (
                 isinstance(set_settings, DictionarySet)
                 and set_settings.folder is not None
@@ -182,12 +200,24 @@ class BenchmarkSettings(Settings):
             _known(f"{key}.set", [sweep.set], self.sets)
             _known(f"{key}.dataset", [sweep.dataset], self.datasets)
             _known(f"{key}.segmenters", sweep.segmenters or [], self.segmenters)
-            mined = self.sets[sweep.set]
-            if sweep.threshold != "beta" and not (isinstance(mined, DictionarySet) and mined.folder is None):
+            swept = self.sets[sweep.set]
+            mined = isinstance(swept, DictionarySet) and swept.folder is None
+            fits = {
+                "gamma": ("a set of this run's dictionary", mined),
+                "delta": ("a set of this run's dictionary or vocabulary", mined or isinstance(swept, VocabularySet)),
+                "boost": ("a set of kind boosted_background", isinstance(swept, BoostedBackgroundSet)),
+                "beta": ("any set", True),
+            }
+            expected, fitting = fits[sweep.threshold]
+            if not fitting:
                 raise ValueError(
-                    f"benchmark.{key}.set: found {sweep.set!r}, expected a set of this run's dictionary for a sweep "
-                    f"over {sweep.threshold}"
+                    f"benchmark.{key}.set: found {sweep.set!r}, expected {expected} for a sweep over {sweep.threshold}"
                 )
+            for value in sweep.values:
+                if sweep.threshold != "boost" and not 0 <= value <= 1:
+                    raise ValueError(
+                        f"benchmark.{key}.values: found {value}, expected 0 to 1 for a sweep over {sweep.threshold}"
+                    )
         return self
 
     def running(self, chosen: Sequence[str] | None = None) -> list[str]:
@@ -211,13 +241,13 @@ class BenchmarkSettings(Settings):
     def set_names(self, dataset: str) -> dict[str, dict[str, float]]:
         """The contrastive sets that a data set needs: name -> (threshold -> value) that differs from the set's own.
 
-        Those of a sweep come under the names of `SweepPoint.set_name`. The set that a random one is like is among them.
+        Those of a sweep come under the names of `SweepPoint.set_name`. The set that another one is like is among them.
         """
         names = {cell.set for cell in self.cells() if cell.dataset == dataset}
         names |= {self.listings[dataset]} if dataset in self.listings else set()
         points = [point for point in self.sweep_points() if point.dataset == dataset]
         names |= {point.set for point in points if point.threshold == "beta"}
-        names |= {each.like for name in names if isinstance(each := self.sets[name], RandomSet)}
+        names |= {each.like for name in names if isinstance(each := self.sets[name], LikeSet)}
         swept = {point.set_name: {point.threshold: point.value} for point in points if point.threshold != "beta"}
         return {**{name: {} for name in self.sets if name in names}, **swept}
 
@@ -237,15 +267,17 @@ class BenchmarkSettings(Settings):
         return list(found.values())
 
     def exists(self, segmenter: str, dataset: str, name: str) -> bool:
-        """Whether a cell exists: a set can be limited to some data sets and segmenters."""
+        """Whether a cell exists: a set can be switched off or limited to some data sets and segmenters."""
         set_settings = self.sets[name]
+        if not set_settings.enabled:
+            return False
         if segmenter not in (self.segmenters if set_settings.segmenters is None else set_settings.segmenters):
             return False
         if dataset not in (self.datasets if set_settings.datasets is None else set_settings.datasets):
             return False
         if isinstance(set_settings, CcTextSet | NamesSet) and dataset not in set_settings.files:
             return False
-        if isinstance(set_settings, RandomSet) and not self.exists(segmenter, dataset, set_settings.like):
+        if isinstance(set_settings, LikeSet) and not self.exists(segmenter, dataset, set_settings.like):
             return False
         return not set_settings.original or self.segmenters[segmenter].of_method.background is not None
 

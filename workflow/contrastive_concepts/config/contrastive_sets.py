@@ -13,6 +13,7 @@ Step = Literal["stop_list", "visible", "similar"]
 class SetSettings(Settings):
     """Keys of every contrastive set."""
 
+    enabled: bool = Field(True, description="false: it is not run, nor a set that is like it.")
     background: bool = Field(True, description='Add "background" to the contrastive concepts.')
     original: bool = Field(
         False,
@@ -173,19 +174,110 @@ class ImageOracleSet(SetSettings):
         return "image oracle"
 
 
-class RandomSet(SetSettings):
-    """A control: for each query, as many random concepts of the vocabulary as another set has."""
+class LikeSet(SetSettings):
+    """Keys of the controls that have as many contrastive concepts for each query as another set."""
 
-    kind: Literal["random"] = Field(description="Random concepts, as a control.")
     like: Slug = Field(description="Name of the set whose number of concepts is used for each query.")
     seed: int = Field(0, ge=0, description="Seed of the random numbers.")
 
+
+class RandomSet(LikeSet):
+    """A control: for each query, as many random concepts of the vocabulary as another set has."""
+
+    kind: Literal["random"] = Field(description="Random concepts, as a control.")
+    match: Literal["number", "frequency"] = Field(
+        "number",
+        description="What is as in the other set. number: the number of concepts; frequency: also the number of "
+        "captions of each concept, as nearly as the vocabulary allows. The other set must then be of kind dictionary.",
+    )
+
     @property
     def default_column(self) -> str:
-        return "random"
+        return "random" if self.match == "number" else "random by frequency"
+
+
+class PseudoSet(LikeSet):
+    """A control: for each query, as many words without meaning as another set has concepts."""
+
+    kind: Literal["pseudo"] = Field(description="Words that can be pronounced but mean nothing, as a control.")
+
+    @property
+    def default_column(self) -> str:
+        return "pseudo-words"
+
+
+class EmptySet(SetSettings):
+    """A control: the empty text, that is, the prompts without a concept in them."""
+
+    kind: Literal["empty"] = Field(description="The empty text alone, as a control.")
+    background: bool = Field(False, description='Add "background" to the contrastive concepts.')
+
+    @property
+    def default_column(self) -> str:
+        return "empty"
+
+
+class BackgroundWordsSet(SetSettings):
+    """A control: the same words for things behind objects for each query, as many methods use them."""
+
+    kind: Literal["background_words"] = Field(description="The same words of a file for every query.")
+    path: str | None = Field(
+        None,
+        description="File of the words, one per line, relative to data_dir; null: our own, names of stuff that class "
+        "lists of data sets share.",
+    )
+
+    @property
+    def default_column(self) -> str | None:
+        return "BG words" if self.path is None else None
+
+
+class BoostedBackgroundSet(SetSettings):
+    """A control: "background" alone, made stronger or weaker by a number."""
+
+    kind: Literal["boosted_background"] = Field(
+        description='The word "background" alone, with a number added to its cosine.'
+    )
+    background: Literal[True] = Field(True, description='Always true. "background" is the only concept.')
+    boost: float = Field(
+        ge=-2,
+        le=2,
+        description='Number added to the cosine of "background" with every patch; 0 is kind background. Tune it on '
+        "other images than those that are reported.",
+    )
+
+    @property
+    def default_column(self) -> str:
+        return "BG + boost"
+
+
+class VocabularySet(SetSettings):
+    """A control: the whole vocabulary, filtered as CC^D but not by co-occurrence."""
+
+    kind: Literal["vocabulary"] = Field(
+        description="All concepts of this run's vocabulary that are visible, not on the stop-list and not too similar."
+    )
+    delta: Fraction | None = Field(None, description="Threshold instead of selection.delta.")
+
+    @property
+    def default_column(self) -> str | None:
+        return "vocabulary" if self.delta is None else None
 
 
 ContrastiveSetSettings = Annotated[
-    NoneSet | BackgroundSet | DictionarySet | CcTextSet | NamesSet | ListSet | OracleSet | ImageOracleSet | RandomSet,
+    NoneSet
+    | BackgroundSet
+    | DictionarySet
+    | CcTextSet
+    | NamesSet
+    | ListSet
+    | OracleSet
+    | ImageOracleSet
+    | RandomSet
+    | PseudoSet
+    | EmptySet
+    | BackgroundWordsSet
+    | BoostedBackgroundSet
+    | VocabularySet,
     Field(discriminator="kind"),
 ]

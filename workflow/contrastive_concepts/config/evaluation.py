@@ -158,8 +158,13 @@ DatasetSettings = Annotated[FolderDataset | ToyDataset, Field(discriminator="kin
 class SweepSettings(Settings):
     """A study of one threshold. All else is as in the contrastive set (paper 6.2.1, Tables 4 and 5)."""
 
-    threshold: Literal["gamma", "delta", "beta"] = Field(description="The threshold to vary.")
-    values: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1, description="Its values.")
-    set: Slug = Field(description="The contrastive set. For gamma and delta it must be of kind dictionary.")
+    threshold: Literal["gamma", "delta", "beta", "boost"] = Field(description="The threshold to vary.")
+    values: list[Annotated[float, Field(ge=-2, le=2)]] = Field(
+        min_length=1, description="Its values: from 0 to 1, for boost from -2 to 2."
+    )
+    set: Slug = Field(
+        description="The contrastive set. For gamma it must be of kind dictionary, for delta of kind dictionary or "
+        "vocabulary, for boost of kind boosted_background."
+    )
     dataset: Slug = Field(description="The data set. The paper uses 100 images of a training split.")
     segmenters: list[Slug] | None = Field(None, description="Names of the segmenters; null: all.")

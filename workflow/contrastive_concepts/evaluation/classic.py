@@ -13,6 +13,7 @@ from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import encode_samples
 from contrastive_concepts.evaluation.metrics import IGNORED, Confusion, Labels
 from contrastive_concepts.evaluation.protocol import EncodedImage, label_map, similarities
+from contrastive_concepts.evaluation.single import boosts_of
 from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
@@ -29,18 +30,21 @@ class ClassicQuery:
     """All queries of a data set under one contrastive set. texts: those to score. classes: label -> class number.
 
     A pixel that a negative takes is background (0) if the data set has that class, else 255, which is no class.
-    of_text: 0 for each negative, and the same number for the texts of a query."""
+    of_text: 0 for each negative, and the same number for the texts of a query. boost: added to the cosine of
+    "background" if that is a negative."""
 
     texts: tuple[str, ...]
     classes: Labels
     original: bool
     of_text: tuple[int, ...]
+    boost: float = 0.0
 
     def predict(self, segmenter: Segmenter, encoded: EncodedImage, rows: TextRows) -> Labels:
         """Predicted classes of one image, int64 [H, W]."""
         # A repeated text once: a matrix product can round equal rows differently.
         distinct = {text: column for column, text in enumerate(dict.fromkeys(self.texts))}
-        compared = similarities(segmenter, encoded, rows.select(list(distinct)))
+        boosts = boosts_of(list(distinct), self.boost)
+        compared = similarities(segmenter, encoded, rows.select(list(distinct)), boosts)
         columns = [distinct[text] for text in self.texts]
         found = label_map(segmenter, encoded, compared, columns, self.original, self.of_text)
         return np.asarray(self.classes[found.cpu().numpy()])
@@ -75,9 +79,9 @@ def classic_query(
     outside = 0 if 0 not in queries else IGNORED
     class_of = [outside, *queries]
     labels = np.array([outside] * (handled == "channel") + [class_of[number] for number in of_text], np.int64)
-    return ClassicQuery(
-        (*lead, *(text for texts in own for text in texts), *rest), labels, contrastive_set.original, of_text
-    )
+    named = tuple(text for texts in own for text in texts)
+    boost = contrastive_set.boost if BACKGROUND in (*lead, *rest) else 0.0
+    return ClassicQuery((*lead, *named, *rest), labels, contrastive_set.original, of_text, boost)
 
 
 def segment_classes(

@@ -11,21 +11,32 @@ import polars as pl
 
 from contrastive_concepts.config.contrastive_sets import (
     BackgroundSet,
+    BackgroundWordsSet,
+    BoostedBackgroundSet,
     CcTextSet,
     ContrastiveSetSettings,
     DictionarySet,
+    EmptySet,
     ImageOracleSet,
     ListSet,
     NamesSet,
     NoneSet,
     OracleSet,
+    PseudoSet,
+    VocabularySet,
 )
 from contrastive_concepts.config.selection import BACKGROUND, BETA
 from contrastive_concepts.dictionary.class_names import Separator, read_class_names
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.selection.union import far_from_queries
+from contrastive_concepts.text_files import read_lines
 from contrastive_concepts.visibility.cc_text import read_cc_text
+
+NEAREST = 10
+"""A concept is replaced by one of this many whose numbers of captions are nearest to its own."""
+SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou")
+SYLLABLES_A_WORD = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,8 @@ class ContrastiveSet:
     present_only: use only the negatives that are classes in the image (per-image oracle). original: the segmenter's own
     background handling is switched on too. names: query -> the texts that count for it; a query that is not in it is
     its own text. verbatim: the negatives come before the queries' texts, in the same order for all queries, and nothing
-    is dropped: not a text that is also a query's, nor one near a query."""
+    is dropped: not a text that is also a query's, nor one near a query. boost: added to the cosine of "background" if
+    that is a negative."""
 
     name: str
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -45,13 +57,14 @@ class ContrastiveSet:
     original: bool = False
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     verbatim: bool = False
+    boost: float = 0.0
 
     def names_of(self, query: str) -> tuple[str, ...]:
         """The texts that count for a query."""
         return tuple(self.names.get(query, (query,)))
 
     def negatives(self, query: str, present: Sequence[str] = ()) -> tuple[str, ...]:
-        """The distinct negatives in order, without the query's own texts and the empty text."""
+        """The distinct negatives in order, without the query's own texts."""
         listed: Sequence[str] = ()
         if self.concepts:
             if query not in self.concepts:
@@ -63,7 +76,7 @@ class ContrastiveSet:
             return tuple(listed)
         both = [BACKGROUND, *listed] if self.background else listed
         own = self.names_of(query)
-        return tuple(text for text in dict.fromkeys(both) if text and text not in own)
+        return tuple(text for text in dict.fromkeys(both) if text not in own)
 
 
 def none(original: bool = False) -> ContrastiveSet:
@@ -78,10 +91,14 @@ def background_only(original: bool = False) -> ContrastiveSet:
 def from_mapping(
     name: str, concepts: Mapping[str, Sequence[str]], background: bool = False, original: bool = False
 ) -> ContrastiveSet:
-    """A set from lists of negatives by query, such as CC^D or CC^L."""
-    return ContrastiveSet(
-        name, {query: tuple(texts) for query, texts in concepts.items()}, background, original=original
-    )
+    """A set from lists of negatives by query, such as CC^D or CC^L. Empty texts are left out."""
+    listed = {query: tuple(filter(None, texts)) for query, texts in concepts.items()}
+    return ContrastiveSet(name, listed, background, original=original)
+
+
+def empty_text(queries: Sequence[str], background: bool = False) -> ContrastiveSet:
+    """A control: the empty text as negative."""
+    return ContrastiveSet("empty", dict.fromkeys(queries, ("",)), background)
 
 
 def oracle(classes: Sequence[str], background: bool = False) -> ContrastiveSet:
@@ -99,19 +116,71 @@ def image_oracle(classes: Sequence[str], background: bool = False) -> Contrastiv
 
 
 def random_control(
-    like: ContrastiveSet, vocabulary: Sequence[str], seed: int = 0, name: str = "random"
+    like: ContrastiveSet,
+    vocabulary: Sequence[str],
+    seed: int = 0,
+    name: str = "random",
+    counts: Mapping[str, int] | None = None,
 ) -> ContrastiveSet:
-    """The same number of negatives for each query as in `like`, drawn without replacement from a vocabulary."""
+    """The same number of negatives for each query as in `like`, drawn without replacement from a vocabulary.
+
+    counts: the number of captions of each word. If given, each negative is replaced by one of the `NEAREST` other words
+    that occur in most nearly as many captions. Raises UserError if the vocabulary is too small."""
     drawn = {}
     for query in like.concepts:
         own = (*like.names_of(query), BACKGROUND)
         pool = [text for text in dict.fromkeys(vocabulary) if text not in own]
-        size = len([text for text in like.negatives(query) if text != BACKGROUND])
-        if size > len(pool):
-            raise UserError(f"random control: found {len(pool)} words, expected {size} or more for {query!r}")
+        replaced = [text for text in like.negatives(query) if text != BACKGROUND]
+        # With counts, one more: a negative is not replaced by itself.
+        expected = len(replaced) + (counts is not None)
+        if expected > len(pool):
+            raise UserError(f"random control: found {len(pool)} words, expected {expected} or more for {query!r}")
         # The seed includes the query, so that an additional query does not change the draws of the others.
-        drawn[query] = tuple(random.Random(f"{seed}:{query}").sample(pool, size))
+        stream = random.Random(f"{seed}:{query}")
+        drawn[query] = tuple(
+            stream.sample(pool, len(replaced)) if counts is None else _as_frequent(replaced, pool, counts, stream)
+        )
     return ContrastiveSet(name, drawn, like.background, original=like.original, names=like.names)
+
+
+def _as_frequent(
+    replaced: Sequence[str], pool: Sequence[str], counts: Mapping[str, int], stream: random.Random
+) -> list[str]:
+    """For each text another word of the pool that is about as frequent, without replacement."""
+    # A concept that no caption mentions counts as if one did.
+    logarithms = np.log(np.maximum([counts[word] for word in pool], 1))
+    row = {word: number for number, word in enumerate(pool)}
+    free = np.ones(len(pool), bool)
+    drawn: list[str] = []
+    for text in replaced:
+        distance = np.where(free, np.abs(logarithms - np.log(max(counts[text], 1))), np.inf)
+        if text in row:
+            distance[row[text]] = np.inf
+        nearest = np.argsort(distance, kind="stable")[:NEAREST]
+        chosen = stream.choice(nearest[np.isfinite(distance[nearest])].tolist())
+        free[chosen] = False
+        drawn.append(pool[chosen])
+    return drawn
+
+
+def pseudo_control(
+    like: ContrastiveSet, vocabulary: Sequence[str], seed: int = 0, name: str = "pseudo"
+) -> ContrastiveSet:
+    """The same number of negatives for each query as in `like`: words of random syllables that mean nothing.
+
+    None of them is in the vocabulary, not even as a part of a phrase."""
+    meaningful = {word for text in (*vocabulary, *like.concepts) for word in text.casefold().split()}
+    made: dict[str, tuple[str, ...]] = {}
+    for query in like.concepts:
+        size = len([text for text in like.negatives(query) if text != BACKGROUND])
+        stream = random.Random(f"{seed}:{query}")
+        words: dict[str, None] = {}
+        while len(words) < size:
+            word = "".join(stream.choices(SYLLABLES, k=SYLLABLES_A_WORD))
+            if word not in meaningful:
+                words[word] = None
+        made[query] = tuple(words)
+    return ContrastiveSet(name, made, like.background, original=like.original, names=like.names)
 
 
 def union(
@@ -145,15 +214,17 @@ def resolve(
     like: ContrastiveSet | None = None,
     words: Sequence[str] = (),
     synonyms: Path | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> ContrastiveSet:
     """The contrastive set of one data set. classes: names by label. queries: names of the classes to segment.
 
-    lists: query -> concepts, from a dictionary. text: a file in the authors' text format, one line per class or per
-    query, or a class-name file. like, words: for a random set, the set with the sizes to match and the vocabulary to
-    draw from. synonyms: a class-name file. Raises UserError for an input that does not fit the data set."""
-    if isinstance(settings, NoneSet | BackgroundSet):
+    lists: query -> concepts, from a dictionary or of the vocabulary. text: a file in the authors' text format, one line
+    per class or per query, a class-name file, or a list of words. like, words, counts: for a random or pseudo set, the
+    set with the sizes to match, the vocabulary, and its numbers of captions if they are to be matched too. synonyms: a
+    class-name file. Raises UserError for an input that does not fit the data set."""
+    if isinstance(settings, NoneSet | BackgroundSet | BoostedBackgroundSet):
         concepts: Mapping[str, Sequence[str]] = {}
-    elif isinstance(settings, DictionarySet):
+    elif isinstance(settings, DictionarySet | VocabularySet):
         assert lists is not None
         concepts = lists
     elif isinstance(settings, CcTextSet):
@@ -164,13 +235,23 @@ def resolve(
         return _of_names(name, settings, text, classes, queries)
     elif isinstance(settings, ListSet):
         concepts = dict.fromkeys(queries, settings.concepts)
+    elif isinstance(settings, BackgroundWordsSet):
+        assert text is not None
+        concepts = dict.fromkeys(queries, read_lines(text, "a list of words, one a line"))
+    elif isinstance(settings, EmptySet):
+        concepts = empty_text(queries).concepts
     elif isinstance(settings, OracleSet | ImageOracleSet):
         build = oracle if isinstance(settings, OracleSet) else image_oracle
         concepts = build(classes).concepts
+    elif isinstance(settings, PseudoSet):
+        assert like is not None
+        concepts = pseudo_control(like, words, settings.seed).concepts
     else:
         assert like is not None
-        concepts = random_control(like, words, settings.seed).concepts
+        concepts = random_control(like, words, settings.seed, counts=counts).concepts
     made = from_mapping(name, concepts, settings.background, settings.original)
+    if isinstance(settings, EmptySet):
+        made = replace(made, concepts=concepts)
     present_only = isinstance(settings, ImageOracleSet)
     names: Mapping[str, Sequence[str]] = {} if like is None else like.names
     names = names if synonyms is None else _synonyms(synonyms, settings.separator, classes, queries)
@@ -180,7 +261,8 @@ def resolve(
             for query, others in made.concepts.items()
         }
         made = replace(made, concepts=listed)
-    return replace(made, present_only=present_only, names=names)
+    boost = settings.boost if isinstance(settings, BoostedBackgroundSet) else 0.0
+    return replace(made, present_only=present_only, names=names, boost=boost)
 
 
 def _named_classes(

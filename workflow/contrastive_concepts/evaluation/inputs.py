@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contrastive_concepts.captions.corpus import data_path
-from contrastive_concepts.config.contrastive_sets import CcTextSet, DictionarySet, NamesSet
+from contrastive_concepts.config.contrastive_sets import BackgroundWordsSet, CcTextSet, DictionarySet, NamesSet
 from contrastive_concepts.config.evaluation import FolderDataset
 from contrastive_concepts.config.run import RunSettings
 from contrastive_concepts.dictionary.class_names import Separator, read_class_names
@@ -45,6 +45,8 @@ def check_benchmark(settings: RunSettings, official: Path) -> None:
 def _name_files(settings: RunSettings) -> Iterator[tuple[str, str, str, Separator]]:
     """Key, data set, path and separator of each class-name file."""
     for name, each in settings.benchmark.sets.items():
+        if not each.enabled:
+            continue
         files = {"synonyms": each.synonyms, "files": each.files if isinstance(each, NamesSet) else {}}
         for key, of_key in files.items():
             for dataset, path in of_key.items():
@@ -74,10 +76,14 @@ def _wanted(settings: RunSettings, official: Path) -> Iterator[tuple[str, str, s
         if backbone.pretrained is not None and ("/" in backbone.pretrained or Path(backbone.pretrained).suffix):
             yield f"backbones.{name}.pretrained", "file", backbone.pretrained
     for name, set_settings in benchmark.sets.items():
+        if not set_settings.enabled:
+            continue
         for dataset_name, path in set_settings.synonyms.items():
             yield f"sets.{name}.synonyms.{dataset_name}", "file", data_path(settings, path)
         if isinstance(set_settings, CcTextSet | NamesSet):
             for dataset_name, path in set_settings.files.items():
                 yield f"sets.{name}.files.{dataset_name}", "file", data_path(settings, path)
+        if isinstance(set_settings, BackgroundWordsSet) and set_settings.path is not None:
+            yield f"sets.{name}.path", "file", data_path(settings, set_settings.path)
         if isinstance(set_settings, DictionarySet) and set_settings.folder is not None:
             yield f"sets.{name}.folder", "file", f"{data_path(settings, set_settings.folder)}/manifest.json"

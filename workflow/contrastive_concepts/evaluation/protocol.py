@@ -117,11 +117,13 @@ def _encode_together(segmenter: Segmenter, images: Sequence[Crops], batch: int) 
 
 
 @torch.inference_mode()
-def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> Tensor:
+def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor, boosts: Sequence[float] = ()) -> Tensor:
     """Compare all texts with the image, by one matrix product: [n, T, h, w].
 
-    If the segmenter refines the map of each text, the result has refined maps at the original size, [1, T, H, W]."""
-    compared = segmenter.similarities(encoded.features, texts)
+    boosts: of each text, added to its cosines; empty: none. If the segmenter refines the map of each text, the result
+    has refined maps at the original size, [1, T, H, W]."""
+    added = (torch.tensor(list(boosts)),) if any(boosts) else ()
+    compared = segmenter.similarities(encoded.features, texts, *added)
     if not segmenter.refines:
         return compared
     image = average(encoded.windows, encoded.features.extra["pixels"], *encoded.resized)

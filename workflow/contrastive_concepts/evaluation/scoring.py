@@ -23,6 +23,7 @@ from contrastive_concepts.evaluation.protocol import label_map, label_maps, simi
 from contrastive_concepts.evaluation.single import (
     SingleQuery,
     SingleScores,
+    boosts_of,
     labels_in,
     present_names,
     shown_classes,
@@ -39,10 +40,18 @@ GPU_AHEAD = 16
 
 
 class _Map(NamedTuple):
-    """A set of texts. classes: with the segmenter's own background handling, the class of each text; else None."""
+    """A set of texts. classes: with the segmenter's own background handling, the class of each text; else None.
+
+    boost: added to the cosine of "background"."""
 
     texts: tuple[str, ...]
     classes: tuple[int, ...] | None
+    boost: float
+
+    @property
+    def boosted(self) -> list[tuple[str, float]]:
+        """Each text with the number that is added to its cosine."""
+        return list(zip(self.texts, boosts_of(self.texts, self.boost), strict=True))
 
 
 @dataclass(frozen=True)
@@ -128,16 +137,15 @@ class Scorer:
             if "IoU-single" in each.metrics
             for label in shown
         ]
-        texts = dict.fromkeys(
-            text
-            for of_query in (*(q.texts for _, q, _ in self._classic), *(a.texts for *_, a in asked))
-            for text in of_query
-        )
+        maps_of = [_classic_map(query) for _, query, _ in self._classic]
+        maps_of += [_single_map(each, of_query) for each, _, of_query in asked]
+        # "background" with a boost is compared as a text of its own.
+        texts = list(dict.fromkeys(text for each in dict.fromkeys(maps_of) for text in each.boosted))
         if not texts:
             return _Pending(sample, asked, {})
         columns = {text: column for column, text in enumerate(texts)}
-        rows = torch.tensor([self._row[text] for text in texts]).to(self._device, non_blocking=True)
-        compared = similarities(self._segmenter, sample.encoded, self._vectors[rows])
+        rows = torch.tensor([self._row[text] for text, _ in texts]).to(self._device, non_blocking=True)
+        compared = similarities(self._segmenter, sample.encoded, self._vectors[rows], [boost for _, boost in texts])
         labels = torch.from_numpy(sample.labels)
         if compared.is_cuda:
             labels = labels.pin_memory().to(self._device, non_blocking=True)
@@ -173,18 +181,18 @@ class Scorer:
         )
 
     def _maps(
-        self, sample: EncodedSample, compared: Tensor, columns: dict[str, int], wanted: Sequence[_Map]
+        self, sample: EncodedSample, compared: Tensor, columns: dict[tuple[str, float], int], wanted: Sequence[_Map]
     ) -> Iterator[tuple[Sequence[_Map], Tensor]]:
         """Label maps [Q, H, W] of sets of texts, some at a time; those of one time have equally many texts."""
         groups: dict[int, list[_Map]] = {}
         for each in wanted:
             if each.classes is not None:
-                rows = [columns[text] for text in each.texts]
+                rows = [columns[text] for text in each.boosted]
                 yield [each], label_map(self._segmenter, sample.encoded, compared, rows, True, each.classes)[None]
             else:
                 groups.setdefault(len(each.texts), []).append(each)
         for group in groups.values():
-            rows_of_each = [[columns[text] for text in each.texts] for each in group]
+            rows_of_each = [[columns[text] for text in each.boosted] for each in group]
             found_maps = label_maps(self._segmenter, sample.encoded, compared, rows_of_each, self._scores_at_once)
             for part, maps in found_maps:
                 yield group[part.start : part.stop], maps
@@ -201,11 +209,11 @@ class Scorer:
 
 
 def _single_map(experiment: Experiment, asked: SingleQuery) -> _Map:
-    return _Map(asked.texts, asked.classes if experiment.contrastive_set.original else None)
+    return _Map(asked.texts, asked.classes if experiment.contrastive_set.original else None, asked.boost)
 
 
 def _classic_map(query: ClassicQuery) -> _Map:
-    return _Map(query.texts, query.of_text if query.original else None)
+    return _Map(query.texts, query.of_text if query.original else None, query.boost)
 
 
 def evaluate_single(

@@ -14,15 +14,23 @@ from contrastive_concepts.segmenters.segmenter import Segmenter
 
 
 class SingleQuery(NamedTuple):
-    """The texts of one query: its own names at the rows `own`, and its contrastive concepts."""
+    """The texts of one query: its own names at the rows `own`, and its contrastive concepts.
+
+    boost: added to the cosine of "background" if that is one of the contrastive concepts."""
 
     texts: tuple[str, ...]
     own: range
+    boost: float = 0.0
 
     @property
     def classes(self) -> tuple[int, ...]:
         """The class of each text: 1 for the query's own names, 0 for the others."""
         return tuple(int(row in self.own) for row in range(len(self.texts)))
+
+    @property
+    def boosts(self) -> tuple[float, ...]:
+        """The number that is added to the cosine of each text."""
+        return boosts_of(self.texts, self.boost)
 
 
 @dataclass
@@ -116,7 +124,13 @@ def single_query(
     if contrastive_set.original and segmenter.background_is == "text":
         lead = (BACKGROUND, *(text for text in lead if text != BACKGROUND))
     rest = () if contrastive_set.verbatim else (text for text in negatives if text not in lead)
-    return SingleQuery((*lead, *own, *rest), range(len(lead), len(lead) + len(own)))
+    boost = contrastive_set.boost if BACKGROUND in negatives else 0.0
+    return SingleQuery((*lead, *own, *rest), range(len(lead), len(lead) + len(own)), boost)
+
+
+def boosts_of(texts: Sequence[str], boost: float) -> tuple[float, ...]:
+    """The number that is added to the cosine of each text: `boost` for "background"."""
+    return tuple(boost if text == BACKGROUND else 0.0 for text in texts)
 
 
 def single_texts(

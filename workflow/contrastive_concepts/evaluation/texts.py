@@ -95,7 +95,7 @@ def benchmark_texts(queries: Sequence[str], sets: Sequence[ContrastiveSet]) -> l
     concepts = (
         text for each in sets for texts in (each.names, each.concepts) for listed in texts.values() for text in listed
     )
-    return [text for text in dict.fromkeys([BACKGROUND, *queries, *concepts]) if text]
+    return list(dict.fromkeys([BACKGROUND, *queries, *concepts]))
 
 
 def update_texts(

@@ -37,7 +37,8 @@ def segmented_row(
     encoded = encode(segmenter, sample.image, protocol)
     for name, contrastive_set in sets.items():
         asked = single_query(segmenter, contrastive_set, query, present)
-        compared, rows = similarities(segmenter, encoded, texts.select(asked.texts)), range(len(asked.texts))
+        compared = similarities(segmenter, encoded, texts.select(asked.texts), asked.boosts)
+        rows = range(len(asked.texts))
         found = label_map(segmenter, encoded, compared, rows, contrastive_set.original, asked.classes).cpu().numpy()
         found = found - added_channels(segmenter, contrastive_set)
         panels.append(query_panel(name, sample.image, np.isin(found, asked.own)))

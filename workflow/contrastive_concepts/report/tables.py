@@ -9,7 +9,8 @@ import polars as pl
 from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.report.published import DATASETS, Published, PublishedValue
 
-OWN_COLUMNS = ("original", "none", "BG", "random", "CC_L", "CC_D", "image oracle", "oracle", "grid bound")
+CONTROLS = ("BG + boost", "BG words", "empty", "pseudo-words", "random", "random by frequency", "vocabulary")
+OWN_COLUMNS = ("original", "none", "BG", *CONTROLS, "CC_L", "CC_D", "image oracle", "oracle", "grid bound")
 """Columns for a data set that is not in the paper."""
 
 
@@ -109,6 +110,7 @@ def build_tables(scores: pl.DataFrame, sweeps: pl.DataFrame, published: Publishe
         _by_dataset(made, "3", "mIoU", ("VOC21", "Cityscapes", "ADE20k"), _columns_3),
         _sweep("4", "IoU-single", ("gamma", "delta"), sweeps, published),
         _sweep("5", "mIoU", ("beta",), sweeps, published),
+        _sweep("boost", "IoU-single", ("boost",), sweeps, published),
         _by_dataset(made, "6", "mIoU", tuple(DATASETS.values()), _columns_6),
         _by_dataset(made, "7", "IoU-single", tuple(DATASETS.values()), _columns_7),
     ]
@@ -123,6 +125,7 @@ CAPTIONS = {
     "3": "mIoU with all classes as queries",
     "4": "gamma and delta, IoU-single",
     "5": "beta, mIoU",
+    "boost": 'A number added to the cosine of "background", IoU-single',
     "6": "mIoU with all classes as queries, all data sets",
     "7": "IoU-single, all data sets",
 }

@@ -84,9 +84,11 @@ class Segmenter(ABC):
         return Features(dense.float(), (int(batch.shape[-2]), int(batch.shape[-1])), pixels.ndim == 3, extra)
 
     @torch.inference_mode()
-    def similarities(self, features: Features, texts: Tensor) -> Tensor:
-        """Texts float32 [T, D] -> [B, T, h, w], each map independent of the other texts."""
-        return cosine(features.dense, texts.to(features.dense))
+    def similarities(self, features: Features, texts: Tensor, boosts: Tensor | None = None) -> Tensor:
+        """Texts float32 [T, D] -> [B, T, h, w], each map independent of the other texts.
+
+        boosts: float32 [T], added to the cosines of each text."""
+        return boosted(cosine(features.dense, texts.to(features.dense)), boosts)
 
     @torch.inference_mode()
     def scores(
@@ -137,3 +139,8 @@ class Segmenter(ABC):
 def cosine(dense: Tensor, texts: Tensor) -> Tensor:
     """[B, D, h, w] and [T, D] -> [B, T, h, w]. The texts must be unit vectors."""
     return torch.einsum("bdhw,td->bthw", F.normalize(dense, dim=1), texts)
+
+
+def boosted(cosines: Tensor, boosts: Tensor | None) -> Tensor:
+    """Add a number for each text: [B, T, h, w] and [T] -> [B, T, h, w]. None adds nothing."""
+    return cosines if boosts is None else cosines + boosts.to(cosines).view(-1, 1, 1)

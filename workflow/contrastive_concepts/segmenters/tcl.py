@@ -10,7 +10,7 @@ from torch import Tensor
 
 from contrastive_concepts.segmenters.checkpoint import read_checkpoint, select
 from contrastive_concepts.segmenters.pamr import pamr
-from contrastive_concepts.segmenters.segmenter import Features, Segmenter
+from contrastive_concepts.segmenters.segmenter import Features, Segmenter, boosted
 from contrastive_concepts.segmenters.tower import Tower, normalise_pixels, to_map, value_only
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -78,15 +78,15 @@ class Tcl(Segmenter):
         return torch.einsum("bchw,cd->bdhw", maps, self.heads[f"{unit}proj"])
 
     @torch.inference_mode()
-    def similarities(self, features: Features, texts: Tensor) -> Tensor:
+    def similarities(self, features: Features, texts: Tensor, boosts: Tensor | None = None) -> Tensor:
         """Masks [B, T, 4h, 4w] in [0, 1], final except for their size. Each mask is independent of the other texts."""
         texts = texts.to(features.dense)
-        learned = _cosine(features.dense, texts)
+        learned = boosted(_cosine(features.dense, texts), boosts)
         masks = torch.sigmoid(self.heads["masker.sim2mask.w"] * learned + self.heads["masker.sim2mask.b"])
         if self.refine:
             masks = pamr(features.extra["pixels"], masks)
         if self.knowledge > 0:
-            frozen = torch.sigmoid(10 * (_cosine(features.extra["frozen"], texts) - 0.25))
+            frozen = torch.sigmoid(10 * (boosted(_cosine(features.extra["frozen"], texts), boosts) - 0.25))
             frozen = F.interpolate(frozen, masks.shape[-2:], mode="bilinear", align_corners=False)
             masks = self.knowledge * frozen + (1 - self.knowledge) * masks
         return masks

@@ -37,7 +37,7 @@ def find_candidates(
     i, j = pairs.coords
     frequency = pairs.data / np.maximum(captions[i], 1)
     keep = (i != j) & (frequency > gamma)
-    stopped = np.array(_stopped(concepts, stoplist, stop_by), bool)
+    stopped = np.array(stopped_by(concepts, stoplist, stop_by), bool)
     table = pl.DataFrame(
         {
             "concept_id": i[keep].astype(np.int32),
@@ -78,7 +78,8 @@ def measure_candidates(
     )
 
 
-def _stopped(concepts: Sequence[str], stoplist: Sequence[str], by: Literal["name", "lemma"]) -> list[bool]:
+def stopped_by(concepts: Sequence[str], stoplist: Sequence[str], by: Literal["name", "lemma"]) -> list[bool]:
+    """Whether each concept is on the stop-list. by: see `find_candidates`."""
     if by == "name":
         return [concept in set(stoplist) for concept in concepts]
     keys = {concept_key(word) for word in stoplist}

@@ -15,7 +15,7 @@ from contrastive_concepts.cooccurrence.matrix import count_captions, load_matrix
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.selection.association import associate
-from contrastive_concepts.selection.candidates import find_candidates, measure_candidates
+from contrastive_concepts.selection.candidates import find_candidates, measure_candidates, stopped_by
 from contrastive_concepts.selection.pruning import CAPPED, REDUNDANT, prune
 from contrastive_concepts.similarity.store import load_embeddings
 
@@ -188,6 +188,23 @@ def describe_concepts(
         raise UserError(f"visibility: {len(unjudged)} concepts were not judged, the first is {unjudged[0]!r}")
     visible = pl.when(pl.col("parsed")).then(pl.col("visible")).otherwise(unparsed == "keep")
     return table.with_columns(visible.alias("visible"))
+
+
+def select_all(tables: Tables, thresholds: Thresholds, concepts: Sequence[str]) -> dict[str, list[str]]:
+    """For each of some concepts the other concepts of the vocabulary that pass the stop-list, visibility and delta.
+
+    The same filters as in `select`, but co-occurrence does not count. In the order of the vocabulary."""
+    names = tables.concepts["concept"].to_list()
+    visible = describe_concepts(tables.concepts, tables.verdicts, thresholds.unparsed)["visible"].to_numpy()
+    kept = visible & ~np.array(stopped_by(names, thresholds.stoplist, thresholds.stoplist_by), bool)
+    rows = {names[row]: row for row in reversed(range(len(names)))}
+    lists: dict[str, list[str]] = {}
+    for concept in concepts:
+        cosines = np.einsum("td,d->t", tables.embeddings, tables.embeddings[rows[concept]])
+        far = kept if thresholds.delta is None else kept & (cosines < np.float32(thresholds.delta))
+        listed = dict.fromkeys(names[row] for row in np.flatnonzero(far))
+        lists[concept] = [name for name in listed if name != concept]
+    return lists
 
 
 def first_rows(names: Sequence[str]) -> list[int]:

@@ -143,7 +143,7 @@ def test_dumped_settings_are_a_config_again() -> None:
         (
             {"benchmark": {"sets": {"a": {"kind": "lst"}}}},
             "config: benchmark.sets.a: found kind 'lst', expected one of none, background, dictionary, cc_text, names, list, "
-            "oracle, image_oracle, random",
+            "oracle, image_oracle, random, pseudo, empty, background_words, boosted_background, vocabulary",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -34,6 +35,7 @@ from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.selection.select import Thresholds, select_all
 from contrastive_concepts.text_files import read_lines
+from tests.project import Project
 from tests.scenes import CLASSES, CONCEPTS, QUERIES, SMALL, scene, scorer_of, vectors
 from tests.synthetic_clip import masker
 from tests.test_benchmark import stage_tables
@@ -349,3 +351,36 @@ def test_a_mistake_is_named_in_one_line(change: dict[str, Any], line: str) -> No
     with pytest.raises(UserError) as caught:
         parse_config(changed(**{"sweeps": [], **change}))
     assert any(found.startswith(f"config: {line}") for found in str(caught.value).splitlines()), str(caught.value)
+
+
+@pytest.mark.slow
+def test_controls_in_the_workflow(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    (tmp_path / "data" / "words.txt").write_text("wall\nsky\n")
+    project.config["benchmark"] = {
+        "segmenters": {"mask": {"method": "maskclip", "backbones": ["toy"]}},
+        "backbones": {"toy": {"model": "toyworld-clip", "pretrained": None, "training_data": "toy world"}},
+        "datasets": {
+            "toyworld": {"kind": "toyworld", "images": 4},
+            "tuning": {"kind": "toyworld", "images": 3, "seed": 1, "tables": False},
+        },
+        "sets": {**CONTROLS, "off": {"kind": "oracle", "enabled": False}},
+        "protocol": {"short_side": 64, "long_side": 64, "window": 64, "stride": 64},
+        "sweeps": [{"threshold": "boost", "values": [-2, 0, 2], "set": "boosted", "dataset": "tuning"}],
+        "draws": 20,
+    }
+    project.snakemake("benchmark")
+    folder = tmp_path / "results" / "small" / "benchmark"
+    scores = pl.read_parquet(folder / "scores.parquet")
+    assert set(scores.select("set", "metric").iter_rows()) == {
+        (name, metric) for name in CONTROLS for metric in ("IoU-single", "mIoU")
+    }
+    assert pl.read_parquet(folder / "sweeps.parquet").filter(step=2)["value"].to_list() == [0]
+    assert "BG + boost" in (folder / "tables" / "table_7.md").read_text()
+    assert (folder / "tables" / "table_boost.md").is_file()
+    sets = load_sets(folder / "sets" / "toyworld.json")
+    sizes = {name: {query: len(each) for query, each in sets[name].concepts.items()} for name in sets}
+    assert sizes["ccd"] == sizes["random"] == sizes["frequent"] == sizes["pseudo"]
+    # Visible, no stop word, and the query's nearest concept is left out, as is what is like it.
+    assert set(sets["vocabulary"].concepts["boat"]) <= {"water", "dog", "man", "sky", "grass", "ship", "freedom"}
+    assert sets["own_words"].negatives("sky") == ("background", "wall")

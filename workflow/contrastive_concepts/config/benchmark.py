@@ -21,6 +21,7 @@ from contrastive_concepts.config.contrastive_sets import (
 )
 from contrastive_concepts.config.evaluation import (
     WITHOUT_BACKGROUND,
+    AbsentSettings,
     BackboneSettings,
     DatasetSettings,
     Protocol,
@@ -142,6 +143,9 @@ class BenchmarkSettings(Settings):
         {}, description="Data set -> contrastive set. The set's concepts are listed for each class (Table 8)."
     )
     sweeps: list[SweepSettings] = Field([], description="Studies of one threshold (paper 6.2.1).")
+    absent: AbsentSettings | None = Field(
+        None, description="Queries for classes that an image does not show; null: none, {}: all kinds."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,8 +1,8 @@
 """Settings of the benchmark: segmenters, backbones, data sets, protocol (paper 4.1, 6.1)."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from contrastive_concepts.config.base import Settings, Slug
 from contrastive_concepts.config.methods import METHODS, Mean, Method
@@ -168,3 +168,31 @@ class SweepSettings(Settings):
     )
     dataset: Slug = Field(description="The data set. The paper uses 100 images of a training split.")
     segmenters: list[Slug] | None = Field(None, description="Names of the segmenters; null: all.")
+
+
+AbsentKind = Literal["random", "seen_together", "similar"]
+
+
+class AbsentSettings(Settings):
+    """Queries for classes that an image does not show, of each kind at most as many as it shows."""
+
+    kinds: list[AbsentKind] = Field(
+        ["random", "seen_together", "similar"],
+        min_length=1,
+        description="random: drawn at random. seen_together: those that this run's captions mention most often "
+        "together with the shown classes. similar: those whose text is nearest to that of a shown class in the "
+        "segmenter's CLIP.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seed of the draws. An image's draw depends on it and the image's name alone."
+    )
+    min_area: float = Field(
+        0.01, ge=0, lt=1, description="A mask counts as non-empty if it is more than this share of the labelled pixels."
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for kind in self.kinds:
+            if self.kinds.count(kind) > 1:
+                raise ValueError(f"benchmark.absent.kinds: found {kind!r} twice, expected each kind once")
+        return self

@@ -116,7 +116,7 @@ def bootstrap(intersection: Counts, union: Counts, draws: int = 1000, seed: int 
     """Interval of the mean IoU from the numbers of pixels per image, both int64 [n, C]."""
     totals = resampled([intersection, union], draws, seed)
     samples = class_mean(totals[0], totals[1])
-    return _interval(float(class_mean(intersection.sum(0), union.sum(0))), samples)
+    return interval(float(class_mean(intersection.sum(0), union.sum(0))), samples)
 
 
 def paired_bootstrap(
@@ -128,18 +128,23 @@ def paired_bootstrap(
     totals = resampled([*first, *second], draws, seed)
     samples = class_mean(totals[0], totals[1]) - class_mean(totals[2], totals[3])
     values = [class_mean(inter.sum(0), union.sum(0)) for inter, union in (first, second)]
-    return _interval(float(values[0] - values[1]), samples)
+    return interval(float(values[0] - values[1]), samples)
 
 
 def resampled(sums: list[Counts], draws: int, seed: int = 0) -> list[Counts]:
     """Totals over images drawn with replacement, [draws, C] each. A draw is a row of multinomial weights."""
-    images = len(sums[0])
-    if images == 0:
-        raise UserError("bootstrap: found 0 images, expected at least one")
-    weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=draws)
+    weights = drawn_weights(len(sums[0]), draws, seed)
     return [weights @ each for each in sums]
 
 
-def _interval(value: float, samples: Ratios) -> Interval:
+def drawn_weights(images: int, draws: int, seed: int = 0) -> Counts:
+    """How often each image is drawn in each bootstrap, int64 [draws, n]."""
+    if images == 0:
+        raise UserError("bootstrap: found 0 images, expected at least one")
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=draws)
+
+
+def interval(value: float, samples: Ratios) -> Interval:
+    """A value with the interval of its bootstraps."""
     low, high = np.nanpercentile(samples, [2.5, 97.5])
     return Interval(value, float(low), float(high))

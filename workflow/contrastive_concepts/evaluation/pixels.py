@@ -40,24 +40,34 @@ class PixelCounts:
 
     images: their names, in order. counts: a row for each experiment, metric, image and class whose union is not empty.
     taken: the number of pixels that each contrastive text took from each query under IoU-single, and how many of them
-    are of the queried class. cells: a table of `GridBound`."""
+    are of the queried class. cells: a table of `GridBound`. presence: a row for each experiment, image and single
+    query, see `presence.PRESENCE`; None if no absent queries were asked."""
 
     images: pl.DataFrame
     counts: pl.DataFrame
     taken: pl.DataFrame
     cells: pl.DataFrame
+    presence: pl.DataFrame | None = None
 
     def save(self, folder: Path) -> None:
         """Write one file for each table. Each appears when it is complete."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in TABLES:
+        if self.presence is None:
+            # Of an earlier pass with absent queries.
+            (folder / "presence.parquet").unlink(missing_ok=True)
+        for name in self._names():
             unfinished = folder / f"{name}.unfinished"
             getattr(self, name).write_parquet(unfinished)
             os.replace(unfinished, folder / f"{name}.parquet")
 
+    def _names(self) -> list[str]:
+        return [*TABLES, *(["presence"] if self.presence is not None else [])]
+
     @classmethod
-    def load(cls, folder: Path) -> "PixelCounts":
-        return cls(**{name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES})
+    def load(cls, folder: Path, presence: bool = False) -> "PixelCounts":
+        """Read what `save` wrote. presence: with the table of absent queries, which is left out otherwise."""
+        names = [*TABLES, *(["presence"] if presence else [])]
+        return cls(**{name: pl.read_parquet(folder / f"{name}.parquet") for name in names})
 
     @classmethod
     def of_parts(cls, parts: Sequence["PixelCounts"]) -> "PixelCounts":
@@ -75,18 +85,31 @@ class PixelCounts:
             counts,
             taken.group_by(by_text, maintain_order=True).agg(pl.col("pixels", "own").sum()),
             cells.group_by(by_cell, maintain_order=True).agg(pl.col("cells").sum()),
+            _joined([part.presence for part in parts]),
         )
 
     def with_experiments(self, others: "PixelCounts") -> "PixelCounts":
         """Add the experiments of another pass over the same images."""
         return PixelCounts(
-            self.images, pl.concat([self.counts, others.counts]), pl.concat([self.taken, others.taken]), self.cells
+            self.images,
+            pl.concat([self.counts, others.counts]),
+            pl.concat([self.taken, others.taken]),
+            self.cells,
+            _joined([self.presence, others.presence]),
         )
 
     def only(self, experiments: Collection[str]) -> "PixelCounts":
         """Leave out all other experiments."""
         stays = pl.col("experiment").is_in(list(experiments))
-        return PixelCounts(self.images, self.counts.filter(stays), self.taken.filter(stays), self.cells)
+        presence = None if self.presence is None else self.presence.filter(stays)
+        return PixelCounts(self.images, self.counts.filter(stays), self.taken.filter(stays), self.cells, presence)
+
+
+def _joined(tables: Sequence[pl.DataFrame | None]) -> pl.DataFrame | None:
+    """Either all passes asked for absent queries or none did."""
+    known = [table for table in tables if table is not None]
+    assert len(known) in (0, len(tables))
+    return pl.concat(known) if known else None
 
 
 def dense_counts(table: pl.DataFrame, images: Sequence[str], classes: int) -> tuple[Counts, Counts]:

@@ -200,6 +200,38 @@ def label_maps(
         yield range(first, first + len(part)), at_pixels.reshape(*part.shape, *at_pixels.shape[1:]).max(dim=1).indices
 
 
+@torch.inference_mode()
+def best_margins(
+    segmenter: Segmenter,
+    encoded: EncodedImage,
+    compared: Tensor,
+    columns: Sequence[Sequence[int]],
+    own: range,
+    scores_at_once: int = 0,
+) -> Tensor:
+    """The best margin of several queries over their negatives, float32 [Q]: the maximum, over all windows and
+    positions, of the query's score minus that of its best negative; of its score alone if it has no negatives.
+
+    The queries have equally many texts, and their own names at the same places `own`. The scores are those of
+    `combine`, without own background handling, before they are resized. The other arguments: see `label_maps`."""
+    step = 1
+    if segmenter.combines_many and not segmenter.refines:
+        pixels = len(encoded.windows) * encoded.features.size[0] * encoded.features.size[1]
+        step = max(scores_at_once // (len(columns[0]) * pixels), 1)
+    rows = torch.tensor(columns).to(compared.device, non_blocking=True)
+    found = []
+    for part in torch.split(rows, step):
+        scores = compared[:, part.flatten()]
+        scores = scores.reshape(-1, part.shape[1], *scores.shape[2:])
+        # Refined maps are combined already.
+        scores = scores if segmenter.refines else segmenter.combine(encoded.features, scores)
+        best = scores[:, own.start : own.stop].amax(dim=1)
+        if len(own) < part.shape[1]:
+            best = best - torch.cat([scores[:, : own.start], scores[:, own.stop :]], dim=1).amax(dim=1)
+        found.append(best.reshape(-1, len(part), *best.shape[1:]).amax(dim=(0, 2, 3)))
+    return torch.cat(found)
+
+
 def _best(scores: Tensor) -> Tensor:
     """The first channel with the highest score at each pixel: [C, H, W] -> int64 [H, W]."""
     # On a CPU `argmax` over the first axis takes 3 to 25 times as long for the same result.

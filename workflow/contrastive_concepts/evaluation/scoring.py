@@ -14,12 +14,14 @@ from torch import Tensor
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.config.selection import BETA
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.evaluation.absent import AbsentQueries
 from contrastive_concepts.evaluation.classic import ClassicQuery, classic_query, classic_texts
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import EncodedSample, encode_samples
 from contrastive_concepts.evaluation.metrics import IGNORED, Counts
-from contrastive_concepts.evaluation.protocol import label_map, label_maps, similarities
+from contrastive_concepts.evaluation.presence import SHOWN
+from contrastive_concepts.evaluation.protocol import best_margins, label_map, label_maps, similarities
 from contrastive_concepts.evaluation.single import (
     SingleQuery,
     SingleScores,
@@ -48,10 +50,10 @@ class _Map(NamedTuple):
     classes: tuple[int, ...] | None
     boost: float
 
-    @property
-    def boosted(self) -> list[tuple[str, float]]:
-        """Each text with the number that is added to its cosine."""
-        return list(zip(self.texts, boosts_of(self.texts, self.boost), strict=True))
+
+def boosted(texts: Sequence[str], boost: float) -> list[tuple[str, float]]:
+    """Each text with the number that is added to its cosine: "background" with a boost is a text of its own."""
+    return list(zip(texts, boosts_of(texts, boost), strict=True))
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,28 @@ class Tally(NamedTuple):
     """Pixels, without ignored ones, of the queried class that no text took."""
 
 
+class Answer(NamedTuple):
+    """One single query of an image, shown or absent, by the columns of `PRESENCE` after the image's name."""
+
+    experiment: Experiment
+    absent: str
+    label: int
+    claimed: int
+    pixels: int
+    margin: float
+
+
 class ImageScores(NamedTuple):
     """One image: a tally for each experiment and query, and for each experiment with mIoU the pixels of each class,
-    int64 [3, C]: in both, predicted, labelled."""
+    int64 [3, C]: in both, predicted, labelled. answers: of shown and absent queries, if a scorer asks absent ones."""
 
     tallies: list[Tally]
     confusions: list[tuple[Experiment, Counts]]
+    answers: list[Answer]
+
+
+Asked = tuple[Experiment, int, SingleQuery]
+"""A single query: its experiment, its label and its texts."""
 
 
 class Scorer:
@@ -105,8 +123,11 @@ class Scorer:
         experiments: Sequence[Experiment],
         texts: TextRows,
         device: str | torch.device = "cpu",
+        absent: AbsentQueries | None = None,
     ) -> None:
+        """absent: chooses queries for classes that an image does not show; None: they are not asked."""
         self._segmenter, self._classes, self._queries = segmenter, classes, queries
+        self._absent = absent
         self._experiments, self._row = experiments, texts.row
         self._vectors = texts.matrix.to(device)
         self._device = device
@@ -116,6 +137,10 @@ class Scorer:
             if "mIoU" in each.metrics:
                 query = classic_query(segmenter, classes, queries, each.contrastive_set, texts, each.beta)
                 self._classic.append((each, query, torch.from_numpy(query.classes).to(device)))
+
+    @property
+    def asks_absent(self) -> bool:
+        return self._absent is not None
 
     def score_all(self, samples: Iterable[EncodedSample]) -> Iterator[tuple[EncodedSample, ImageScores]]:
         """Score images in order. A GPU works at several images before the numbers of the first are read."""
@@ -131,33 +156,59 @@ class Scorer:
     def _start(self, sample: EncodedSample) -> "_Pending":
         found = labels_in(sample.labels)
         shown, present = shown_classes(found, self._queries), present_names(found, self._classes)
-        asked = [
-            (each, label, single_query(self._segmenter, each.contrastive_set, self._classes[label], present))
-            for each in self._experiments
-            if "IoU-single" in each.metrics
-            for label in shown
-        ]
-        maps_of = [_classic_map(query) for _, query, _ in self._classic]
-        maps_of += [_single_map(each, of_query) for each, _, of_query in asked]
-        # "background" with a boost is compared as a text of its own.
-        texts = list(dict.fromkeys(text for each in dict.fromkeys(maps_of) for text in each.boosted))
+        absent = [] if self._absent is None else self._absent.choose(sample.name, shown)
+        asked = self._asked(shown, present)
+        asked_absent = self._asked(dict.fromkeys(label for _, label in absent), present)
+        texts = _texts([*(_classic_map(query) for _, query, _ in self._classic), *_single_maps(asked)])
         if not texts:
-            return _Pending(sample, asked, {})
+            return _Pending(sample, asked, absent, asked_absent, {})
         columns = {text: column for column, text in enumerate(texts)}
-        rows = torch.tensor([self._row[text] for text, _ in texts]).to(self._device, non_blocking=True)
-        compared = similarities(self._segmenter, sample.encoded, self._vectors[rows], [boost for _, boost in texts])
+        compared = self._compared(sample, texts)
         labels = torch.from_numpy(sample.labels)
         if compared.is_cuda:
             labels = labels.pin_memory().to(self._device, non_blocking=True)
+        # Sets with the same texts share a map, but their texts can belong to different classes.
+        classes: dict[_Map, dict[tuple[int, ...], Tensor]] = {}
+        for _, query, class_of in self._classic:
+            classes.setdefault(_classic_map(query), {})[query.of_text] = class_of
+        counted = self._count(sample, labels, compared, columns, asked, classes)
+        if self.asks_absent:
+            # Apart from the metrics, whose last digits would change with the number of texts and maps computed at once.
+            more = [text for text in _texts(_single_maps(asked_absent)) if text not in columns]
+            if more:
+                columns |= {text: len(columns) + number for number, text in enumerate(more)}
+                compared = torch.cat([compared, self._compared(sample, more)], dim=1)
+            counted |= self._count(sample, labels, compared, columns, asked_absent, {})
+            counted |= self._margins(sample, compared, columns, [a for *_, a in (*asked, *asked_absent)])
+        return _Pending(sample, asked, absent, asked_absent, counted)
+
+    def _asked(self, labels: Iterable[int], present: Sequence[str]) -> list[Asked]:
+        return [
+            (each, label, single_query(self._segmenter, each.contrastive_set, self._classes[label], present))
+            for each in self._experiments
+            if "IoU-single" in each.metrics
+            for label in labels
+        ]
+
+    def _compared(self, sample: EncodedSample, texts: Sequence[tuple[str, float]]) -> Tensor:
+        rows = torch.tensor([self._row[text] for text, _ in texts]).to(self._device, non_blocking=True)
+        return similarities(self._segmenter, sample.encoded, self._vectors[rows], [boost for _, boost in texts])
+
+    def _count(
+        self,
+        sample: EncodedSample,
+        labels: Tensor,
+        compared: Tensor,
+        columns: dict[tuple[str, float], int],
+        asked: Sequence[Asked],
+        classes: dict[_Map, dict[tuple[int, ...], Tensor]],
+    ) -> dict[tuple[object, ...], Tensor]:
+        """Numbers of pixels of single queries and of the classes of each classic map."""
         wanted: dict[_Map, list[int]] = {}
         for each, label, of_query in asked:
             of_map = wanted.setdefault(_single_map(each, of_query), [])
             if label not in of_map:
                 of_map.append(label)
-        # Sets with the same texts share a map, but their texts can belong to different classes.
-        classes: dict[_Map, dict[tuple[int, ...], Tensor]] = {}
-        for _, query, class_of in self._classic:
-            classes.setdefault(_classic_map(query), {})[query.of_text] = class_of
         counted: dict[tuple[object, ...], Tensor] = {}
         for keys, maps in self._maps(sample, compared, columns, list(dict.fromkeys([*wanted, *classes]))):
             queries = [(row, label, key) for row, key in enumerate(keys) for label in wanted.get(key, ())]
@@ -170,7 +221,25 @@ class Scorer:
             for row, key in enumerate(keys):
                 for of_text, class_of in classes.get(key, {}).items():
                     counted[key, of_text] = _confusion(class_of[maps[row]], labels, len(self._classes))
-        return _Pending(sample, asked, counted)
+        return counted
+
+    def _margins(
+        self,
+        sample: EncodedSample,
+        compared: Tensor,
+        columns: dict[tuple[str, float], int],
+        asked: Iterable[SingleQuery],
+    ) -> dict[tuple[object, ...], Tensor]:
+        """The best margin of each distinct query, as the integer of its bits: floats leave a GPU with the counts."""
+        groups: dict[tuple[int, range], list[SingleQuery]] = {}
+        for each in dict.fromkeys(asked):
+            groups.setdefault((len(each.texts), each.own), []).append(each)
+        margins: dict[tuple[object, ...], Tensor] = {}
+        for (_, own), group in groups.items():
+            rows = [[columns[text] for text in boosted(each.texts, each.boost)] for each in group]
+            found = best_margins(self._segmenter, sample.encoded, compared, rows, own, self._scores_at_once)
+            margins.update(zip(group, torch.split(found.view(torch.int32).long(), 1), strict=True))
+        return margins
 
     def _finish(self, pending: "_Pending") -> tuple[EncodedSample, ImageScores]:
         numbers = pending.numbers()
@@ -178,7 +247,19 @@ class Scorer:
         return pending.sample, ImageScores(
             [self._tally(each, label, of_query, numbers) for each, label, of_query in pending.asked],
             [(each, pixels.reshape(3, -1)) for each, pixels in confusions if pixels is not None],
+            list(self._answers(pending, numbers)) if self.asks_absent else [],
         )
+
+    def _answers(self, pending: "_Pending", numbers: dict[tuple[object, ...], Counts]) -> Iterator[Answer]:
+        pixels = int((pending.sample.labels != IGNORED).sum())
+        kinds: dict[int, list[str]] = {}
+        for kind, label in pending.absent:
+            kinds.setdefault(label, []).append(kind)
+        for each, label, of_query in (*pending.asked, *pending.asked_absent):
+            own = self._tally(each, label, of_query, numbers).pixels[of_query.own.start : of_query.own.stop]
+            margin = float(numbers[of_query].astype(np.int32).view(np.float32)[0])
+            for kind in kinds.get(label, [SHOWN]):
+                yield Answer(each, kind, label, int(own[:, 1:].sum()), pixels, margin)
 
     def _maps(
         self, sample: EncodedSample, compared: Tensor, columns: dict[tuple[str, float], int], wanted: Sequence[_Map]
@@ -187,12 +268,12 @@ class Scorer:
         groups: dict[int, list[_Map]] = {}
         for each in wanted:
             if each.classes is not None:
-                rows = [columns[text] for text in each.boosted]
+                rows = [columns[text] for text in boosted(each.texts, each.boost)]
                 yield [each], label_map(self._segmenter, sample.encoded, compared, rows, True, each.classes)[None]
             else:
                 groups.setdefault(len(each.texts), []).append(each)
         for group in groups.values():
-            rows_of_each = [[columns[text] for text in each.boosted] for each in group]
+            rows_of_each = [[columns[text] for text in boosted(each.texts, each.boost)] for each in group]
             found_maps = label_maps(self._segmenter, sample.encoded, compared, rows_of_each, self._scores_at_once)
             for part, maps in found_maps:
                 yield group[part.start : part.stop], maps
@@ -206,6 +287,14 @@ class Scorer:
         key = _single_map(experiment, asked)
         pixels, added = numbers[label, *key].reshape(-1, 3), self._added(key)
         return Tally(experiment, label, self._classes[label], asked, pixels[added:], int(pixels[:added, 2].sum()))
+
+
+def _texts(maps: Iterable[_Map]) -> list[tuple[str, float]]:
+    return list(dict.fromkeys(text for each in dict.fromkeys(maps) for text in boosted(each.texts, each.boost)))
+
+
+def _single_maps(asked: Iterable[Asked]) -> Iterator[_Map]:
+    return (_single_map(each, of_query) for each, _, of_query in asked)
 
 
 def _single_map(experiment: Experiment, asked: SingleQuery) -> _Map:
@@ -281,10 +370,12 @@ class _Pending:
     def __init__(
         self,
         sample: EncodedSample,
-        asked: Sequence[tuple[Experiment, int, SingleQuery]],
+        asked: Sequence[Asked],
+        absent: Sequence[tuple[str, int]],
+        asked_absent: Sequence[Asked],
         counted: dict[tuple[object, ...], Tensor],
     ) -> None:
-        self.sample, self.asked = sample, asked
+        self.sample, self.asked, self.absent, self.asked_absent = sample, asked, absent, asked_absent
         self._keys, self._ends = list(counted), np.cumsum([len(each) for each in counted.values()])
         together = torch.cat(list(counted.values())) if counted else torch.empty(0)
         self._copied = None

@@ -29,6 +29,7 @@ from contrastive_concepts.evaluation.features import (
 from contrastive_concepts.evaluation.grid_bound import GridBound, grid_of
 from contrastive_concepts.evaluation.metrics import Counts
 from contrastive_concepts.evaluation.pixels import COUNTS, TAKEN, PixelCounts
+from contrastive_concepts.evaluation.presence import PRESENCE
 from contrastive_concepts.evaluation.scoring import Experiment, ImageScores, Scorer
 from contrastive_concepts.evaluation.single import of_tally, taken_by
 from contrastive_concepts.segmenters.segmenter import Segmenter
@@ -53,15 +54,16 @@ class KeptFeatures:
         return features_fingerprint(self.file(chunk)) == self.fingerprint
 
 
-def scored_before(folder: Path, fingerprint: str) -> tuple[PixelCounts | None, dict[str, str]]:
+def scored_before(folder: Path, fingerprint: str, presence: bool = False) -> tuple[PixelCounts | None, dict[str, str]]:
     """The numbers of pixels that `save_scored` left in a folder, and the fingerprint of each experiment in them.
 
-    None if there are none, or if they depend on something else than `fingerprint` says."""
+    None if there are none, or if they depend on something else than `fingerprint` says. presence: with the table of
+    absent queries."""
     try:
         described = json.loads((folder / SCORED).read_text())
         if described["fingerprint"] != fingerprint:
             return None, {}
-        return PixelCounts.load(folder), described["experiments"]
+        return PixelCounts.load(folder, presence), described["experiments"]
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         return None, {}
 
@@ -126,7 +128,7 @@ def score_images(
                 )
         if features is not None:
             samples = read_features(features.file(number), device)
-        made = _ChunkCounts(dataset)
+        made = _ChunkCounts(dataset, scorer.asks_absent)
         for sample, scores in scorer.score_all(samples):
             made.add(sample, scores)
             finished += 1
@@ -134,7 +136,9 @@ def score_images(
         unfinished = own / f"{number:06d}.unfinished"
         made.result().save(unfinished)
         os.replace(unfinished, own / f"{number:06d}")
-    return PixelCounts.of_parts([PixelCounts.load(own / f"{number:06d}") for number in range(len(chunks))])
+    return PixelCounts.of_parts(
+        [PixelCounts.load(own / f"{number:06d}", scorer.asks_absent) for number in range(len(chunks))]
+    )
 
 
 def read_images(
@@ -190,10 +194,11 @@ def _one_thread(worker: int) -> None:
 class _ChunkCounts:
     """The numbers of pixels of one chunk."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, presence: bool) -> None:
         self._images: list[str] = []
         self._counts: list[tuple[str, str, str, int, int, int]] = []
         self._taken: dict[tuple[str, str, str], Counts] = {}
+        self._presence: list[tuple[str, str, str, int, int, int, float]] | None = [] if presence else None
         self._bound = GridBound(len(dataset.classes), dataset.queries)
 
     def add(self, sample: EncodedSample, scores: ImageScores) -> None:
@@ -206,6 +211,8 @@ class _ChunkCounts:
             for text, taken in taken_by(asked, pixels).items():
                 key = (experiment.name, query, text)
                 self._taken[key] = self._taken.get(key, 0) + taken
+        if self._presence is not None:
+            self._presence += [(each.experiment.name, name, *each[1:]) for each in scores.answers]
         for experiment, (both, predicted, labelled) in scores.confusions:
             union = predicted + labelled - both
             for label in union.nonzero()[0].tolist():
@@ -218,6 +225,7 @@ class _ChunkCounts:
             pl.DataFrame(self._counts, COUNTS, orient="row"),
             pl.DataFrame(taken, TAKEN, orient="row"),
             self._bound.table(),
+            None if self._presence is None else pl.DataFrame(self._presence, PRESENCE, orient="row"),
         )
 
 

@@ -19,6 +19,28 @@ rule query_concepts:
         "../scripts/query_concepts.py"
 
 
+rule seen_together:
+    input:
+        queries=f"{RESULTS}/benchmark/queries/{{dataset}}.parquet",
+        concepts=f"{RESULTS}/cooccurrence/concepts.parquet",
+        matrix=f"{RESULTS}/cooccurrence/cooccurrence.npz",
+    output:
+        f"{RESULTS}/benchmark/seen_together/{{dataset}}.parquet",
+    log:
+        f"{RESULTS}/logs/seen_together/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/usage/seen_together/{{dataset}}.tsv"
+    conda:
+        "../../envs/segmenters.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=30,
+    params:
+        code=code_of("seen_together"),
+    script:
+        "../scripts/seen_together.py"
+
+
 rule contrastive_sets:
     input:
         unpack(set_inputs),
@@ -59,6 +81,7 @@ FEATURES = f"{RESULTS}/benchmark/features/{{segmenter}}/{{backbone}}/{{dataset}}
 rule pixel_counts:
     input:
         unpack(dataset_files),
+        **SEEN_TOGETHER,
         description=f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
         sets=f"{RESULTS}/benchmark/sets/{{dataset}}.json",
         # Embeddings added for other sets change nothing here, but are not ancient(): Snakemake then leaves out a job whose
@@ -72,6 +95,7 @@ rule pixel_counts:
             else {}
         ),
         # The job keeps the experiments that the files already contain.
+        **({"presence": KEPT(f"{PIXELS}/presence.parquet")} if ABSENT else {}),
         counts=KEPT(f"{PIXELS}/counts.parquet"),
         taken=KEPT(f"{PIXELS}/taken.parquet"),
         images=KEPT(f"{PIXELS}/images.parquet"),
@@ -89,6 +113,7 @@ rule pixel_counts:
         mem_mb=growing(8000),
         runtime=720,
     params:
+        **ASKED_ABSENT,
         segmenter=segmenter_settings,
         backbone=backbone_settings,
         dataset=lambda wildcards: BENCHMARK.datasets[wildcards.dataset].model_dump(),
@@ -115,7 +140,7 @@ rule results:
         others=[
             f"{RESULTS}/benchmark/pixels/{'/'.join(encoding)}/{name}.parquet"
             for encoding in BENCHMARK.encodings()
-            for name in ("taken", "images", "cells")
+            for name in ("taken", "images", "cells", *(["presence"] if ABSENT else []))
         ],
         datasets=expand(
             f"{RESULTS}/benchmark/datasets/{{dataset}}.json",
@@ -133,6 +158,14 @@ rule results:
         concepts=f"{RESULTS}/dictionary/concepts.parquet" if COUNTED_NAMES else [],
         published=local(str(RESOURCES / "paper_tables.json")),
     output:
+        **(
+            {
+                "absent": f"{RESULTS}/benchmark/absent.parquet",
+                "absent_differences": f"{RESULTS}/benchmark/absent_differences.parquet",
+            }
+            if ABSENT
+            else {}
+        ),
         scores=f"{RESULTS}/benchmark/scores.parquet",
         sweeps=f"{RESULTS}/benchmark/sweeps.parquet",
         differences=f"{RESULTS}/benchmark/differences.parquet",

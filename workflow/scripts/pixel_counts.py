@@ -5,7 +5,14 @@ from contrastive_concepts.logs import job_log, progress_bar
 with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
-    from contrastive_concepts.config.evaluation import BackboneSettings, DatasetSettings, Protocol, SegmenterSettings
+    from contrastive_concepts.config.evaluation import (
+        AbsentSettings,
+        BackboneSettings,
+        DatasetSettings,
+        Protocol,
+        SegmenterSettings,
+    )
+    from contrastive_concepts.evaluation.absent import absent_queries, read_together
     from contrastive_concepts.evaluation.contrastive_sets import load_sets
     from contrastive_concepts.evaluation.datasets import DatasetDescription, open_configured
     from contrastive_concepts.evaluation.grid_bound import require_any
@@ -45,8 +52,10 @@ with job_log(snakemake.log[0]):
         "weights": content_sha256(Path(file) for file in files.weights),
     }
     texts_fingerprint = read_fingerprint(Path(files.texts))
-    fingerprint = fingerprint_of(**encoding, texts=texts_fingerprint)
-    known, before = scored_before(folder, fingerprint)
+    asked, absent, together = params.get("absent"), None, files.get("together", [])
+    of_absent = {"absent": asked, "together": content_sha256(map(Path, together))} if asked else {}
+    fingerprint = fingerprint_of(**encoding, texts=texts_fingerprint, **of_absent)
+    known, before = scored_before(folder, fingerprint, bool(asked))
     missing = [each for each in experiments if before.get(each.name) != each.fingerprint]
     counts = known.only({each.name for each in experiments} - {each.name for each in missing}) if known else None
     print(f"{len(experiments)} experiments, {len(missing)} of them not scored before")
@@ -62,7 +71,11 @@ with job_log(snakemake.log[0]):
             else configured_segmenter(segmenter_settings, backbone, params.data_dir, params.device, settings.kind)[0]
         )
         texts = load_texts(Path(files.texts))
-        scorer = Scorer(segmenter, description.classes, description.queries, missing, texts, params.device)
+        classes, queries = description.classes, description.queries
+        if asked:
+            frequency = read_together(Path(together[0]), description.query_names) if together else None
+            absent = absent_queries(AbsentSettings(**asked), classes, queries, texts, frequency)
+        scorer = Scorer(segmenter, classes, queries, missing, texts, params.device, absent)
         with progress_bar("segmenting", len(dataset)) as progress:
             new = score_images(
                 dataset,

@@ -25,7 +25,9 @@ with job_log(snakemake.log[0]):
     }
     folders = {encoding: Path(path).parent for encoding, path in zip(settings.encodings(), files.counts, strict=True)}
     results = collect(settings, folders, described)
-    for name in ("scores", "sweeps", "differences", "classes", "taken"):
+    names = ["scores", "sweeps", "differences", "classes", "taken"]
+    names += ["absent", "absent_differences"] if settings.absent else []
+    for name in names:
         table = getattr(results, name)
         table.write_parquet(outputs[name])
         print(name, table)
@@ -35,7 +37,15 @@ with job_log(snakemake.log[0]):
     tables = build_tables(results.scores, results.sweeps, Published(Path(files.published)))
     for table in tables:
         write_table(table, folder)
-    text = summary(tables, results.scores, results.differences, results.classes, results.taken)
+    text = summary(
+        tables,
+        results.scores,
+        results.differences,
+        results.classes,
+        results.taken,
+        results.absent,
+        results.absent_differences,
+    )
     Path(outputs.summary).write_text(text, encoding="utf-8")
     print(text)
 

@@ -22,6 +22,7 @@ from contrastive_concepts.evaluation.metrics import (
     ratio,
 )
 from contrastive_concepts.evaluation.pixels import PixelCounts, dense_counts
+from contrastive_concepts.evaluation.presence import SHOWN, Measured, measure
 
 PERCENT = 100
 
@@ -30,13 +31,16 @@ PERCENT = 100
 class Results:
     """scores: one row per cell and metric, in percent, with the grid bound. sweeps: one row per value of a threshold.
     differences: first - second with its interval, in percentage points. classes: IoU of each class. taken: contrastive
-    concepts with the number of pixels they took."""
+    concepts with the number of pixels they took. absent: one row per cell, kind of absent queries and metric, in
+    percent; absent_differences: as `differences`, for each kind. Both are empty if no absent queries were asked."""
 
     scores: pl.DataFrame
     sweeps: pl.DataFrame
     differences: pl.DataFrame
     classes: pl.DataFrame
     taken: pl.DataFrame
+    absent: pl.DataFrame
+    absent_differences: pl.DataFrame
 
 
 Encoding = tuple[str, str, str]
@@ -52,6 +56,7 @@ class Scored:
     table: pl.DataFrame
     taken: pl.DataFrame
     description: DatasetDescription
+    presence: pl.DataFrame | None
 
     def counts(self, metric: str) -> tuple[Counts, Counts]:
         """Intersections and unions, int64 [n, C], of the classes that count. IoU-single excludes the background."""
@@ -66,7 +71,8 @@ def collect(
     """The results of all cells of a benchmark.
 
     folders: the numbers of pixels of each encoding, see `PixelCounts`. descriptions: by data set."""
-    counts = {encoding: PixelCounts.load(folder) for encoding, folder in folders.items()}
+    with_absent = settings.absent is not None
+    counts = {encoding: PixelCounts.load(folder, with_absent) for encoding, folder in folders.items()}
     images = {encoding: each.images["image"].to_list() for encoding, each in counts.items()}
     by_experiment = {
         (encoding, str(name)): own
@@ -82,7 +88,9 @@ def collect(
         taken = counts[encoding].taken.filter(pl.col("experiment") == experiment).drop("experiment")
         empty = counts[encoding].counts.clear()
         table = by_experiment.get((encoding, experiment), empty)
-        return Scored(cell, images[encoding], table, taken, descriptions[cell.dataset])
+        answers = counts[encoding].presence
+        own = None if answers is None else answers.filter(pl.col("experiment") == experiment)
+        return Scored(cell, images[encoding], table, taken, descriptions[cell.dataset], own)
 
     cells = [scored(cell, cell.experiment) for cell in settings.cells()]
     scores = [
@@ -103,12 +111,15 @@ def collect(
         cell.taken.with_columns(**{name: pl.lit(value) for name, value in cell.cell._asdict().items()})
         for cell in cells
     ]
+    measures = _measures(settings, cells)
     return Results(
         pl.DataFrame(scores, SCORES),
         pl.DataFrame(sweeps, {"threshold": pl.String, "step": pl.Float64, **SCORES}),
         pl.DataFrame(list(_differences(settings, cells)), DIFFERENCES, orient="row"),
         pl.DataFrame(classes, infer_schema_length=None),
         _largest(pl.concat(taken)),
+        pl.DataFrame(list(_absent(settings, cells, measures)), ABSENT),
+        pl.DataFrame(list(_absent_differences(settings, cells, measures)), ABSENT_DIFFERENCES, orient="row"),
     )
 
 
@@ -193,8 +204,11 @@ def _classes(settings: BenchmarkSettings, files: Scored) -> Iterator[dict[str, A
                 }
 
 
-def _differences(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Iterator[tuple[Any, ...]]:
-    """Paired differences between sets that both use own background handling, or both do not."""
+def _pairs(
+    settings: BenchmarkSettings, cells: Sequence[Scored]
+) -> Iterator[tuple[tuple[object, ...], bool, str, str, Scored, Scored]]:
+    """Segmenter, backbone and data set; whether own background handling is on; and two columns with their cells, which
+    both use it or both do not."""
     by_column: dict[tuple[object, ...], Scored] = {
         (*files.cell[:3], settings.sets[files.cell.set].original, settings.column(files.cell.set)): files
         for files in cells
@@ -204,23 +218,88 @@ def _differences(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Iterat
             other = by_column.get((*place, original, second))
             if column != first or other is None:
                 continue
-            for metric in settings.metrics(files.cell.set, files.cell.segmenter, files.cell.dataset):
-                if metric in settings.metrics(other.cell.set, other.cell.segmenter, other.cell.dataset):
-                    interval = paired_bootstrap(files.counts(metric), other.counts(metric), settings.draws)
-                    yield (*place, metric, first, second, original, *_percent(interval).values())
+            yield tuple(place), bool(original), first, second, files, other
 
 
-SCORES = {
+def _differences(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Iterator[tuple[Any, ...]]:
+    for place, original, first, second, files, other in _pairs(settings, cells):
+        for metric in settings.metrics(files.cell.set, files.cell.segmenter, files.cell.dataset):
+            if metric in settings.metrics(other.cell.set, other.cell.segmenter, other.cell.dataset):
+                interval = paired_bootstrap(files.counts(metric), other.counts(metric), settings.draws)
+                yield (*place, metric, first, second, original, *_percent(interval).values())
+
+
+Measures = Mapping[tuple[Cell, str], Mapping[str, Measured]]
+"""Cell and kind of absent queries -> metric -> its value and samples."""
+
+
+def _measures(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Measures:
+    """Of the cells with absent queries: those with IoU-single."""
+    if settings.absent is None:
+        return {}
+    return {
+        (each.cell, kind): measured
+        for each in cells
+        if each.presence is not None
+        for kind in settings.absent.kinds
+        if (measured := measure(each.presence, kind, each.images, settings.absent.min_area, settings.draws))
+    }
+
+
+def _absent(settings: BenchmarkSettings, cells: Sequence[Scored], measures: Measures) -> Iterator[dict[str, Any]]:
+    answers = {each.cell: each.presence for each in cells}
+    for (cell, kind), measured in measures.items():
+        asked = answers[cell]
+        assert asked is not None
+        numbers = dict(asked["absent"].value_counts().iter_rows())
+        for metric, each in measured.items():
+            yield {
+                **describe_cell(settings, cell),
+                "absent": kind,
+                "metric": metric,
+                **_percent(each.interval),
+                "queries": numbers[kind],
+                "shown": numbers[SHOWN],
+            }
+
+
+def _absent_differences(
+    settings: BenchmarkSettings, cells: Sequence[Scored], measures: Measures
+) -> Iterator[tuple[Any, ...]]:
+    for place, original, first, second, files, other in _pairs(settings, cells):
+        for kind in () if settings.absent is None else settings.absent.kinds:
+            own, others = (measures.get((each.cell, kind), {}) for each in (files, other))
+            for metric in own:
+                if metric in others:
+                    interval = own[metric].minus(others[metric])
+                    yield (*place, kind, metric, first, second, original, *_percent(interval).values())
+
+
+CELL = {
     **dict.fromkeys(
         ("segmenter", "backbone", "dataset", "set", "method", "training_data", "kind", "column"), pl.String
     ),
     "original": pl.Boolean,
+}
+SCORES = {
+    **CELL,
     "metric": pl.String,
     **dict.fromkeys(("value", "low", "high", "pair_mean", "image_mean", "grid_bound"), pl.Float64),
     "images": pl.Int64,
 }
 DIFFERENCES = {
     **dict.fromkeys(("segmenter", "backbone", "dataset", "metric", "first", "second"), pl.String),
+    "original": pl.Boolean,
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
+}
+ABSENT = {
+    **CELL,
+    **dict.fromkeys(("absent", "metric"), pl.String),
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
+    **dict.fromkeys(("queries", "shown"), pl.Int64),
+}
+ABSENT_DIFFERENCES = {
+    **dict.fromkeys(("segmenter", "backbone", "dataset", "absent", "metric", "first", "second"), pl.String),
     "original": pl.Boolean,
     **dict.fromkeys(("value", "low", "high"), pl.Float64),
 }

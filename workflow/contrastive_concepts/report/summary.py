@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -95,11 +95,17 @@ def summary(
     differences: pl.DataFrame,
     classes: pl.DataFrame,
     taken: pl.DataFrame,
+    absent: pl.DataFrame | None = None,
+    absent_differences: pl.DataFrame | None = None,
 ) -> str:
     """The page in Markdown, from the tables of `evaluation.results`."""
     parts = ["# Benchmark\n", *(markdown(table) for table in tables)]
     if differences.height:
         parts.append(_differences(differences))
+    if absent is not None and absent.height:
+        parts.append(_absent(absent))
+    if absent_differences is not None and absent_differences.height:
+        parts.append(_absent_differences(absent_differences))
     for place, own in classes.filter(pl.col("metric") == "IoU-single").group_by(
         "segmenter", "backbone", "dataset", maintain_order=True
     ):
@@ -126,6 +132,42 @@ def _differences(differences: pl.DataFrame) -> str:
     ]
     heads = ("metric", "segmenter", "backbone", "data set", "difference", "points [95 %]")
     return "## Paired differences\n\n" + markdown_table([*map(ours, heads)], lines)
+
+
+ABSENT = (
+    "Queries for classes that the image does not show. claimed: the share of the pixels that they take; non-empty: the "
+    "share of the queries with a mask over `min_area`; presence: the area under the ROC curve that tells shown from "
+    "absent queries by their best margin over the negatives (50: chance). In percent, with the 95 % interval of an "
+    "image bootstrap."
+)
+ABSENT_METRICS = ("claimed", "non-empty", "presence")
+
+
+def _absent(absent: pl.DataFrame) -> str:
+    place = ["segmenter", "backbone", "dataset", "absent", "set"]
+    return f"## Absent queries\n\n{ABSENT}\n\n" + _by_metric(absent, place, lambda value: f"{value:.1f}")
+
+
+def _absent_differences(differences: pl.DataFrame) -> str:
+    """The differences to "background", or all if there are none."""
+    to_background = differences.filter(pl.col("second") == "BG")
+    own = pl.when("original").then(pl.lit(" *")).otherwise(pl.lit(""))
+    named = (to_background if to_background.height else differences).with_columns(
+        difference=pl.format("{} - {}{}", "first", "second", own)
+    )
+    place = ["segmenter", "backbone", "dataset", "absent", "difference"]
+    return "### Paired differences of absent queries\n\n" + _by_metric(named, place, lambda value: f"{value:+.1f}")
+
+
+def _by_metric(table: pl.DataFrame, place: Sequence[str], written: Callable[[float], str]) -> str:
+    """One row per place, with a column for each metric of absent queries."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in table.iter_rows(named=True):
+        value, low, high = (written(row[name]) for name in ("value", "low", "high"))
+        rows.setdefault(tuple(row[name] for name in place), {})[row["metric"]] = f"{value} [{low}, {high}]"
+    heads = ["data set" if name == "dataset" else name for name in place]
+    lines = ([*key, *(values[metric] for metric in ABSENT_METRICS)] for key, values in rows.items())
+    return markdown_table([*heads, *ABSENT_METRICS], ([_ours(text) for text in line] for line in lines))
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:

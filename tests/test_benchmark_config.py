@@ -275,6 +275,19 @@ def test_the_protocol_and_options_of_the_authors() -> None:
             "benchmark.sets.x.separator: found '/', expected ', ', ',' or '; '",
         ),
         ({"sets": {"x/y": {"kind": "none"}}, "sweeps": []}, "benchmark.sets.x/y"),
+        (
+            {"absent": {"kinds": ["random", "hard"]}},
+            "benchmark.absent.kinds.1: found 'hard', expected 'random', 'seen_together' or 'similar'",
+        ),
+        (
+            {"absent": {"kinds": ["random", "random"]}},
+            "benchmark.absent.kinds: found 'random' twice, expected each kind once",
+        ),
+        ({"absent": {"kinds": []}}, "benchmark.absent.kinds: found [], expected"),
+        ({"absent": {"min_area": 1}}, "benchmark.absent.min_area: found 1, expected less than 1"),
+        ({"absent": {"seed": -1}}, "benchmark.absent.seed: found -1, expected greater than or equal to 0"),
+        ({"absent": {"minarea": 0.1}}, "benchmark.absent.minarea: unknown key, did you mean min_area?"),
+        ({"absent": True}, "benchmark.absent: found True, expected"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(change: dict[str, Any], line: str) -> None:

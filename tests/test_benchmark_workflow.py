@@ -47,6 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "listings": {"toyworld": "raw"},
         "features": "kept",
         "draws": 20,
+        "absent": {"min_area": 0.1},
     }
     project.snakemake("benchmark")
     return project
@@ -72,7 +73,16 @@ def test_every_cell_has_its_scores(project: Project) -> None:
     assert sweeps.group_by("threshold").len().sort("threshold").rows() == [("beta", 2), ("gamma", 2)]
     numbers = {path.stem.removeprefix("table_") for path in (tables(project) / "tables").glob("*.tex")}
     assert {"1", "2a", "4", "5", "7"} <= numbers
-    assert "Paired differences" in (tables(project) / "summary.md").read_text()
+    text = (tables(project) / "summary.md").read_text()
+    assert "Paired differences" in text
+    assert "## Absent queries" in text
+    absent = pl.read_parquet(tables(project) / "absent.parquet")
+    assert {"random", "similar"} <= set(absent["absent"])
+    assert absent.select("segmenter", "set").n_unique() == 4 + 5
+    assert absent["value"].is_between(0, 100).all()
+    assert (tables(project) / "absent_differences.parquet").is_file()
+    together = pl.read_parquet(tables(project) / "seen_together" / "toyworld.parquet")
+    assert ("boat", "water") in set(together.select("query", "other").iter_rows())
 
 
 SECTIONS = {

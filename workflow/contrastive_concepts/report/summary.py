@@ -167,7 +167,7 @@ def _by_metric(table: pl.DataFrame, place: Sequence[str], written: Callable[[flo
         rows.setdefault(tuple(row[name] for name in place), {})[row["metric"]] = f"{value} [{low}, {high}]"
     heads = ["data set" if name == "dataset" else name for name in place]
     lines = ([*key, *(values[metric] for metric in ABSENT_METRICS)] for key, values in rows.items())
-    return markdown_table([*heads, *ABSENT_METRICS], ([_ours(text) for text in line] for line in lines))
+    return markdown_table([*heads, *ABSENT_METRICS], ([ours(text) for text in line] for line in lines))
 
 
 def _classes(classes: pl.DataFrame, taken: pl.DataFrame) -> str:

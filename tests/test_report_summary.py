@@ -11,7 +11,7 @@ from contrastive_concepts.config.selection import SelectionSettings
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.report.funnel import draw_funnel, funnel
 from contrastive_concepts.report.lengths import draw_lengths, list_lengths
-from contrastive_concepts.report.set_sizes import mean_size, set_sizes
+from contrastive_concepts.report.set_sizes import mean_size, set_sizes, sets_page
 from contrastive_concepts.report.thresholds import GRID, draw_thresholds, mean_lengths
 from contrastive_concepts.selection.select import Thresholds
 from tests.synthetic_tables import lists, tables
@@ -95,3 +95,35 @@ def test_sets_stand_with_their_mean_length_and_scores() -> None:
         ("ccd", 2.5, 40.0, 39.0, 41.0, 30.0),
         ("present", None, 50.0, 49.0, 51.0, None),
     ]
+    differences = pl.DataFrame(
+        [
+            {
+                **place,
+                "metric": metric,
+                "first": first,
+                "second": second,
+                "original": False,
+                "value": 8.0,
+                "low": 7.0,
+                "high": 9.5,
+            }
+            for metric, first, second in (("IoU-single", "CC_D", "image oracle"), ("mIoU", "CC_D", "CC_D"))
+        ]
+    )
+    absent = pl.DataFrame(
+        [
+            {**place, "set": "ccd", "absent": kind, "metric": metric, "value": value}
+            for kind, metric, value in (
+                ("random", "claimed", 1.25),
+                ("random", "presence", 88.0),
+                ("similar", "claimed", 9.0),
+            )
+        ]
+    )
+    page = sets_page(table, differences, {"ccd": "CC_D", "present": "image oracle"}, absent)
+    assert "| ccd | 2.5 | 40.0 [39.0, 41.0] | - | 30.0 | 1.2 | 9.0 | 88.0 | - |" in page
+    assert "| present | - | 50.0 [49.0, 51.0] | -8.0 [-9.5, -7.0] | - | - | - | - | - |" in page
+    assert (
+        "claimed"
+        not in sets_page(table, differences.clear(), {"ccd": "CC_D", "present": "x"}, absent.clear()).split("###")[1]
+    )

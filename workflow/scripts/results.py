@@ -12,7 +12,7 @@ with job_log(snakemake.log[0]):
     from contrastive_concepts.evaluation.results import collect, gains
     from contrastive_concepts.report.gains import gains_page
     from contrastive_concepts.report.published import Published
-    from contrastive_concepts.report.set_sizes import mean_size, set_sizes
+    from contrastive_concepts.report.set_sizes import mean_size, set_sizes, sets_page
     from contrastive_concepts.report.summary import summary, write_table
     from contrastive_concepts.report.tables import build_tables
 
@@ -46,8 +46,6 @@ with job_log(snakemake.log[0]):
         results.absent,
         results.absent_differences,
     )
-    Path(outputs.summary).write_text(text, encoding="utf-8")
-    print(text)
 
     sets = {name: load_sets(Path(path)) for name, path in zip(snakemake.params.with_sets, files.sets, strict=True)}
     texts = dict(zip(settings.encodings(), files.texts, strict=True))
@@ -66,9 +64,9 @@ with job_log(snakemake.log[0]):
     ]
     empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String) | GAINS)
     pl.concat([empty, *gain_tables]).write_parquet(outputs.gains)
-    text = gains_page(gained)
-    Path(outputs.gains_page).write_text(text, encoding="utf-8")
-    print(text)
+    gained_text = gains_page(gained)
+    Path(outputs.gains_page).write_text(gained_text, encoding="utf-8")
+    print(gained_text)
 
     sizes = {
         (cell.dataset, cell.set): mean_size(sets[cell.dataset][cell.set], described[cell.dataset].query_names)
@@ -77,3 +75,7 @@ with job_log(snakemake.log[0]):
     table = set_sizes(results.scores, sizes)
     print(table)
     table.write_csv(outputs.set_sizes, float_precision=2)
+    columns = {name: settings.column(name) for name in settings.sets}
+    text += "\n" + sets_page(table, results.differences, columns, results.absent)
+    Path(outputs.summary).write_text(text, encoding="utf-8")
+    print(text)

@@ -91,14 +91,16 @@ GENERATED = (
 BENCHMARK = SETTINGS.benchmark
 CELLS = list(BENCHMARK.cells())
 SWEEP = list(BENCHMARK.sweep_points())
-ABSENT = BENCHMARK.absent
+ABSENT = BENCHMARK.asked_absent
 SEEN_TOGETHER = (
     {"together": [f"{RESULTS}/benchmark/seen_together/{{dataset}}.parquet"]}
     if ABSENT and "seen_together" in ABSENT.kinds
     else {}
 )
 # `min_area` counts only in the results.
-ASKED_ABSENT = {"absent": ABSENT.model_dump(exclude={"min_area"})} if ABSENT else {}
+ASKED_ABSENT = (
+    {"absent": ABSENT.model_dump(include={"kinds", "seed"})} if ABSENT else {}
+)
 BENCHMARK_TABLES = [f"{RESULTS}/benchmark/summary.md"] if CELLS or SWEEP else []
 
 

@@ -26,7 +26,7 @@ with job_log(snakemake.log[0]):
     folders = {encoding: Path(path).parent for encoding, path in zip(settings.encodings(), files.counts, strict=True)}
     results = collect(settings, folders, described)
     names = ["scores", "sweeps", "differences", "classes", "taken"]
-    names += ["absent", "absent_differences"] if settings.absent else []
+    names += ["absent", "absent_differences"] if settings.asked_absent else []
     for name in names:
         table = getattr(results, name)
         table.write_parquet(outputs[name])

@@ -144,7 +144,7 @@ class BenchmarkSettings(Settings):
     )
     sweeps: list[SweepSettings] = Field([], description="Studies of one threshold (paper 6.2.1).")
     absent: AbsentSettings | None = Field(
-        None, description="Queries for classes that an image does not show; null: none, {}: all kinds."
+        None, description="Queries for classes that an image does not show; null: they are not asked."
     )
 
     @model_validator(mode="after")
@@ -223,6 +223,11 @@ class BenchmarkSettings(Settings):
                         f"benchmark.{key}.values: found {value}, expected 0 to 1 for a sweep over {sweep.threshold}"
                     )
         return self
+
+    @property
+    def asked_absent(self) -> AbsentSettings | None:
+        """The settings of the absent queries if they are asked."""
+        return self.absent if self.absent is not None and self.absent.enabled else None
 
     def running(self, chosen: Sequence[str] | None = None) -> list[str]:
         """Names of the segmenters that are run, of those chosen or of all."""

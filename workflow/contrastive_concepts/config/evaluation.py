@@ -176,6 +176,7 @@ AbsentKind = Literal["random", "seen_together", "similar"]
 class AbsentSettings(Settings):
     """Queries for classes that an image does not show, of each kind at most as many as it shows."""
 
+    enabled: bool = Field(True, description="false: they are not asked.")
     kinds: list[AbsentKind] = Field(
         ["random", "seen_together", "similar"],
         min_length=1,

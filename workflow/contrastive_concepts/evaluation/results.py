@@ -71,7 +71,7 @@ def collect(
     """The results of all cells of a benchmark.
 
     folders: the numbers of pixels of each encoding, see `PixelCounts`. descriptions: by data set."""
-    with_absent = settings.absent is not None
+    with_absent = settings.asked_absent is not None
     counts = {encoding: PixelCounts.load(folder, with_absent) for encoding, folder in folders.items()}
     images = {encoding: each.images["image"].to_list() for encoding, each in counts.items()}
     by_experiment = {
@@ -235,14 +235,14 @@ Measures = Mapping[tuple[Cell, str], Mapping[str, Measured]]
 
 def _measures(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Measures:
     """Of the cells with absent queries: those with IoU-single."""
-    if settings.absent is None:
+    if settings.asked_absent is None:
         return {}
     return {
         (each.cell, kind): measured
         for each in cells
         if each.presence is not None
-        for kind in settings.absent.kinds
-        if (measured := measure(each.presence, kind, each.images, settings.absent.min_area, settings.draws))
+        for kind in settings.asked_absent.kinds
+        if (measured := measure(each.presence, kind, each.images, settings.asked_absent.min_area, settings.draws))
     }
 
 
@@ -267,7 +267,7 @@ def _absent_differences(
     settings: BenchmarkSettings, cells: Sequence[Scored], measures: Measures
 ) -> Iterator[tuple[Any, ...]]:
     for place, original, first, second, files, other in _pairs(settings, cells):
-        for kind in () if settings.absent is None else settings.absent.kinds:
+        for kind in () if settings.asked_absent is None else settings.asked_absent.kinds:
             own, others = (measures.get((each.cell, kind), {}) for each in (files, other))
             for metric in own:
                 if metric in others:

@@ -130,6 +130,17 @@ def test_sweeps_stand_beside_the_papers() -> None:
     assert made["5"].rows[0][1][0].difference == pytest.approx(-0.1)
 
 
+def test_a_sweep_over_a_boost_has_a_table_and_segmenters_of_one_method_their_names() -> None:
+    points = [
+        {"threshold": "boost", "step": -0.1, **score("tuning", "BG + boost", 25.0, segmenter=name, method=method)}
+        for name, method in (("a", "naclip"), ("b", "naclip"), ("c", "gem"))
+    ]
+    made = tables([score("ade20k", "CC_D", 26.2)], pl.DataFrame(points, NO_SWEEPS.schema))
+    assert made["boost"].columns == (("boost", "-0.1"),)
+    assert [labels[0] for labels, _ in made["boost"].rows] == ["NACLIP (a)", "NACLIP (b)", "GEM"]
+    assert "4" not in made
+
+
 def test_the_four_formats_say_the_same(tmp_path: Path) -> None:
     table = tables([score("voc21", "CC_D", 53.0, original=True), score("voc_x|", "CC_D", 1.0)])["1"]
     write_table(table, tmp_path)

@@ -203,8 +203,12 @@ def _sweep(number: str, metric: str, thresholds: Sequence[str], sweeps: pl.DataF
                 value, low, high, original = rows.select("value", "low", "high", "original").row(0)
                 yield TableCell(value, low, high, original, printed)
 
+    def label(segmenter: str, method: str) -> str:
+        alone = models.filter(pl.col("method") == method)["segmenter"].n_unique() == 1
+        return METHODS[method].title if alone else f"{METHODS[method].title} ({segmenter})"
+
     rows = tuple(
-        ((METHODS[method].title, data, dataset), tuple(cells(dataset, segmenter, backbone, method, data)))
+        ((label(segmenter, method), data, dataset), tuple(cells(dataset, segmenter, backbone, method, data)))
         for dataset, segmenter, backbone, method, data in models.iter_rows()
     )
     named = tuple((threshold, f"{step:g}") for threshold, step in columns)

@@ -3,6 +3,7 @@
 Images have eight classes each and are scored under four contrastive sets."""
 
 import resource
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +36,9 @@ from contrastive_concepts.evaluation.single import (
 )
 from contrastive_concepts.evaluation.texts import Embed, embed_once
 from contrastive_concepts.resources import RESOURCES
+from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter
+from contrastive_concepts.segmentation.folder import segment_photos
+from contrastive_concepts.segmentation.photos import find_photos
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.clip_dinoiser import head_shapes as dinoiser_shapes
 from contrastive_concepts.segmenters.image_model import load_image_model
@@ -148,6 +152,46 @@ def question_costs(
         asking.append(time.perf_counter() - middle)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Questions(photo, negatives, float(np.median(encoding)), float(np.median(asking)), peak)
+
+
+class FolderCost(NamedTuple):
+    """Seconds to encode photos that are in memory, and to segment their files by two queries, results written."""
+
+    device: str
+    photos: int
+    encode: float
+    segment: float
+
+    def __str__(self) -> str:
+        rate, share = self.photos / self.segment, self.encode / self.segment
+        return (
+            f"{self.device}: {self.photos} photos in {self.segment:.1f} s, {rate:.2f} images/s; encoding them alone "
+            f"takes {self.encode:.1f} s, {100 * share:.0f} % of it"
+        )
+
+
+def folder_cost(folder: Path, method: str, model: str, device: str = "auto", batch: int = 32) -> FolderCost:
+    """What `contrastive-concepts segment` costs beside its encoder. The weights are random, the dictionary is the toy
+    world's. Raises UserError if the folder has no photos."""
+    photos = find_photos([str(folder)])
+    with tempfile.TemporaryDirectory() as made:
+        torch.manual_seed(0)
+        torch.save(open_clip.create_model(model, pretrained=None).state_dict(), f"{made}/weights.pt")
+        asked = ConceptSegmenter(None, method, model, f"{made}/weights.pt", device=device, batch=batch)
+        queries = ["boat", "dog"]
+        for query in queries:  # their texts are embedded once
+            asked(photos[0], query)
+        cropped = [asked.cropped(photo) for photo in photos]
+        clocks = [time.perf_counter()]
+        for encoded in asked.encode_all(cropped):
+            del encoded
+        if asked.device.type == "cuda":
+            torch.cuda.synchronize()
+        clocks.append(time.perf_counter())
+        segment_photos(asked, photos, queries, Path(made) / "out", {}, workers=4)
+        clocks.append(time.perf_counter())
+    named = torch.cuda.get_device_name(asked.device) if asked.device.type == "cuda" else "CPU"
+    return FolderCost(named, len(photos), clocks[1] - clocks[0], clocks[2] - clocks[1])
 
 
 def random_segmenter(method: str, model: str, precision: str = "float32", device: str = "cpu") -> Segmenter:

@@ -123,7 +123,7 @@ def test_photos_in_order_however_they_are_batched(segmenter: ConceptSegmenter, m
     images = [scene(3)[0].image, scene(1, 100)[0].image, *(sample.image for sample in scene(3))]
     alone = [segmenter(image, "boat") for image in images]
     assert all(np.array_equal(a.labels, b.labels) for a, b in zip(alone, segmenter.each(images, "boat"), strict=True))
-    monkeypatch.setattr(segmenter, "_device", torch.device("meta"))
+    monkeypatch.setattr(segmenter, "device", torch.device("meta"))
     batches: list[int] = []
     tower = segmenter._segmenter.encode_image
     monkeypatch.setattr(segmenter._segmenter, "encode_image", lambda p: (batches.append(len(p)), tower(p))[1])

@@ -45,6 +45,11 @@ def segmentation(
     questions: Annotated[
         bool, typer.Option("--questions", help="Instead, measure what a question costs beside encoding a photo once.")
     ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Instead, segment the photos of this folder, and compare with encoding them alone."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="With --folder: auto, cpu, cuda, ...")] = "auto",
     peak_of: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Compare IoU-single with each image encoded once to a full forward pass for each image, class and set.
@@ -56,6 +61,7 @@ def segmentation(
     from benchmarks.segmentation import (
         ade_photos,
         compare_ways,
+        folder_cost,
         generated,
         method_costs,
         peak_memory_mb,
@@ -69,6 +75,9 @@ def segmentation(
         raise UserError(f"--model: found {model!r}, expected a model that open_clip lists")
     if peak_of:
         print(json.dumps(round(peak_memory_mb(random_segmenter(method, model), generated(peak_of)))))
+        return
+    if folder is not None:
+        print(f"{method}, {model}. {folder_cost(folder, method, model, device)}")
         return
     if questions:
         chosen = random_segmenter(method, model)

@@ -191,7 +191,7 @@ class ConceptSegmenter:
         protocol = protocol or (TOY_PROTOCOL if is_carried(model, pretrained) else Protocol())
         self._protocol = protocol if batch is None else protocol.model_copy(update={"batch": batch})
         self._method, self._prompts, self._negatives = segmenter, prompts, negatives
-        self._original, self._beta, self._device = original, beta, placed
+        self._original, self._beta, self.device = original, beta, placed
         self._rows: TextRows | None = None
         self.described: dict[str, Any] = {
             "segmenter": settings.model_dump(),
@@ -237,7 +237,7 @@ class ConceptSegmenter:
                 waiting.append(photo.pixels)
                 yield photo.crops
 
-        for group in ([photo] for photo in photos) if self._device.type == "cpu" else [photos]:
+        for group in ([photo] for photo in photos) if self.device.type == "cpu" else [photos]:
             for encoded in encode_all(self._segmenter, crops(group), self._protocol.batch):
                 yield EncodedPhoto(waiting.popleft(), encoded)
 
@@ -320,7 +320,7 @@ class ConceptSegmenter:
 
     def _vectors(self, texts: Sequence[str]) -> Tensor:
         assert self._rows is not None
-        return self._rows.select(texts).to(self._device)
+        return self._rows.select(texts).to(self.device)
 
 
 def _usable(device: str) -> torch.device:

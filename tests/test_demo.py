@@ -114,12 +114,19 @@ def test_whatever_is_wrong_is_one_line(client: Any) -> None:
         ("boat", {"a": 1}, "negatives: expected"),
         ("boat", ["a"] * 1001, "negatives: found 1001 texts"),
         ("b" * 5000, "dictionary", "query 1: found 5000 characters"),
+        ("boat", ["\ud800"], "negatives: expected"),
     ):
         answer = asked(client, photo, query, negatives)
         assert answer.status_code == 400
         assert answer.json()["error"].startswith(line)
         assert len(answer.json()["error"].splitlines()) == 1
     assert client.get(f"/photos/{photo}/answer?query=boat&negatives=[").status_code == 400
+    assert client.get(f"/photos/{photo}/answer?query=boat&negatives={'[' * 20_000}").status_code == 400
+    foreign = client.post("/photos", content=content(IMAGE), headers={"Origin": "http://evil.example"})
+    assert foreign.json()["error"].startswith("request: comes from another site")
+    assert client.post("/photos", content=content(IMAGE), headers={"Origin": "http://testserver"}).status_code == 200
+    wide = client.post("/photos", content=content(np.zeros((6_000, 9_000), np.uint8)))
+    assert "found 9000 x 6000 pixels" in wide.json()["error"]
     for upload, line in (
         (b"", "odd.jpg: cannot be decoded, expected an image"),
         (b"no picture", "odd.jpg: cannot be decoded, expected an image"),
@@ -160,6 +167,7 @@ def test_a_port_that_is_taken_is_one_line() -> None:
         done = CliRunner().invoke(app, ["demo", "--port", str(taken.getsockname()[1])])
     assert isinstance(done.exception, UserError)
     assert "cannot be listened on" in str(done.exception)
+    assert "--host: found an empty text" in str(CliRunner().invoke(app, ["demo", "--host", ""]).exception)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +198,7 @@ def pressed(tab: Any, chip: str) -> str | None:
 
 
 def turn(tab: Any) -> int:
-    return int(tab.locator("#list").get_attribute("data-turn") or 0)
+    return int(tab.locator("#list").get_attribute("data-answered") or 0)
 
 
 @pytest.mark.browser
@@ -221,12 +229,12 @@ def test_the_page_in_a_browser(address: str, browser: Any, segmenter: ConceptSeg
     # One negative off, another added: the mask changes within a second, and the photo is not encoded again.
     largest, before = chips[0], turn(tab)
     tab.click(f"#list [data-text='{largest}']")
-    tab.locator(f"#list[data-turn='{before + 1}']").wait_for()
+    tab.locator(f"#list[data-answered='{before + 1}']").wait_for()
     assert float(tab.locator("#list").get_attribute("data-seconds")) < 1
     assert pressed(tab, largest) == "false"
     tab.fill("#more", "palm tree")
     tab.keyboard.press("Enter")
-    tab.locator(f"#list[data-turn='{before + 2}']").wait_for()
+    tab.locator(f"#list[data-answered='{before + 2}']").wait_for()
     assert sum(url.endswith("name=desert.png") for url in requests) == 1
     listed = [text for text in ["palm tree", *found.texts[1:]] if text != largest]
     own = segmenter(IMAGE, QUERY, listed)
@@ -242,7 +250,7 @@ def test_the_page_in_a_browser(address: str, browser: Any, segmenter: ConceptSeg
     assert np.array_equal(coco.decode(annotation["segmentation"]) == 1, own.mask)
 
     tab.click("#reset")
-    tab.locator(f"#list[data-turn='{before + 3}']").wait_for()
+    tab.locator(f"#list[data-answered='{before + 3}']").wait_for()
     assert pressed(tab, largest or "") == "true"
     tab.fill("#more", QUERY)
     tab.keyboard.press("Enter")
@@ -270,10 +278,41 @@ def test_the_page_by_keyboard_on_a_narrow_dark_screen(address: str, browser: Any
         if tab.evaluate("document.activeElement.closest('#list .chips') !== null"):
             break
     tab.keyboard.press("Space")
-    tab.locator(f"#list[data-turn='{before + 1}']").wait_for()
+    tab.locator(f"#list[data-answered='{before + 1}']").wait_for()
     assert tab.locator("#list .chips [aria-pressed=false]").count() == 1
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 22)"
     tab.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
     tab.get_by_role("alert").filter(has_text="a.png: cannot be decoded").wait_for()
+    tab.close()
+
+
+@pytest.mark.browser
+def test_quick_questions_and_a_second_picture(address: str, browser: Any) -> None:
+    """Only the last question is answered, under its own name; a new picture begins empty."""
+    tab = browser.new_page()
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.goto(address)
+    tab.click("#examples button >> nth=0")
+    tab.locator("#list canvas[aria-label*='takes']").wait_for()
+    for query in ("boat", "dog", "road", "sea", "wall", "grass"):
+        tab.fill("#query", query)
+        tab.keyboard.press("Enter")
+        tab.wait_for_timeout(40)
+    tab.locator("#list canvas[aria-label*='grass takes']").wait_for()
+    tab.wait_for_timeout(500)
+    shares = tab.locator("article .share").all_inner_texts()
+    assert sum("“grass”" in share for share in shares) == 4
+    assert "“" not in tab.get_by_role("status").inner_text()
+    tab.fill("#query", "")
+    tab.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": content(IMAGE)})
+    tab.get_by_role("status").filter(has_text="b.png: 64 x 64").wait_for()
+    assert "".join(tab.locator("article .share").all_inner_texts()) == ""
+    assert tab.locator("article .downloads:visible").count() == 0
+    tab.click("#reset")
+    tab.fill("#more", "sky")
+    tab.keyboard.press("Enter")
+    assert "Segment a concept first." in tab.get_by_role("alert").inner_text()
+    assert wrong == []
     tab.close()

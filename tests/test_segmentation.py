@@ -229,8 +229,14 @@ def test_photos_at_files_folders_and_globs(tmp_path: Path) -> None:
     [
         (" ", "dictionary", "query: found an empty text"),
         ([], "dictionary", "query: found an empty text"),
-        (["boat", "boat"], "none", "query: found 'boat', 'boat', expected distinct texts"),
+        (["boat", "dog", "boat"], "none", "query: found 'boat' more than once, expected distinct texts"),
+        (["boat", "Boat "], "none", "query: found 'boat' more than once"),
         ("boat", ["sea", "boat"], "negatives: found the query 'boat'"),
+        ("boat", ["sea", " Boat"], "negatives: found the query ' Boat'"),
+        ("boat", ["sea", ""], "negatives: found an empty text"),
+        ("boat", ["sea", 5], "negatives: found an empty text"),
+        (5, "none", "query: found an empty text"),
+        ([None], "none", "query: found an empty text"),
     ],
 )
 def test_a_wrong_question_is_one_line(query: Any, negatives: Any, message: str, segmenter: ConceptSegmenter) -> None:
@@ -441,3 +447,115 @@ def test_the_recipe_for_ones_own_segmenter(segmenter: ConceptSegmenter) -> None:
     found = segmenter(image, "boat", segmenter.dictionary.lookup(["boat"])[0].contrastive_concepts)
     assert (mask == found.mask).mean() > 0.999
     assert sum(shares.values()) + mask.mean() == pytest.approx(1)
+
+
+def masks_equal(out: Path, segmenter: ConceptSegmenter, negatives: str) -> bool:
+    [image] = {image["file_name"] for image in json.loads((out / "masks.json").read_text())["images"]} or [""]
+    stored = np.asarray(Image.open(out / f"{Path(image).stem}.boat.mask.png")) == 255
+    return np.array_equal(stored, segmenter(image, "boat", negatives).mask)
+
+
+def test_a_run_that_is_cut_off_leaves_no_records_of_replaced_files(
+    tmp_path: Path, segmenter: ConceptSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are replaced before their records: an interrupted run with other negatives is not taken for the first."""
+    [photo], out = photos_in(tmp_path / "photos", 1), tmp_path / "out"
+    asked = [str(photo), "-q", "boat", "-o", str(out)]
+    assert run(*asked).exit_code == 0
+    whole = folder_module._write_results
+
+    def cut(*arguments: Any, **named: Any) -> Any:
+        whole(*arguments, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "_write_results", cut)
+        assert run(*asked, "--negatives", "none").exit_code != 0
+    assert not masks_equal(out, segmenter, "dictionary")
+    assert run(*asked).exit_code == 0
+    assert masks_equal(out, segmenter, "dictionary")
+
+
+def test_odd_names_and_records(tmp_path: Path) -> None:
+    [photo], out = photos_in(tmp_path / "photos", 1), tmp_path / "out"
+    for name in (".0.png", f"{'x' * 245}.png", "0.PNG"):
+        (tmp_path / "photos" / name).write_bytes(photo.read_bytes())
+    asked = [str(tmp_path / "photos"), "-q", "boat", "-q", "漢" * 90, "-o", str(out)]
+    out.mkdir()
+    for junk in (b"5\nnull\n[1]\n{}\n", b'{"name": "0"}\n', b"\xff\xfe\n", b"[" * 5000):
+        (out / "done.jsonl").write_bytes(junk)
+        done = run(*asked)
+        assert done.exit_code == 0, done.output
+    images = json.loads((out / "masks.json").read_text())["images"]
+    files = [file for image in images for file in image["files"]]
+    assert len(images) == 4
+    assert len(set(files)) == len(files) == 16
+    assert {*files, "masks.json", "done.jsonl", ".running"} == {path.name for path in out.iterdir()}
+    done = run("x" * 300, "-q", "boat", "-o", str(out))
+    assert isinstance(done.exception, UserError)
+
+
+def test_results_beside_the_photos(tmp_path: Path) -> None:
+    """Results in the photos' folder are no photos; a glob of the shell that has the results is no fault."""
+    photos = photos_in(tmp_path / "photos", 2)
+    folder = tmp_path / "photos"
+    for _ in range(2):
+        assert "2 of 2 photos" in run(str(folder), "-q", "boat", "-o", str(folder)).stdout
+    inner = folder / "out"
+    for _ in range(2):
+        places = [str(place) for place in (*photos, *([inner] if inner.exists() else []))]
+        assert "2 of 2 photos" in run(*places, "-q", "boat", "-o", str(inner)).stdout
+    spelled = [str(photos[0]), str(folder / "out" / ".." / "0.png")]
+    assert "1 of 1 photos" in run(*spelled, "-q", "boat", "-o", str(inner)).stdout
+    assert isinstance(run(str(inner), "-q", "boat", "-o", str(inner)).exception, UserError)
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    [photo], out = photos_in(tmp_path / "photos", 1), tmp_path / "out"
+    out.mkdir()
+    with folder_module._only_run(out):
+        done = run(str(photo), "-q", "boat", "-o", str(out))
+    assert "another run writes there" in str(done.exception)
+    assert run(str(photo), "-q", "boat", "-o", str(out)).exit_code == 0
+
+
+def test_lists_in_files(tmp_path: Path, segmenter: ConceptSegmenter) -> None:
+    [photo], out = photos_in(tmp_path / "photos", 1), tmp_path / "out"
+    (tmp_path / "negatives.txt").write_text("sea\n\nsky\n\n")
+    assert run(str(photo), "-q", "boat", "-o", str(out), "--negatives", str(tmp_path / "negatives.txt")).exit_code == 0
+    [image] = json.loads((out / "masks.json").read_text())["images"]
+    assert image["negatives"]["boat"] == segmenter(photo, "boat", ["sea", "sky"]).shares
+    classes = tmp_path / "classes.txt"
+    classes.write_text("background\nboat\nsea\n")
+    assert run(str(photo), "-o", str(out), "--classes", str(classes)).exit_code == 0
+    assert [each["name"] for each in json.loads((out / "masks.json").read_text())["categories"]] == ["boat", "sea"]
+    for content, message in (
+        ("boat\n\nsea\n", "classes.txt: line 2: found an empty line"),
+        ("background\n", "classes.txt: found 0 classes"),
+        ("".join(f"c{number}\n" for number in range(300)), "classes.txt: found 300 classes, expected 1 to 255"),
+        ("boat\nsea\nBoat\n", "query: found 'boat' more than once"),
+    ):
+        classes.write_text(content)
+        done = run(str(photo), "-o", str(out), "--classes", str(classes))
+        assert isinstance(done.exception, UserError), content[:20]
+        assert message in str(done.exception)
+
+
+def test_a_word_that_the_dictionary_does_not_have_is_told(tmp_path: Path) -> None:
+    [photo], out = photos_in(tmp_path / "photos", 1), tmp_path / "out"
+    done = run(str(photo), "-q", "schooner", "-q", "Boat", "-o", str(out))
+    assert "note: 'schooner' is not in the dictionary; its negatives are those of" in done.output
+    assert "'Boat'" not in done.output
+    categories = json.loads((out / "masks.json").read_text())["categories"]
+    assert [each["concept"] == each["name"] for each in categories] == [False, False]
+    assert categories[1]["concept"] == "boat"
+
+
+def test_pictures_of_other_depths() -> None:
+    deep = np.random.default_rng(0).integers(0, 2**16, (5, 8), np.uint16)
+    assert np.array_equal(as_pixels(deep.astype(">u2")), as_pixels(deep))
+    for mode in ("I", "F"):
+        with pytest.raises(UserError, match=f"found the mode {mode}"):
+            as_pixels(Image.new(mode, (4, 4)))
+    with pytest.raises(UserError, match="found no array"):
+        as_pixels([[1, 2], [3]])

@@ -55,7 +55,21 @@ def test_types_in_a_shell(dictionary: ContrastiveConcepts) -> None:
         "dog", "    context: café, water", *(f"    {kind}: (none)" for kind in list(TYPED)[1:]),
     ]  # fmt: skip
     done = CliRunner().invoke(app, ["query", str(dictionary.folder), "boat", "--types", "--json"])
-    assert json.loads(done.stdout) == {"boat": TYPED}
+    assert json.loads(done.stdout) == [
+        {"query": "boat", "concept": "boat", "similarity": 1.0, "far": False, "types": TYPED}
+    ]
+    for wrong in (["query", str(dictionary.folder), "boat", "--types", "--union"],):
+        assert isinstance(CliRunner().invoke(app, wrong).exception, UserError)
+    names = ["export", str(dictionary.folder), "-o", str(dictionary.folder.parent / "n"), "-f", "names", "--types"]
+    assert "--types: found the format 'names'" in str(CliRunner().invoke(app, names).exception)
+
+
+def test_a_word_that_is_no_concept_is_named_with_its_concept() -> None:
+    from contrastive_concepts.resources import resource
+
+    done = CliRunner().invoke(app, ["query", str(resource("toyworld/dictionary")), "xyzzy", "--types"])
+    assert done.stdout.splitlines()[0].startswith("xyzzy -> ")
+    assert "(similarity " in done.stdout.splitlines()[0]
 
 
 def test_types_in_exports(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
@@ -75,6 +89,7 @@ def test_types_in_exports(dictionary: ContrastiveConcepts, tmp_path: Path) -> No
     assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
     with pytest.raises(UserError, match="types: found the format 'text', expected one of json, csv, parquet"):
         export(dictionary, ["boat"], tmp_path / "a", "text", types=True)
+    assert not (tmp_path / "a").exists()
 
 
 def test_the_toy_worlds_boat() -> None:

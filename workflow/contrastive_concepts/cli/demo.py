@@ -20,6 +20,7 @@ from contrastive_concepts.cli.segment import (
     Original,
     Pretrained,
     concept_segmenter,
+    needing,
 )
 from contrastive_concepts.errors import UserError, one_line
 
@@ -51,14 +52,13 @@ def demo(
     """Segment pictures in the browser: the mask without negatives, with "background", the dictionary's and your own.
 
     The page asks no other machine for anything."""
-    try:
+    with needing("demo", "clip", "evaluation", "demo"):
+        import pycocotools  # noqa: F401  used when a mask is downloaded
         import uvicorn
 
         from contrastive_concepts.segmentation.page import folder_examples, page
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"demo: found no package {error.name}, expected the extra `demo`: pip install 'contrastive-concepts[demo]'"
-        ) from None
+    if not host:
+        raise UserError("--host: found an empty text, expected an address such as 127.0.0.1")
     offered = toy_examples() if examples is None else folder_examples(examples)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

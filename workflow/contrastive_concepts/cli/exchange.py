@@ -90,6 +90,8 @@ def export(
             raise UserError(f"{option}: found {found!r}, expected one of {', '.join(map(repr, known))}")
     dictionary = ContrastiveConcepts.load(folder, background=background)
     if form == "names":
+        if types:
+            raise UserError("--types: found the format 'names', expected json, csv or parquet")
         if prompts is None:
             raise UserError("--prompts: missing, expected your class-name file for --format names")
         beta = dictionary.manifest.thresholds["beta"] if beta is None else beta

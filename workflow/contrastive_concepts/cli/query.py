@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
+from contrastive_concepts.errors import UserError
 
 
 def query(
@@ -28,6 +29,8 @@ def query(
 ) -> None:
     """Print the contrastive concepts of each text."""
     dictionary = ContrastiveConcepts.load(folder, background=background)
+    if union and types:
+        raise UserError("--types: found with --union, expected single queries")
     if union:
         merged = dictionary.union(texts, dictionary.manifest.thresholds["beta"] if beta is None else beta)
         print(
@@ -36,25 +39,36 @@ def query(
             else ", ".join(merged)
         )
         return
-    if types:
-        typed = {text: dictionary.typed(text) for text in texts}
-        lines = (_types(text, each) for text, each in typed.items())
-        print(json.dumps(typed, ensure_ascii=False, indent=1) if as_json else "\n".join(lines))
-        return
     matches = dictionary.lookup(texts)
+    if types:
+        typed = [dictionary.typed(match) for match in matches]
+        if as_json:
+            told = [{**_looked_up(match), "types": each} for match, each in zip(matches, typed, strict=True)]
+            print(json.dumps(told, ensure_ascii=False, indent=1))
+        else:
+            print("\n".join(_types(match, each) for match, each in zip(matches, typed, strict=True)))
+        return
     if as_json:
         print(json.dumps([asdict(match) for match in matches], ensure_ascii=False, indent=1))
     else:
         print("\n".join(_describe(match) for match in matches))
 
 
-def _types(text: str, typed: Mapping[str, Sequence[str]]) -> str:
-    return "\n".join([text, *(f"    {kind}: {', '.join(names) or '(none)'}" for kind, names in typed.items())])
+def _types(match: Match, typed: Mapping[str, Sequence[str]]) -> str:
+    return "\n".join([_name(match), *(f"    {kind}: {', '.join(names) or '(none)'}" for kind, names in typed.items())])
+
+
+def _looked_up(match: Match) -> dict[str, object]:
+    return {name: value for name, value in asdict(match).items() if name != "contrastive_concepts"}
 
 
 def _describe(match: Match) -> str:
-    matched = match.query
-    if match.query != match.concept:
-        warning = ", far from every concept" if match.far else ""
-        matched += f" -> {match.concept} (similarity {match.similarity:.2f}{warning})"
-    return f"{matched}\n    {', '.join(match.contrastive_concepts) or '(none)'}"
+    return f"{_name(match)}\n    {', '.join(match.contrastive_concepts) or '(none)'}"
+
+
+def _name(match: Match) -> str:
+    """The query, and the concept that it was mapped to if that is another."""
+    if match.query == match.concept:
+        return match.query
+    warning = ", far from every concept" if match.far else ""
+    return f"{match.query} -> {match.concept} (similarity {match.similarity:.2f}{warning})"

@@ -1,12 +1,16 @@
 """`contrastive-concepts segment`: segment photos by words."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contrastive_concepts.errors import UserError
+from contrastive_concepts.config.selection import BACKGROUND
+from contrastive_concepts.dictionary.contrastive import fold
+from contrastive_concepts.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter
@@ -37,7 +41,10 @@ def segment(
     query: Annotated[list[str] | None, typer.Option("--query", "-q", help="What to segment; can be repeated.")] = None,
     classes: Annotated[
         Path | None,
-        typer.Option(help="Instead of --query: a file of classes, one a line, asked at once; writes label maps."),
+        typer.Option(
+            help="Instead of --query: a file of classes, one a line, asked at once; writes label maps. "
+            "A first line `background` is label 0."
+        ),
     ] = None,
     dictionary: Dictionary = None,
     segmenter: Method = "maskclip",
@@ -58,15 +65,17 @@ def segment(
     """Segment photos by words, with their contrastive concepts as negatives."""
     if (classes is None) == (not query):
         raise UserError("--query: found both or neither of --query and --classes, expected one of them")
-    from contrastive_concepts.logs import progress_bar
-    from contrastive_concepts.segmentation.concept_segmenter import KINDS
-    from contrastive_concepts.segmentation.folder import COCO, segment_photos
-    from contrastive_concepts.segmentation.photos import find_photos
-    from contrastive_concepts.text_files import read_lines
+    with needing("segment", "clip", "evaluation"):
+        import pycocotools  # noqa: F401  used when a mask is written
+
+        from contrastive_concepts.logs import progress_bar
+        from contrastive_concepts.segmentation.concept_segmenter import KINDS
+        from contrastive_concepts.segmentation.folder import COCO, segment_photos
+        from contrastive_concepts.segmentation.photos import find_photos
 
     if negatives not in KINDS and not Path(negatives).is_file():
         raise UserError(f"--negatives: found {negatives!r}, expected {', '.join(KINDS)} or a file of texts")
-    queries = list(dict.fromkeys(query or ())) if classes is None else read_lines(classes, "classes, one a line")
+    queries = list(dict.fromkeys(each.strip() for each in query or ())) if classes is None else _classes(classes)
     found = find_photos(photos, output)
     asked = concept_segmenter(
         dictionary,
@@ -82,14 +91,50 @@ def segment(
         batch=batch,
     )
     # The contrastive set is made before any photo is read, so that a wrong query is one line.
-    asked.check(queries, at_once=classes is not None)
+    matches = asked.check(queries, at_once=classes is not None)
+    for match in matches.values():
+        if fold(match.query) != fold(match.concept):
+            far = ", far from every concept" if match.far else ""
+            print(
+                f"note: {match.query!r} is not in the dictionary; its negatives are those of {match.concept!r} "
+                f"(similarity {match.similarity:.2f}{far})",
+                file=sys.stderr,
+            )
     with progress_bar("segmenting", len(found)) as progress:
         failed = segment_photos(
-            asked, found, queries, output, asked.described, classes is not None, workers, progress=progress
+            asked, found, queries, output, asked.described, classes is not None, workers, matches, progress
         )
     for line in failed:
-        print(f"passed over: {line}", file=sys.stderr)
+        print(f"passed over: {one_line(line)}", file=sys.stderr)
     print(f"{len(found) - len(failed)} of {len(found)} photos in {output / COCO}")
+
+
+def _classes(path: Path) -> list[str]:
+    """The classes of a file. A first line "background" is label 0, as in VOC's list, and not asked for."""
+    from contrastive_concepts.text_files import read_lines
+
+    lines = [line.strip() for line in read_lines(path, "classes, one a line")]
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            raise UserError(f"{path}: line {number}: found an empty line, expected a class")
+    lines = lines[1:] if lines and fold(lines[0]) == BACKGROUND else lines
+    if not lines or len(lines) > 255:
+        raise UserError(f"{path}: found {len(lines)} classes, expected 1 to 255 in a label map")
+    return lines
+
+
+@contextmanager
+def needing(command: str, *extras: str) -> Iterator[None]:
+    """Name the extras of a command if one of their packages is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        wanted = ",".join(extras)
+        raise UserError(
+            f"{command}: found no package {package}, expected the extras {wanted}: "
+            f"pip install 'contrastive-concepts[{wanted}]'"
+        ) from None
 
 
 def concept_segmenter(

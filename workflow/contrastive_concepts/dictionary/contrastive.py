@@ -54,7 +54,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         for concept, contrastive in zip(pairs[0].to_pylist(), pairs[1].to_pylist(), strict=True):
             self._lists[concept].append(contrastive)
         self._ids = {name: number for number, name in enumerate(self._names)}
-        self._by_folded = {_fold(name): name for name in reversed(self._names)}
+        self._by_folded = {fold(name): name for name in reversed(self._names)}
 
     @classmethod
     def load(
@@ -79,17 +79,18 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         """The concepts that the selection kept, unchanged: "background" is not added or removed. Raises KeyError."""
         return list(self._lists[concept])
 
-    def typed(self, query: str) -> dict[str, list[str]]:
-        """All that captions mention with a query, by what it is to it, the most frequent first.
+    def typed(self, query: str | Match) -> dict[str, list[str]]:
+        """All that captions mention with a query, or with the concept that it is mapped to, by what it is to it.
 
-        context: the contrastive concepts. Of the rejected candidates, confusable: too similar (a boat and a ship),
-        part: its parts, if they were asked for; abstract: cannot be seen; generic: words of the stop-list."""
-        [match] = self.lookup([query])
+        The most frequent first. context: the contrastive concepts, as they were selected. Of the rejected candidates,
+        confusable: too similar (a boat and a vessel); part: its parts, if they were asked for; abstract: cannot be
+        seen; generic: words of the stop-list. Raises the errors of `lookup`."""
+        match = query if isinstance(query, Match) else self.lookup([query])[0]
         found: dict[str, list[str]] = {CONTEXT: self.selected(match.concept), **{kind: [] for kind in TYPES.values()}}
         for reason, name in self._rejected.get(match.concept, ()):
-            if reason in TYPES:
+            if reason in TYPES and name != BACKGROUND:
                 found[TYPES[reason]].append(name)
-        return {kind: [name for name in names if _fold(name) != _fold(query)] for kind, names in found.items()}
+        return {kind: [name for name in names if fold(name) != fold(match.query)] for kind, names in found.items()}
 
     @cached_property
     def _rejected(self) -> dict[str, list[tuple[str, str]]]:
@@ -167,10 +168,10 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         return encoder
 
     def _answer(self, contrastive: Iterable[str], queries: Sequence[str]) -> list[str]:
-        asked = {_fold(query) for query in queries}
+        asked = {fold(query) for query in queries}
         first = [BACKGROUND] if self.background else []
         listed = [name for name in contrastive if not (self.background and name == BACKGROUND)]
-        return [name for name in first + listed if _fold(name) not in asked]
+        return [name for name in first + listed if fold(name) not in asked]
 
     def _nearest(self, queries: Sequence[str]) -> list[tuple[str, float]]:
         known = [self._known(query, number) for number, query in enumerate(queries, 1)]
@@ -191,7 +192,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
                 f"query {number}: found {len(query)} characters, "
                 f"expected the name of a concept (at most {MAX_QUERY_CHARACTERS})"
             )
-        return query if query in self._ids else self._by_folded.get(_fold(query))
+        return query if query in self._ids else self._by_folded.get(fold(query))
 
     def _embed(self, queries: Sequence[str]) -> "Embeddings":
         """Unit vectors of the queries. The vectors of known names are read from the index."""
@@ -209,5 +210,6 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         return np.stack([self.index.reconstruct(self._ids[name]) for name in names])
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """A name without differences of letter case, blanks and underscores."""
     return " ".join(name.replace("_", " ").casefold().split())

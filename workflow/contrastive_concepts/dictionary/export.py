@@ -42,14 +42,14 @@ def export(
     rejected candidates too and a column `type`, json an object of them, see `ContrastiveConcepts.typed`.
     Raises UserError for a target that exists, or a name that the format cannot represent.
     """
+    if types and form not in WRITERS:
+        raise UserError(f"types: found the format {form!r}, expected one of {', '.join(WRITERS)}")
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target}: exists, expected a new {'folder' if form in FOLDERS else 'file'}")
     if form in FOLDERS:
         target.mkdir(parents=True, exist_ok=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
-    if types and form not in WRITERS:
-        raise UserError(f"types: found the format {form!r}, expected one of {', '.join(WRITERS)}")
     if form == "standalone":
         return _standalone(dictionary, target)
     matches = dictionary.lookup(prompts)
@@ -57,7 +57,7 @@ def export(
         return _text(dictionary, matches, target, name)
     if form == "hf":
         return _hugging_face(dictionary, matches, target)
-    WRITERS[form](matches, target, [dictionary.typed(match.query) for match in matches] if types else None)
+    WRITERS[form](matches, target, [dictionary.typed(match) for match in matches] if types else None)
     return [target]
 
 

@@ -22,6 +22,8 @@ from contrastive_concepts.resources import resource
 from contrastive_concepts.text_files import read_lines
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What images can be; others, as EPS, would start further programs."""
 TURNED = range(2, 9)
 """EXIF orientations other than upright."""
 
@@ -98,12 +100,12 @@ def _warn(line: str) -> None:
 def _decoded(content: bytes, place: Path | str) -> tuple[np.ndarray[Any, np.dtype[Any]], int]:
     """The image as stored, without rotation, and its EXIF orientation (1: upright)."""
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             picture.load()
             return np.asarray(picture), int(picture.getexif().get(ExifTags.Base.Orientation) or 1)
     except UnidentifiedImageError:
         raise UserError(f"{place}: cannot be decoded, expected an image") from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError) as error:
+    except (Image.DecompressionBombError, OSError, RuntimeError, SyntaxError, ValueError, TypeError) as error:
         raise UserError(f"{place}: cannot be decoded ({one_line(error)})") from None
 
 

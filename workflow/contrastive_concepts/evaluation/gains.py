@@ -22,7 +22,7 @@ MANY, SCENE, NEAR = 1 / 3, 1 / 4, 0.95
 """Many texts: the first took less than this share of what all took. Scene word: more than this share of the queries has
 the text in its list. Near: the cosine is at or above this quantile of those of all queries and their negatives."""
 CAUSES = {
-    "many texts": "no text took a third of what all took",
+    "many texts": 'no text took a third of what all but "background" took',
     "a word of the name": "the text and the class share a word",
     "near": f"the cosine is among the highest {round((1 - NEAR) * 100)} % of all classes and their negatives",
     "scene word": "the text is in the lists of more than a quarter of the classes",
@@ -32,7 +32,7 @@ CAUSES = {
 PREDICTORS = {
     "nearest": "cosine of the nearest negative",
     "negatives": "number of negatives",
-    "captions": "captions that name the class (log)",
+    "captions": "captions that name the class",
     "p_visible": "P(visible) of the class",
 }
 GAINS = {

@@ -15,9 +15,8 @@ LISTED = 12
 HEAD = """# Where contrastive concepts help, and where they hurt
 
 IoU-single of the dictionary's contrastive concepts (CC_D) minus that of "background" (BG), by class, in percentage
-points with the 95 % interval of an image bootstrap. CC_D has "background" too: a query can only get fewer pixels.
-*Removed* are pixels of others that it no longer gets, *lost* are its own, both as shares of the union against
-"background".
+points with the 95 % interval of an image bootstrap. CC_D has "background" too: a query gets fewer pixels. *Removed* are
+pixels of others that it no longer gets, *lost* are its own, both net and as shares of the union against "background".
 """
 CAUSES_HEAD = (
     "## Causes\n\nOf a class that loses, by the negative that took most of its own pixels; the first that fits:\n"

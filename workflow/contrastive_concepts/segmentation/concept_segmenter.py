@@ -16,7 +16,7 @@ from torch import Tensor
 from contrastive_concepts.config.evaluation import BackboneSettings, ImageModelSettings, Protocol, SegmenterSettings
 from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.config.selection import BACKGROUND, BETA
-from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
+from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match, fold
 from contrastive_concepts.dictionary.manifest import file_sha256
 from contrastive_concepts.encoders.clip import is_carried
 from contrastive_concepts.encoders.text import OpenClipText
@@ -123,10 +123,13 @@ class Segmentation:
 
     def overlay(self, strength: float = 0.6) -> Pixels:
         """The photo in grey, with the pixels of each query tinted: uint8 RGB [H, W, 3]."""
-        grey = np.repeat(self.pixels.mean(axis=2, keepdims=True), 3, axis=2)
-        others = (label_colour(number) for number in range(1, len(self.queries)))
-        tinted = (1 - strength) * grey + strength * np.array([(0, 0, 0), QUERY, *others], float)[self.query_map]
-        return np.where(self.query_map[..., None] > 0, tinted, grey).round().astype(np.uint8)
+        grey = self.pixels.mean(axis=2)
+        shown = np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
+        for number in range(len(self.queries)):
+            taken = self.query_map == number + 1
+            colour = np.array(QUERY if number == 0 else label_colour(number))
+            shown[taken] = ((1 - strength) * grey[taken][:, None] + strength * colour).round()
+        return shown
 
     @property
     def scores(self) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -247,7 +250,7 @@ class ConceptSegmenter:
         queries: one text, or several that are asked at once (paper 3.6). negatives: "dictionary" (contrastive concepts
         of the dictionary and "background"), "background" alone, "none", a list of texts, or a file with a text a line.
         Raises UserError for an empty query, one that is among the negatives, or a photo that cannot be read."""
-        asked = (queries,) if isinstance(queries, str) else tuple(queries)
+        asked = tuple(queries) if isinstance(queries, Sequence) and not isinstance(queries, str) else (queries,)
         photo = image if isinstance(image, EncodedPhoto) else None
         contrastive_set, matches = self._set_of(asked, self._negatives if negatives is None else negatives)
         texts, of_text = self._texts(asked, contrastive_set)
@@ -255,13 +258,13 @@ class ConceptSegmenter:
         compared = similarities(self._segmenter, photo.encoded, self._vectors(texts))
         rows = range(len(texts))
         found = label_map(self._segmenter, photo.encoded, compared, rows, self._original, of_text)
-        labels = found.cpu().numpy() - added_channels(self._segmenter, contrastive_set)
+        labels = found.to(torch.int32).cpu().numpy() - np.int32(added_channels(self._segmenter, contrastive_set))
         return Segmentation(
             photo.pixels,
             asked,
             texts,
             of_text,
-            labels.astype(np.int32),
+            labels,
             matches,
             lambda: pixel_scores(self._segmenter, photo.encoded, compared, rows),
         )
@@ -273,17 +276,21 @@ class ConceptSegmenter:
         for photo in self.encode_all(map(self.cropped, images)):
             yield self(photo, queries, negatives)
 
-    def check(self, queries: Sequence[str], at_once: bool) -> None:
-        """Raise the UserError that segmenting any photo would raise for these queries, asked one by one or at once."""
+    def check(self, queries: Sequence[str], at_once: bool) -> dict[str, Match]:
+        """The concepts of queries that are asked one by one or at once. Raises the UserError that any photo would."""
+        found: dict[str, Match] = {}
         for asked in [tuple(queries)] if at_once else [(query,) for query in queries]:
-            self._set_of(asked, self._negatives)
+            found |= self._set_of(asked, self._negatives)[1]
+        return found
 
     def _set_of(self, queries: Sequence[str], negatives: Negatives) -> tuple[ContrastiveSet, dict[str, Match]]:
         """The contrastive set of the queries, and the concepts that they were mapped to."""
-        if not queries or any(not query.strip() for query in queries):
+        if not queries or any(not isinstance(query, str) or not query.strip() for query in queries):
             raise UserError("query: found an empty text, expected what to segment")
-        if len(set(queries)) < len(queries):
-            raise UserError(f"query: found {', '.join(map(repr, queries))}, expected distinct texts")
+        folded = [fold(query) for query in queries]
+        for query, name in zip(queries, folded, strict=True):
+            if folded.count(name) > 1:
+                raise UserError(f"query: found {query!r} more than once, expected distinct texts")
         matches: dict[str, Match] = {}
         if negatives in ("background", "none"):
             concepts: dict[str, tuple[str, ...]] = dict.fromkeys(queries, ())
@@ -292,9 +299,11 @@ class ConceptSegmenter:
             concepts = {query: tuple(match.contrastive_concepts) for query, match in matches.items()}
         else:
             listed = _listed(negatives)
-            for query in queries:
-                if query in listed:
-                    raise UserError(f"negatives: found the query {query!r}, expected texts that are no query")
+            for text in listed:
+                if not isinstance(text, str) or not text.strip():
+                    raise UserError("negatives: found an empty text, expected texts")
+                if fold(text) in folded:
+                    raise UserError(f"negatives: found the query {text!r}, expected texts that are no query")
             concepts = dict.fromkeys(queries, tuple(listed))
         background = negatives in ("background", "dictionary") and BACKGROUND not in queries
         return ContrastiveSet("asked", concepts, background, original=self._original), matches
@@ -336,7 +345,9 @@ def _usable(device: str) -> torch.device:
 
 
 def _listed(negatives: Negatives) -> list[str]:
-    """Negatives as a list: the texts, or the lines of a file; one word of those that name a kind."""
+    """Negatives as a list: the texts, or the lines of a file that are not empty; or the word that names a kind."""
     if isinstance(negatives, str) and negatives in KINDS:
         return [negatives]
-    return read_lines(negatives, "negatives, one a line") if isinstance(negatives, str | Path) else list(negatives)
+    if isinstance(negatives, str | Path):
+        return [line for line in read_lines(negatives, "negatives, one a line") if line.strip()]
+    return list(negatives)

@@ -1,22 +1,39 @@
 """Segments many photos, a few in memory at a time. What is done is not done again; a broken photo is passed over."""
 
+import fcntl
 import hashlib
 import json
 import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from contrastive_concepts.dictionary.contrastive import Match
 from contrastive_concepts.errors import UserError, one_line
 from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter, CroppedPhoto, Segmentation
 from contrastive_concepts.segmentation.masks import annotations, coco_file, write_label_map, write_mask, write_overlay
 
 RECORDS = "done.jsonl"
 COCO = "masks.json"
+LOCK, UNFINISHED = ".running", ".part"
+STEM, WORD = 120, 80
+"""Bytes of a photo's stem and of a query in file names at most."""
+RECORD = {
+    "name": str,
+    "key": str,
+    "photo": str,
+    "files": list,
+    "height": int,
+    "width": int,
+    "shares": dict,
+    "annotations": list,
+}
+"""The keys of a line of done.jsonl, and the kinds of their values."""
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -29,31 +46,37 @@ def segment_photos(
     settings: dict[str, Any],
     label_maps: bool = False,
     workers: int = 2,
+    matches: Mapping[str, Match] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """Write masks and overlays of each photo, and `masks.json` of all. Returns a line for each photo that failed.
 
     Several queries are asked one by one, or at once if `label_maps`, which then has the map of all. settings: all that
     the result depends on beside the photo. workers: threads that read photos ahead, and as many that write results. A
-    photo whose files are those of the same settings is passed over. Raises UserError if the folder cannot be written,
-    or if no photo could be segmented."""
+    photo whose files are those of the same settings is passed over. matches: of the queries, for `masks.json`. Raises
+    UserError if the folder cannot be written or another run writes there, or if no photo could be segmented."""
     if label_maps and len(queries) > 255:
         raise UserError(f"classes: found {len(queries)}, expected at most 255 in a label map")
     content = json.dumps([settings, list(queries), label_maps], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
-    names = _distinct({photo: photo.stem for photo in photos})
+    names = _distinct({photo: _fitting(photo.stem, STEM) for photo in photos})
     failed: dict[Path, str] = {}
-    try:
+    with ExitStack() as stack, _unwritable(output):
         output.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_only_run(output))
         done = _records(output / RECORDS)
         keys: dict[Path, str] = {}
         for photo in photos:
             try:
                 stat = photo.stat()
-                keys[photo] = f"{fingerprint} {photo} {stat.st_size} {stat.st_mtime_ns}"
+                keys[photo] = f"{fingerprint} {os.path.abspath(photo)} {stat.st_size} {stat.st_mtime_ns}"
             except OSError as error:
                 failed[photo] = f"{photo}: cannot be read ({one_line(error)})"
         waiting = [photo for photo in keys if not _is_done(done.get(names[photo]), keys[photo], output)]
+        # Their files will be replaced before their new records are written: a run that is cut off says nothing of them.
+        for photo in waiting:
+            done.pop(names[photo], None)
+        _save_records(output / RECORDS, done)
         finished = len(photos) - len(waiting)
         progress(finished)
         write = partial(_write_results, queries=queries, label_maps=label_maps)
@@ -70,9 +93,7 @@ def segment_photos(
                 progress(finished)
         kept = [done[names[photo]] for photo in photos if photo not in failed]
         if kept:
-            _finished(output / COCO, partial(_write_coco, coco_file(queries, kept)))
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({one_line(error)})") from None
+            _finished(output / COCO, partial(_write_coco, coco_file(queries, kept, matches)))
     lines = [failed[photo] for photo in photos if photo in failed]
     if not kept:
         raise UserError("\n".join(lines))
@@ -140,7 +161,7 @@ def _write_results(
     rows: list[dict[str, Any]] = []
     files: list[str] = []
     shares: dict[str, dict[str, float]] = {}
-    words = _distinct({query: _file_name(query) for query in queries})
+    words = _distinct({query: _fitting(_file_name(query), WORD) for query in queries})
     for number, each in enumerate(found, start=1):
         stem = place.name if label_maps else f"{place.name}.{words[each.queries[0]]}"
         pictures = {"labels": write_label_map} if label_maps else {"mask": write_mask}
@@ -153,21 +174,44 @@ def _write_results(
     return {"files": files, "height": height, "width": width, "shares": shares, "annotations": rows}
 
 
+@contextmanager
+def _unwritable(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({one_line(error)})") from None
+
+
+@contextmanager
+def _only_run(output: Path) -> Iterator[None]:
+    """Two runs would replace each other's files. The lock ends with the process, however it ends."""
+    with (output / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{output}: another run writes there, expected a folder of its own") from None
+        yield
+
+
 def _records(path: Path) -> dict[str, dict[str, Any]]:
-    """The last record of each name from earlier runs. A line that a kill cut off is removed."""
+    """The last record of each name from earlier runs. A line that a kill cut off, or of another format, is left out."""
     found: dict[str, dict[str, Any]] = {}
     if not path.is_file():
         return found
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        # Last in order, as it was written last.
-        found.pop(record["name"], None)
-        found[record["name"]] = record
-    _finished(path, lambda new: new.write_text("".join(json.dumps(each) + "\n" for each in found.values())))
+        known = isinstance(record, dict) and record.keys() == RECORD.keys()
+        if known and all(isinstance(record[key], kind) for key, kind in RECORD.items()):
+            found[record["name"]] = record
     return found
+
+
+def _save_records(path: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(each) + "\n" for each in records.values())
+    _finished(path, lambda new: new.write_text(text, encoding="utf-8"))
 
 
 def _write_coco(content: Mapping[str, Any], path: Path) -> None:
@@ -176,7 +220,7 @@ def _write_coco(content: Mapping[str, Any], path: Path) -> None:
 
 def _finished(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file that appears when it is complete."""
-    unfinished = path.with_name(f".{path.name}")
+    unfinished = path.with_name(f"{path.name}{UNFINISHED}")
     write(unfinished)
     os.replace(unfinished, path)
 
@@ -185,12 +229,23 @@ def _distinct(names: Mapping[Key, str]) -> dict[Key, str]:
     """A name for each item that no other has, in any letter case: a repeated one gets a number."""
     given: dict[Key, str] = {}
     taken: set[str] = set()
+    following: dict[str, int] = {}
     for item, name in names.items():
-        numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
-        given[item] = next(each for each in numbered if each.casefold() not in taken)
+        numbers = count(following.get(name.casefold(), 1))
+        numbered = ((number, name if number == 1 else f"{name}-{number}") for number in numbers)
+        number, given[item] = next(each for each in numbered if each[1].casefold() not in taken)
+        following[name.casefold()] = number + 1
         taken.add(given[item].casefold())
     return given
 
 
 def _file_name(query: str) -> str:
     return "".join(character if character.isalnum() or character in "-_" else "_" for character in query)
+
+
+def _fitting(name: str, most: int) -> str:
+    """The name, shortened to so many bytes with a hash of the whole if it has more: file names have at most 255."""
+    content = os.fsencode(name)
+    if len(content) <= most:
+        return name
+    return f"{os.fsdecode(content[: most - 9])}~{hashlib.sha256(content).hexdigest()[:8]}"

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from contrastive_concepts.dictionary.contrastive import Match
 from contrastive_concepts.report.panels import label_colour
 from contrastive_concepts.segmentation.concept_segmenter import Segmentation
 
 
 def write_overlay(found: Segmentation, path: Path) -> None:
-    Image.fromarray(found.overlay()).save(path)
+    Image.fromarray(found.overlay()).save(path, "PNG")
 
 
 def mask_picture(found: Segmentation) -> Image.Image:
@@ -21,7 +22,7 @@ def mask_picture(found: Segmentation) -> Image.Image:
 
 
 def write_mask(found: Segmentation, path: Path) -> None:
-    mask_picture(found).save(path)
+    mask_picture(found).save(path, "PNG")
 
 
 def write_label_map(found: Segmentation, path: Path) -> None:
@@ -30,11 +31,11 @@ def write_label_map(found: Segmentation, path: Path) -> None:
     picture.putpalette(
         [value for number in range(256) for value in ((0, 0, 0) if number == 0 else label_colour(number))]
     )
-    picture.save(path)
+    picture.save(path, "PNG")
 
 
 def annotations(found: Segmentation) -> list[dict[str, Any]]:
-    """For each query that took a pixel: its COCO annotation without ids, and the shares of the negatives."""
+    """For each query that took a pixel: its COCO annotation without ids."""
     from pycocotools import mask as coco
 
     rows = []
@@ -56,8 +57,10 @@ def annotations(found: Segmentation) -> list[dict[str, Any]]:
     return rows
 
 
-def coco_file(queries: Sequence[str], photos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """All photos in COCO's format. photos: records of `folder.segment_photos`."""
+def coco_file(
+    queries: Sequence[str], photos: Iterable[Mapping[str, Any]], matches: Mapping[str, Match] | None = None
+) -> dict[str, Any]:
+    """All photos in COCO's format. photos: records of `folder.segment_photos`. matches: concepts of the queries."""
     images: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, photo in enumerate(photos, start=1):
@@ -68,11 +71,16 @@ def coco_file(queries: Sequence[str], photos: Iterable[Mapping[str, Any]]) -> di
                 "height": photo["height"],
                 "width": photo["width"],
                 "negatives": photo["shares"],
+                "files": photo["files"],
             }
         )
         for annotation in photo["annotations"]:
             found.append({"id": len(found) + 1, "image_id": number, **annotation})
-    categories = [{"id": number, "name": query, "supercategory": ""} for number, query in enumerate(queries, start=1)]
+    categories: list[dict[str, Any]] = []
+    for number, query in enumerate(queries, start=1):
+        match = (matches or {}).get(query)
+        looked_up = {} if match is None else {"concept": match.concept, "similarity": match.similarity}
+        categories.append({"id": number, "name": query, "supercategory": "", **looked_up})
     return {
         "info": {"description": "contrastive-concepts segment"},
         "images": images,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment
 from PIL import Image
@@ -35,8 +35,8 @@ SHOWN = 1024
 """The longer side of a picture on the page at most, in pixels. Downloads have the size of the photo."""
 KEPT = 8
 """Encoded photos in memory."""
-UPLOAD = 64 << 20
-"""Bytes of an uploaded photo at most."""
+UPLOAD, PIXELS = 64 << 20, 50 * 10**6
+"""Bytes and pixels of a photo at most."""
 TEXTS, LISTED, OFFERED = 1000, 2000, 48
 """Negatives of a question, concepts that the field for the query offers, and photos of a folder that are examples, each
 at most."""
@@ -92,6 +92,9 @@ class _Page:
 
     async def add(self, request: Request) -> Response:
         """Encode an example, or the photo in the request's body."""
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            raise UserError("request: comes from another site, expected this page")
         if "number" in request.path_params:
             example = self._example(request)
             return await run_in_threadpool(self._added, example.name, example.pixels)
@@ -100,12 +103,16 @@ class _Page:
             content += part
             if len(content) > UPLOAD:
                 raise UserError(f"photo: found more than {UPLOAD >> 20} MB, expected a smaller file")
-        name = request.query_params.get("name", "photo")
+        name = " ".join(request.query_params.get("name", "").split()) or "photo"
         return await run_in_threadpool(self._added, name, lambda: decode_image(bytes(content), name))
 
     def _added(self, name: str, pixels: Callable[[], Pixels]) -> Response:
+        image = pixels()
+        if image.shape[0] * image.shape[1] > PIXELS:
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise UserError(f"{name}: found {size} pixels, expected at most {PIXELS // 10**6} million")
         with self._lock:
-            whole = self._segmenter.encode(pixels())
+            whole = self._segmenter.encode(image)
         key = hashlib.sha256(name.encode() + whole.pixels.tobytes()).hexdigest()[:16]
         self._photos[key] = _Photo(name, whole, whole.at_most(SHOWN))
         self._photos.move_to_end(key)
@@ -145,8 +152,8 @@ class _Page:
         found = self._asked(request, photo.whole)
         height, width = found.labels.shape
         shares = {found.queries[0]: found.shares}
-        record = {"photo": photo.name, "height": height, "width": width, "shares": shares}
-        content = coco_file(found.queries, [{**record, "annotations": annotations(found)}])
+        record = {"photo": photo.name, "files": [], "height": height, "width": width, "shares": shares}
+        content = coco_file(found.queries, [{**record, "annotations": annotations(found)}], found.matches)
         return _download(
             json.dumps(content).encode(), "application/json", f"{Path(photo.name).stem}.{found.queries[0]}.json"
         )
@@ -168,9 +175,9 @@ class _Page:
         query = request.query_params.get("query", "").strip()
         try:
             negatives = json.loads(request.query_params.get("negatives", '"dictionary"'))
-        except ValueError:
+        except (ValueError, RecursionError):
             negatives = None
-        listed = isinstance(negatives, list) and all(isinstance(each, str) and each.strip() for each in negatives)
+        listed = isinstance(negatives, list) and all(_is_text(each) for each in negatives)
         if not listed and (not isinstance(negatives, str) or negatives not in KINDS):
             raise UserError(f"negatives: expected {', '.join(KINDS)} or a list of texts, none of them empty")
         if len(negatives) > TEXTS and listed:
@@ -179,8 +186,14 @@ class _Page:
             return self._segmenter(photo, query, negatives or "none")
 
 
+def _is_text(value: object) -> bool:
+    """Whether it is a text that is not empty, without halves of characters."""
+    return isinstance(value, str) and bool(value.strip()) and value == value.encode(errors="replace").decode()
+
+
 def page(segmenter: ConceptSegmenter, examples: Sequence[Example], hosts: Sequence[str]) -> Starlette:
-    """The application. hosts: names by which browsers may ask for it, or "*" for any: no other site can reach it."""
+    """The application. hosts: names by which browsers may ask for it, or "*" for any. A site under another name cannot
+    read anything of it, and photos are taken from its own page alone."""
     shared = _Page(segmenter, examples)
     return Starlette(
         routes=[

@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,9 @@ from scipy import sparse
 
 from contrastive_concepts.config.evaluation import AbsentKind, AbsentSettings
 from contrastive_concepts.evaluation.metrics import Ratios
-from contrastive_concepts.evaluation.texts import TextRows
+
+if TYPE_CHECKING:
+    from contrastive_concepts.evaluation.texts import TextRows
 
 TOGETHER: dict[str, type[pl.DataType]] = {"query": pl.String, "other": pl.String, "frequency": pl.Float64}
 
@@ -60,7 +63,7 @@ def absent_queries(
     settings: AbsentSettings,
     classes: Sequence[str],
     queries: Sequence[int],
-    texts: TextRows,
+    texts: "TextRows",
     together: Ratios | None = None,
 ) -> AbsentQueries:
     """texts: the embeddings of at least the queries' names. together: for the kind seen_together."""

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contrastive_concepts.config.benchmark import BenchmarkSettings
 from contrastive_concepts.evaluation.contrastive_sets import from_mapping
+from contrastive_concepts.evaluation.datasets import DatasetDescription
 from contrastive_concepts.evaluation.gains import (
     CAUSES,
     GAINS,
@@ -20,6 +22,10 @@ from contrastive_concepts.evaluation.gains import (
     predictors,
     read_facts,
 )
+from contrastive_concepts.evaluation.grid_bound import CELLS
+from contrastive_concepts.evaluation.pixels import COUNTS, PixelCounts
+from contrastive_concepts.evaluation.pixels import TAKEN as PIXELS_TAKEN
+from contrastive_concepts.evaluation.results import collect
 from contrastive_concepts.evaluation.texts import TextRows
 from contrastive_concepts.report.gains import gains_page
 
@@ -147,13 +153,54 @@ def test_the_explained_variance_leaves_each_class_out(count: int, seed: int) -> 
 
 
 def test_the_page() -> None:
-    encoding = ("maskclip", "toy", "world")
-    page = gains_page({encoding: table(), ("gem", "toy", "world"): table().clear()})
+    place = {"segmenter": "maskclip", "backbone": "toy", "dataset": "world"}
+    named = [pl.lit(value).alias(name) for name, value in place.items()]
+    page = gains_page(table().select(*named, pl.all()))
     assert "## maskclip, toy, world" in page
+    assert len(list(losing(table()))) > 0
     for row in losing(table()):
         assert f"| {row['class']} | {row['images']} |" in page
     assert all(f"- *{cause}*:" in page for cause in CAUSES)
-    assert "nan" in page  # no class at all: no mean
+    assert "##" not in gains_page(table().clear().select(*named, pl.all())).replace("## Causes", "")
+
+
+def test_gains_of_a_benchmark(tmp_path: Path) -> None:
+    """Of the sets in the columns CC_D and BG, from the pixels that a pass left; none without what is known of classes."""
+    after, after_union, before, before_union = numbers()
+    images = [f"image {row}" for row in range(6)]
+    rows = [
+        (name, "IoU-single", images[row], label, int(both[row, label]), int(union[row, label]))
+        for name, both, union in (("mined", after, after_union), ("word", before, before_union))
+        for row in range(6)
+        for label in range(5)
+        if union[row, label]
+    ]
+    own = [("mined", *row) for row in TAKEN]
+    others = [("word", "boat", "background", 900, 900), ("mined", "sea", "ignored", 1, 0)]
+    counts = PixelCounts(
+        pl.DataFrame({"image": images}),
+        pl.DataFrame(rows, COUNTS, orient="row"),
+        pl.DataFrame([*own, *others], PIXELS_TAKEN, orient="row"),
+        pl.DataFrame(schema=CELLS),
+    )
+    counts.save(tmp_path)
+    settings = BenchmarkSettings.model_validate(
+        {
+            "segmenters": {"m": {"method": "maskclip", "backbones": ["b"]}},
+            "backbones": {"b": {"model": "ViT-B-16", "training_data": "none"}},
+            "datasets": {"toy": {"kind": "toyworld", "images": 6}},
+            "sets": {"word": {"kind": "background"}, "mined": {"kind": "dictionary"}},
+            "draws": 200,
+        }
+    )
+    description = DatasetDescription(kind="voc", classes=list(CLASSES), queries=[1, 2, 3, 4], images=images)
+    asked: list[object] = []
+    folders, described = {("m", "b", "toy"): tmp_path}, {"toy": description}
+    found = collect(settings, folders, described, lambda cell: (asked.append(cell.set), facts())[1]).gains
+    assert asked == ["mined"]
+    assert found.drop("segmenter", "backbone", "dataset").equals(table())
+    assert found.select("segmenter", "backbone", "dataset").unique().rows() == [("m", "b", "toy")]
+    assert collect(settings, folders, described).gains.is_empty()
 
 
 def test_facts_from_files(tmp_path: Path) -> None:

@@ -3,13 +3,11 @@ from pathlib import Path
 from contrastive_concepts.logs import job_log
 
 with job_log(snakemake.log[0]):
-    import polars as pl
-
     from contrastive_concepts.config.benchmark import BenchmarkSettings
     from contrastive_concepts.evaluation.contrastive_sets import load_sets
     from contrastive_concepts.evaluation.datasets import DatasetDescription
-    from contrastive_concepts.evaluation.gains import GAINS, read_facts
-    from contrastive_concepts.evaluation.results import collect, gains
+    from contrastive_concepts.evaluation.gains import read_facts
+    from contrastive_concepts.evaluation.results import collect
     from contrastive_concepts.report.gains import gains_page
     from contrastive_concepts.report.published import Published
     from contrastive_concepts.report.set_sizes import mean_size, set_sizes, sets_page
@@ -24,14 +22,24 @@ with job_log(snakemake.log[0]):
         for name, path in zip(settings.datasets, files.datasets, strict=True)
     }
     folders = {encoding: Path(path).parent for encoding, path in zip(settings.encodings(), files.counts, strict=True)}
-    results = collect(settings, folders, described)
-    names = ["scores", "sweeps", "differences", "classes", "taken"]
+    sets = {name: load_sets(Path(path)) for name, path in zip(snakemake.params.with_sets, files.sets, strict=True)}
+    texts = dict(zip(settings.encodings(), files.texts, strict=True))
+    matches = dict(zip(snakemake.params.counted, files.queries, strict=True))
+
+    def facts(cell):
+        queries = Path(matches[cell.dataset]) if cell.dataset in matches else None
+        concepts = Path(files.concepts) if queries else None
+        return read_facts(sets[cell.dataset][cell.set], Path(texts[cell[:3]]), queries, concepts)
+
+    results = collect(settings, folders, described, facts)
+    names = ["scores", "sweeps", "differences", "classes", "taken", "gains"]
     names += ["absent", "absent_differences"] if settings.asked_absent else []
     for name in names:
         table = getattr(results, name)
         table.write_parquet(outputs[name])
         print(name, table)
 
+    Path(outputs.gains_page).write_text(gains_page(results.gains), encoding="utf-8")
     folder = Path(outputs.tables)
     folder.mkdir()
     tables = build_tables(results.scores, results.sweeps, Published(Path(files.published)))
@@ -46,27 +54,6 @@ with job_log(snakemake.log[0]):
         results.absent,
         results.absent_differences,
     )
-
-    sets = {name: load_sets(Path(path)) for name, path in zip(snakemake.params.with_sets, files.sets, strict=True)}
-    texts = dict(zip(settings.encodings(), files.texts, strict=True))
-    matches = dict(zip(snakemake.params.counted, files.queries, strict=True))
-
-    def facts(cell):
-        queries = Path(matches[cell.dataset]) if cell.dataset in matches else None
-        concepts = Path(files.concepts) if queries else None
-        return read_facts(sets[cell.dataset][cell.set], Path(texts[cell[:3]]), queries, concepts)
-
-    gained = gains(settings, folders, described, facts)
-    names = ("segmenter", "backbone", "dataset")
-    gain_tables = [
-        table.select(*(pl.lit(value).alias(name) for name, value in zip(names, encoding, strict=True)), pl.all())
-        for encoding, table in gained.items()
-    ]
-    empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String) | GAINS)
-    pl.concat([empty, *gain_tables]).write_parquet(outputs.gains)
-    gained_text = gains_page(gained)
-    Path(outputs.gains_page).write_text(gained_text, encoding="utf-8")
-    print(gained_text)
 
     sizes = {
         (cell.dataset, cell.set): mean_size(sets[cell.dataset][cell.set], described[cell.dataset].query_names)

@@ -27,7 +27,8 @@ from contrastive_concepts.errors import UserError, one_line
 if TYPE_CHECKING:
     from contrastive_concepts.segmentation.page import Example
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+"""Names of this machine, and that of its last address as browsers write it."""
 
 
 def demo(
@@ -76,7 +77,7 @@ def demo(
         device=device,
     )
     # The name that a browser asked for: pages of other sites cannot reach this one under a name of their own.
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if host in LOOPBACK else ["*"]
+    hosts = LOOPBACK if host in LOOPBACK else ("*",)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
     # A list of negatives is part of the address.

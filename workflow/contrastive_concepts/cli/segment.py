@@ -130,6 +130,8 @@ def needing(command: str, *extras: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
+        if package == __package__.partition(".")[0]:
+            raise
         wanted = ",".join(extras)
         raise UserError(
             f"{command}: found no package {package}, expected the extras {wanted}: "

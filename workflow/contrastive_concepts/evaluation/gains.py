@@ -35,7 +35,7 @@ PREDICTORS = {
     "captions": "captions that name the class",
     "p_visible": "P(visible) of the class",
 }
-GAINS = {
+GAINS: dict[str, type[pl.DataType]] = {
     "class": pl.String,
     "images": pl.Int64,
     **dict.fromkeys(

@@ -9,7 +9,7 @@ import polars as pl
 
 from contrastive_concepts.config.benchmark import BenchmarkSettings, Cell
 from contrastive_concepts.evaluation.datasets import DatasetDescription
-from contrastive_concepts.evaluation.gains import Facts, class_gains
+from contrastive_concepts.evaluation.gains import GAINS, Facts, class_gains
 from contrastive_concepts.evaluation.grid_bound import bound_of
 from contrastive_concepts.evaluation.metrics import (
     Counts,
@@ -32,7 +32,8 @@ class Results:
     """scores: one row per cell and metric, in percent, with the grid bound. sweeps: one row per value of a threshold.
     differences: first - second with its interval, in percentage points. classes: IoU of each class. taken: contrastive
     concepts with the number of pixels they took. absent: one row per cell, kind of absent queries and metric, in
-    percent; absent_differences: as `differences`, for each kind. Both are empty if no absent queries were asked."""
+    percent; absent_differences: as `differences`, for each kind. Both are empty if no absent queries were asked. gains:
+    CC_D - BG for each class, see `gains.class_gains`."""
 
     scores: pl.DataFrame
     sweeps: pl.DataFrame
@@ -41,6 +42,7 @@ class Results:
     taken: pl.DataFrame
     absent: pl.DataFrame
     absent_differences: pl.DataFrame
+    gains: pl.DataFrame
 
 
 Encoding = tuple[str, str, str]
@@ -67,10 +69,12 @@ def collect(
     settings: BenchmarkSettings,
     folders: Mapping[Encoding, Path],
     descriptions: Mapping[str, DatasetDescription],
+    facts: Callable[[Cell], Facts] | None = None,
 ) -> Results:
     """The results of all cells of a benchmark.
 
-    folders: the numbers of pixels of each encoding, see `PixelCounts`. descriptions: by data set."""
+    folders: the numbers of pixels of each encoding, see `PixelCounts`. descriptions: by data set. facts: what is known
+    beforehand of the classes, for a cell of CC_D; None: there are no gains."""
     with_absent = settings.asked_absent is not None
     counts = {encoding: PixelCounts.load(folder, with_absent) for encoding, folder in folders.items()}
     images = {encoding: each.images["image"].to_list() for encoding, each in counts.items()}
@@ -120,38 +124,8 @@ def collect(
         _largest(pl.concat(taken)),
         pl.DataFrame(list(_absent(settings, cells, measures)), ABSENT),
         pl.DataFrame(list(_absent_differences(settings, cells, measures)), ABSENT_DIFFERENCES, orient="row"),
+        pl.concat([pl.DataFrame(schema=PLACE | GAINS), *(_gains(settings, cells, facts) if facts else ())]),
     )
-
-
-def gains(
-    settings: BenchmarkSettings,
-    folders: Mapping[Encoding, Path],
-    descriptions: Mapping[str, DatasetDescription],
-    facts: Callable[[Cell], Facts],
-) -> dict[Encoding, pl.DataFrame]:
-    """Where both are scored: what CC_D gains over BG for each class, see `gains.class_gains`.
-
-    facts: what is known beforehand of the classes, for a cell of CC_D."""
-    by_column = {
-        (cell[:3], settings.column(cell.set)): cell
-        for cell in settings.cells()
-        if not settings.sets[cell.set].original and "IoU-single" in settings.metrics(cell.set, *cell[::2][:2])
-    }
-    found = {}
-    for (encoding, column), cell in by_column.items():
-        background = by_column.get((encoding, "BG"))
-        if column != "CC_D" or background is None:
-            continue
-        counts = PixelCounts.load(folders[encoding])
-        images, classes = counts.images["image"].to_list(), descriptions[cell.dataset].classes
-        single = counts.counts.filter(pl.col("metric") == "IoU-single")
-        both = [
-            dense_counts(single.filter(pl.col("experiment") == each.experiment), images, len(classes))
-            for each in (cell, background)
-        ]
-        taken = counts.taken.filter(pl.col("experiment") == cell.experiment)
-        found[encoding] = class_gains(both[0], both[1], classes, taken, facts(cell), settings.draws)
-    return found
 
 
 def _score(
@@ -229,6 +203,19 @@ def _differences(settings: BenchmarkSettings, cells: Sequence[Scored]) -> Iterat
                 yield (*place, metric, first, second, original, *_percent(interval).values())
 
 
+def _gains(
+    settings: BenchmarkSettings, cells: Sequence[Scored], facts: Callable[[Cell], Facts]
+) -> Iterator[pl.DataFrame]:
+    """Of each encoding whose difference CC_D - BG is asked: what CC_D gains for each class, see `class_gains`."""
+    for place, original, first, second, files, other in _pairs(settings, cells):
+        if (first, second) == ("CC_D", "BG") and not original:
+            contrastive, background = files.counts("IoU-single"), other.counts("IoU-single")
+            known, classes = facts(files.cell), files.description.classes
+            found = class_gains(contrastive, background, classes, files.taken, known, settings.draws)
+            named = (pl.lit(value).alias(name) for name, value in zip(PLACE, place, strict=True))
+            yield found.select(*named, pl.all())
+
+
 Measures = Mapping[tuple[Cell, str], Mapping[str, Measured]]
 """Cell and kind of absent queries -> metric -> its value and samples."""
 
@@ -298,6 +285,7 @@ ABSENT = {
     **dict.fromkeys(("value", "low", "high"), pl.Float64),
     **dict.fromkeys(("queries", "shown"), pl.Int64),
 }
+PLACE: dict[str, type[pl.DataType]] = dict.fromkeys(("segmenter", "backbone", "dataset"), pl.String)
 ABSENT_DIFFERENCES = {
     **dict.fromkeys(("segmenter", "backbone", "dataset", "absent", "metric", "first", "second"), pl.String),
     "original": pl.Boolean,

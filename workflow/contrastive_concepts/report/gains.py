@@ -1,7 +1,7 @@
 """The page about what contrastive concepts gain over "background", by class, and where they lose."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -23,20 +23,21 @@ CAUSES_HEAD = (
 )
 
 
-def gains_page(gains: Mapping[tuple[str, str, str], pl.DataFrame]) -> str:
-    """The page in Markdown. gains: tables of `evaluation.results.gains` by segmenter, backbone and data set."""
-    parts = [HEAD, *(_section(encoding, table) for encoding, table in gains.items())]
+def gains_page(gains: pl.DataFrame) -> str:
+    """The page in Markdown. gains: a table of `evaluation.results`."""
+    places = gains.group_by("segmenter", "backbone", "dataset", maintain_order=True)
+    parts = [HEAD, *(_section(", ".join(map(str, place)), table) for place, table in places)]
     parts += [CAUSES_HEAD, *(f"- *{cause}*: {meaning}" for cause, meaning in CAUSES.items()), ""]
     return "\n".join(parts)
 
 
-def _section(encoding: Sequence[str], gains: pl.DataFrame) -> str:
+def _section(place: str, gains: pl.DataFrame) -> str:
     lower = list(losing(gains))
     surely_higher, surely_lower = gains.filter(pl.col("low") > 0).height, gains.filter(pl.col("high") < 0).height
-    mean = {name: _mean(gains[name]) for name in ("gain", "removed", "lost", "lower_images")}
+    mean = {name: float(np.nanmean(gains[name].to_numpy())) for name in ("gain", "removed", "lost", "lower_images")}
     counted = Counter(str(row["cause"]) for row in lower)
     lines = [
-        f"## {', '.join(encoding)}\n",
+        f"## {place}\n",
         f"The mean gain of {gains.height} classes is {mean['gain']:+.1f} points. {surely_higher} gain and "
         f"{surely_lower} lose with an interval beside 0; {len(lower)} lose at all. Of the images that show a class, "
         f"{mean['lower_images']:.0f} % are lower. Removed are {mean['removed']:.1f} %, lost {mean['lost']:.1f} % "
@@ -83,10 +84,6 @@ def _section(encoding: Sequence[str], gains: pl.DataFrame) -> str:
                 f"All together explain {100 * variance:.0f} % of the variance of the gains of classes left out.\n"
             )
     return "\n".join(lines)
-
-
-def _mean(values: pl.Series) -> float:
-    return float(np.nanmean(values.to_numpy())) if len(values) else float("nan")
 
 
 def _taker(row: Mapping[str, object]) -> str:

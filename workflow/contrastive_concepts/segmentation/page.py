@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import io
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +33,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 SHOWN = 1024
 """The longer side of a picture on the page at most, in pixels. Downloads have the size of the photo."""
 KEPT = 8
-"""Encoded photos in memory."""
+"""Photos in memory: those that were opened last."""
 UPLOAD, PIXELS = 64 << 20, 50 * 10**6
 """Bytes and pixels of a photo at most."""
 TEXTS, LISTED, OFFERED = 1000, 2000, 48
@@ -73,7 +72,7 @@ class _Page:
 
     def __init__(self, segmenter: ConceptSegmenter, examples: Sequence[Example]) -> None:
         self._segmenter, self._examples, self._lock = segmenter, examples, Lock()
-        self._photos: OrderedDict[str, _Photo] = OrderedDict()
+        self._photos: dict[str, _Photo] = {}
 
     def home(self, request: Request) -> Response:
         template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -113,11 +112,11 @@ class _Page:
             raise UserError(f"{name}: found {size} pixels, expected at most {PIXELS // 10**6} million")
         with self._lock:
             whole = self._segmenter.encode(image)
-        key = hashlib.sha256(name.encode() + whole.pixels.tobytes()).hexdigest()[:16]
-        self._photos[key] = _Photo(name, whole, whole.at_most(SHOWN))
-        self._photos.move_to_end(key)
-        while len(self._photos) > KEPT:
-            self._photos.popitem(last=False)
+            key = hashlib.sha256(name.encode() + whole.pixels.tobytes()).hexdigest()[:16]
+            self._photos.pop(key, None)
+            self._photos[key] = _Photo(name, whole, whole.at_most(SHOWN))
+            for older in list(self._photos)[:-KEPT]:
+                del self._photos[older]
         height, width = whole.pixels.shape[:2]
         return JSONResponse({"photo": key, "name": name, "height": height, "width": width})
 
@@ -166,10 +165,10 @@ class _Page:
 
     def _photo(self, request: Request) -> _Photo:
         key = request.path_params["photo"]
-        if key not in self._photos:
+        photo = self._photos.get(key)
+        if photo is None:
             raise UserError("photo: no longer in memory, expected it to be opened again")
-        self._photos.move_to_end(key)
-        return self._photos[key]
+        return photo
 
     def _asked(self, request: Request, photo: EncodedPhoto) -> Segmentation:
         query = request.query_params.get("query", "").strip()

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ from contrastive_concepts.credentials import hide, reveal
 from contrastive_concepts.errors import UserError, one_line
 
 WEB = ("http://", "https://")
+ABSENT = "no such file"
 
 
 def is_url(path: str) -> bool:
@@ -37,6 +38,12 @@ def file_name(path: str) -> str:
 def open_file(path: str) -> Any:
     """Open a binary file to read from its beginning, without unpacking it."""
     return fsspec.open(reveal(path), "rb")
+
+
+def copy_file(path: str, target: str | Path) -> None:
+    """Copy a file to a local one, without unpacking it."""
+    filesystem, name = fsspec.core.url_to_fs(reveal(path))
+    filesystem.get_file(name, str(target))
 
 
 def open_ranges(path: str) -> Any:
@@ -80,11 +87,16 @@ def reachable(path: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except ImportError as error:
+        raise UserError(
+            f"{path}: cannot be read ({one_line(error)}); for S3, HTTP and the hub: "
+            "pip install 'contrastive-concepts[remote]'"
+        ) from None
     except FileNotFoundError as error:
         # fsspec's HTTP filesystem raises FileNotFoundError also for a refused page or a host that is down.
         cause = error.__cause__
         if getattr(cause, "status", 404) == 404 and not _is_failed_connection(cause):
-            raise UserError(f"{path}: no such file") from None
+            raise UserError(f"{path}: {ABSENT}") from None
         raise UserError(f"{path}: cannot be read ({one_line(cause or error)})") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({one_line(error)})") from None

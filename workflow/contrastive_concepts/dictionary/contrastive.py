@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from contrastive_concepts.config.selection import BACKGROUND, BETA, CONTEXT, TYPES
 from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
+from contrastive_concepts.dictionary.places import fetch
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.selection.union import far_from_queries
 
@@ -60,12 +61,13 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def load(
         cls, folder: str | Path, background: bool = True, encoder: "TextEncoder | None" = None, verify: bool = True
     ) -> "ContrastiveConcepts":
-        """Load a dictionary's folder. Raises UserError if a file is missing, changed or in another format.
+        """Load a dictionary. Raises UserError if a file is missing, changed or in another format.
 
+        folder: a local folder, or an address such as hf://datasets/ORG/NAME@REVISION, see `places.fetch`.
         background: put "background" first in every answer (the paper's default). encoder: used for unknown texts
         instead of loading the one that the manifest names. It must be the same model.
         """
-        folder = Path(folder)
+        folder = fetch(folder)
         manifest = read_manifest(folder)
         if verify:
             check_files(folder, manifest)

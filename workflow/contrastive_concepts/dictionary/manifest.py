@@ -1,7 +1,9 @@
 """A dictionary's manifest: its inputs, settings and models, and a hash of each of its files."""
 
 import hashlib
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -85,3 +87,21 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_names(manifest: Manifest) -> list[str]:
+    """The files of a dictionary beside its manifest. Raises UserError for a name that leads out of its folder."""
+    for name in manifest.files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise UserError(f"{NAME}: found the file name {name!r}, expected one inside the dictionary's folder")
+    return list(manifest.files)
+
+
+@contextmanager
+def errors_at(address: str, folder: Path) -> Iterator[None]:
+    """Make UserErrors name the address that a dictionary comes from, instead of its local folder."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), address)) from None

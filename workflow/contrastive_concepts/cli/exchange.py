@@ -34,7 +34,7 @@ def import_(
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    folder: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New file; for text, hf and standalone a new folder.")],
     form: Annotated[
         str,
@@ -104,16 +104,17 @@ def export(
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
-    b: Annotated[Path, typer.Argument(help="Folder of another dictionary.")],
+    a: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
+    b: Annotated[str, typer.Argument(help="Folder or address of another dictionary.")],
     show: Annotated[int, typer.Option(min=0, help="Number of concepts to list, the least similar first.")] = 20,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file for all concepts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Show what the second dictionary adds and drops."""
     from contrastive_concepts.dictionary.compare import compare
+    from contrastive_concepts.dictionary.places import fetch
 
-    found = compare(a, b)
+    found = compare(fetch(a), fetch(b))
     if output:
         found.concepts.write_parquet(output)
     if as_json:
@@ -127,11 +128,12 @@ def diff(
 
 
 def explore(
-    folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    folder: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("explorer.html"),
 ) -> None:
     """Write one HTML page to search a dictionary, which needs no server or network."""
     from contrastive_concepts.dictionary.explorer import write_explorer
+    from contrastive_concepts.dictionary.places import fetch
 
-    write_explorer(folder, output)
+    write_explorer(fetch(folder), output)
     print(output)

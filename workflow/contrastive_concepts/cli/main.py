@@ -12,6 +12,7 @@ from contrastive_concepts.cli import (
     data,
     demo,
     exchange,
+    push,
     query,
     resources,
     segment,
@@ -29,6 +30,7 @@ app.command("import")(exchange.import_)
 app.command("export")(exchange.export)
 app.command("diff")(exchange.diff)
 app.command("explore")(exchange.explore)
+app.command("push")(push.push)
 app.command("audit")(audit.audit)
 app.command("calibrate")(calibrate.calibrate)
 app.command("resources")(resources.resources)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from contrastive_concepts.errors import UserError
 
 
 def query(
-    folder: Annotated[Path, typer.Argument(help="Folder of a dictionary.")],
+    folder: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
     texts: Annotated[list[str], typer.Argument(help="Concepts to segment; any text.")],
     union: Annotated[
         bool, typer.Option("--union", help="Treat the texts as queries for one image (paper 3.6).")

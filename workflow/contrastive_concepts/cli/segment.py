@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from contrastive_concepts.segmentation.concept_segmenter import ConceptSegmenter
 
 Dictionary = Annotated[
-    Path | None, typer.Option("--dictionary", "-d", help="Folder of a dictionary. By default the toy world's.")
+    str | None,
+    typer.Option("--dictionary", "-d", help="Folder or address of a dictionary. By default the toy world's."),
 ]
 Method = Annotated[str, typer.Option("--segmenter", help="The method, such as maskclip or sclip.")]
 Model = Annotated[

@@ -11,6 +11,7 @@ import polars as pl
 from jinja2 import Environment
 
 from contrastive_concepts.config.selection import TYPES
+from contrastive_concepts.dictionary.card import facts
 from contrastive_concepts.dictionary.manifest import read_manifest
 from contrastive_concepts.selection.select import REASONS
 
@@ -21,14 +22,8 @@ def write_explorer(folder: Path, page: Path) -> None:
     """Write the page for a dictionary's folder. Raises UserError for a folder that is not a dictionary."""
     manifest = read_manifest(folder)
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    facts = {
-        "corpus": manifest.corpus,
-        **manifest.thresholds,
-        "encoder": manifest.encoder.name,
-        "judge": ", ".join(str(value) for value in manifest.judge.get("model") or manifest.judge.get("judge") or []),
-        **manifest.counts,
-    }
-    html = template.render(title=f"{manifest.run}: contrastive concepts", facts=facts, data=_packed(folder))
+    told = {**facts(manifest), **manifest.counts}
+    html = template.render(title=f"{manifest.run}: contrastive concepts", facts=told, data=_packed(folder))
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(html, encoding="utf-8")
 

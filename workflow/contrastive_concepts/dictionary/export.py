@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contrastive_concepts.config.selection import BACKGROUND, BETA, CONTEXT
+from contrastive_concepts.dictionary.card import card, fact_table, facts
 from contrastive_concepts.dictionary.class_names import Separator, read_class_names, write_class_names
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match
 from contrastive_concepts.errors import UserError
@@ -146,44 +147,23 @@ def _hugging_face(dictionary: ContrastiveConcepts, matches: Sequence[Match], tar
     data = target / "data" / "train-00000-of-00001.parquet"
     data.parent.mkdir()
     _parquet(matches, data)
-    manifest = dictionary.manifest
-    card = target / "README.md"
-    facts = [
-        f"| corpus | {manifest.corpus} |",
-        *(f"| {name} | {value} |" for name, value in manifest.thresholds.items()),
-        f"| text encoder | {manifest.encoder.name} |",
-        f"| judge | {', '.join(str(value) for value in manifest.judge.get('model') or manifest.judge['judge'])} |",
-        f"| queries | {len(matches)} |",
-        f"| contrastive concepts | {sum(len(match.contrastive_concepts) for match in matches)} |",
-    ]
-    card.write_text(CARD.format(run=json.dumps(manifest.run), facts="\n".join(facts)), encoding="utf-8")
-    return [data, card]
+    counts = {
+        "queries": len(matches),
+        "contrastive concepts": sum(len(match.contrastive_concepts) for match in matches),
+    }
+    text = CARD.format(facts=fact_table([*facts(dictionary.manifest).items(), *counts.items()]))
+    readme = target / "README.md"
+    readme.write_text(card(dictionary.manifest.run, {"default": "data/train-*"}, text), encoding="utf-8")
+    return [data, readme]
 
 
 CARD = """\
----
-pretty_name: {run}
-task_categories:
-- image-segmentation
-tags:
-- open-vocabulary-segmentation
-- contrastive-concepts
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/train-*
----
-
 # Contrastive concepts
 
 What each query is usually seen with (CC^D of arXiv 2407.05061): a row a query and contrastive concept, the most
 frequent first. Give a segmenter the query and these texts, and keep the pixels of the query.
 
-| | |
-| --- | --- |
 {facts}
-
 `query`: the text asked; `concept`: the concept of the dictionary that it was mapped to; `similarity`: their cosine;
 `rank`: from 1; `contrastive_concept`: the negative.
 """

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contrastive_concepts.dictionary.manifest import NAME, Manifest, check_files, errors_at, file_names, read_manifest
 from contrastive_concepts.encoders.clip import hub_unreachable
@@ -14,6 +15,7 @@ from contrastive_concepts.errors import UserError, one_line
 
 HUB = "hf://"
 DATASET = "dataset"
+READ, WRITTEN = "read", "written"
 TOKEN = "hf auth login, or HF_TOKEN"
 _ADDRESS = re.compile(r"hf://datasets/([^/@\s]+/[^/@\s]+)(?:@(refs/(?:pr|convert)/[^/@\s]+|[^/@\s]+))?(?:/([^@]+?))?/?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -49,7 +51,7 @@ class HubPlace:
 def fetch_from_hub(address: str) -> Path:
     """The folder of a dictionary in the hub's cache, checked against its manifest. See `places.fetch`."""
     place = HubPlace.parse(address)
-    with _client(place.address, "read"):
+    with _client(place.address, READ):
         if place.is_commit:
             kept = _kept(place)
             if kept is not None:
@@ -93,52 +95,52 @@ def _kept(place: HubPlace) -> Path | None:
 def _fetched(place: HubPlace) -> Path:
     try:
         return _snapshot(place)
-    except UserError as error:
-        # Either a file of the cache was changed, or it is so on the hub.
-        print(f"note: {error}: fetched again", file=sys.stderr)
+    except UserError:
+        # A file was changed in the cache. If it was on the hub, this fails in the same way.
         return _snapshot(place, force_download=True)
 
 
 def _snapshot(place: HubPlace, *, local_files_only: bool = False, force_download: bool = False) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    def download(revision: str | None, names: list[str]) -> Path:
-        return Path(
-            snapshot_download(
-                place.repository,
-                repo_type=DATASET,
-                revision=revision,
-                allow_patterns=[glob.escape(place.path(name)) for name in names],
-                local_files_only=local_files_only,
-                force_download=force_download,
-            )
-        )
-
+    options: dict[str, Any] = {
+        "repo_type": DATASET,
+        "local_files_only": local_files_only,
+        "force_download": force_download,
+    }
     # The manifest first: what is no dictionary is not fetched, however large it is.
-    root = download(place.revision, [NAME])
-    folder = root / place.folder
-    if not (folder / NAME).is_file():
-        raise FileNotFoundError(f"no {place.path(NAME)} in it, expected a dictionary")
+    described = place.path(NAME)
+    try:
+        folder = Path(hf_hub_download(place.repository, described, revision=place.revision, **options)).parent
+    except LocalEntryNotFoundError:
+        raise
+    except EntryNotFoundError:
+        raise UserError(f"{place.address}: no {described} in it, expected a dictionary") from None
+    commit = folder.parents[len(Path(place.folder).parts) - 1].name if place.folder else folder.name
     with errors_at(place.address, folder):
         manifest = read_manifest(folder)
-        download(root.name, file_names(manifest))
+        patterns = [glob.escape(place.path(name)) for name in file_names(manifest)]
+        snapshot_download(place.repository, revision=commit, allow_patterns=patterns, **options)
         check_files(folder, manifest)
     return folder
 
 
 def published_manifest(place: HubPlace) -> Manifest | None:
     """The manifest of the dictionary that the hub has now; None if there is none."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    with _client(place.address, "read"):
+    with _client(place.address, READ):
         try:
-            path = hf_hub_download(place.repository, place.path(NAME), repo_type=DATASET)
-        except LocalEntryNotFoundError:  # which says that the hub was not reached
+            # Asked first, as the download would repeat for long what is not answered.
+            HfApi().dataset_info(place.repository)
+            path = hf_hub_download(place.repository, NAME, repo_type=DATASET)
+        except LocalEntryNotFoundError:
             raise
         except (EntryNotFoundError, RepositoryNotFoundError):
             return None
-    return read_manifest(Path(path).parent)
+        return read_manifest(Path(path).parent)
 
 
 def commit(place: HubPlace, files: Mapping[str, Path | bytes], removed: list[str], message: str, private: bool) -> str:
@@ -147,7 +149,7 @@ def commit(place: HubPlace, files: Mapping[str, Path | bytes], removed: list[str
 
     if why := hub_unreachable():
         raise UserError(f"{place.address}: cannot be written: {why}")
-    with _client(place.address, "written"):
+    with _client(place.address, WRITTEN):
         api = HfApi()
         api.create_repo(place.repository, repo_type=DATASET, private=private or None, exist_ok=True)
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
@@ -160,21 +162,28 @@ def commit(place: HubPlace, files: Mapping[str, Path | bytes], removed: list[str
 
 @contextmanager
 def _client(address: str, done: str) -> Iterator[None]:
-    """The errors of the hub's client as one line."""
+    """The hub's client: its errors as one line, its progress bars only on a terminal that waits for an upload."""
     try:
         from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     except ModuleNotFoundError as error:
         raise UserError(
             f"{address}: found no package {error.name}, expected the extra remote: "
             "pip install 'contrastive-concepts[remote]'"
         ) from None
+    silent = are_progress_bars_disabled()
+    if done == READ or not sys.stderr.isatty():
+        disable_progress_bars()
     try:
         yield
     except UserError:
         raise
     except HfHubHTTPError as error:
         refused = error.response.status_code in (401, 403)
-        hint = f", expected a token that may ({TOKEN})" if refused else ""
-        raise UserError(f"{address}: cannot be {done} ({one_line(error)}){hint}") from None
+        hint = f", expected a token that is allowed to ({TOKEN})" if refused else ""
+        raise UserError(f"{address}: cannot be {done} ({one_line(error.server_message or error)}){hint}") from None
     except Exception as error:  # the client raises what its HTTP library raises, which differs by version
-        raise UserError(f"{address}: cannot be {done} ({one_line(error)})") from None
+        raise UserError(f"{address}: cannot be {done} ({one_line(error.__cause__ or error)})") from None
+    finally:
+        if not silent:
+            enable_progress_bars()

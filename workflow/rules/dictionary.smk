@@ -4,11 +4,12 @@ rule dictionary:
         verdicts=VERDICTS,
         vectors=VECTORS,
         encoder=ENCODER,
+        carried=CARRIED_FILES,
         manifest=[] if INDEXED else f"{RESULTS}/captions/manifest.parquet",
         statistics=STATISTICS,
     output:
         # The job itself replaces the folder in one step. The old folder must stay until then.
-        KEPT(dictionary_files(f"{RESULTS}/dictionary")),
+        KEPT(dictionary_files(f"{RESULTS}/dictionary", CARRIED)),
     log:
         f"{RESULTS}/logs/dictionary.log",
     benchmark:

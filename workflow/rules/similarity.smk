@@ -4,9 +4,11 @@ if not SETTINGS.shares_encoder:
     rule embeddings:
         input:
             f"{RESULTS}/vocabulary/concepts.parquet",
+            further=FURTHER_WORDS,
         output:
             vectors=VECTORS,
             encoder=ENCODER,
+            carried=CARRIED_FILES,
         log:
             f"{RESULTS}/logs/embeddings.log",
         benchmark:

@@ -41,11 +41,12 @@ rule visibility:
         ready=ancient(READY),
         # The calibration for a model that the project has none for.
         calibration=CALIBRATIONS,
+        further=FURTHER_WORDS if SETTINGS.shares_encoder else [],
     output:
         # Not protected for a mined vocabulary: it changes with the captions, and the verdicts with it.
         VERDICTS if MINED or JUDGES[-1].judge == "embedding" else protected(VERDICTS),
         # An encoder that also measures similarity is loaded once.
-        [VECTORS, ENCODER] if SETTINGS.shares_encoder else [],
+        [VECTORS, ENCODER, *CARRIED_FILES] if SETTINGS.shares_encoder else [],
     log:
         f"{RESULTS}/logs/visibility.log",
     benchmark:

@@ -19,3 +19,29 @@ rule vocabulary:
         code=code_of("vocabulary"),
     script:
         "../scripts/vocabulary.py"
+
+
+if SETTINGS.similarity.further_words:
+
+    rule further_words:
+        input:
+            concepts=f"{RESULTS}/vocabulary/concepts.parquet",
+            records=RECORDS,
+            shards=GENERATED,
+        output:
+            FURTHER_WORDS,
+        log:
+            f"{RESULTS}/logs/further_words.log",
+        benchmark:
+            f"{RESULTS}/usage/further_words.tsv"
+        conda:
+            "../../envs/mining.yaml"
+        resources:
+            mem_mb=growing(4000),
+            runtime=60,
+        params:
+            size=SETTINGS.similarity.further_words,
+            mode=SETTINGS.matching.mode,
+            code=code_of("further_words"),
+        script:
+            "../scripts/further_words.py"

@@ -21,5 +21,6 @@ with job_log(snakemake.log[0]):
         encoder=json.loads(Path(files.encoder).read_text()),
         shards=pl.read_parquet(files.manifest) if files.manifest else None,
         statistics=pl.read_parquet(files.statistics) if files.statistics else None,
+        encoder_folder=Path(files.encoder).parent,
     )
     print(manifest.counts)

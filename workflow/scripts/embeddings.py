@@ -12,4 +12,12 @@ with job_log(snakemake.log[0]):
     concepts = pl.read_parquet(snakemake.input[0])["concept"].to_list()
     encoder = build_encoder(settings)
     with progress_bar("embedding", len(concepts)) as progress:
-        embed_concepts(concepts, encoder, settings, snakemake.output.vectors, snakemake.output.encoder, progress)
+        embed_concepts(
+            concepts,
+            encoder,
+            settings,
+            snakemake.output.vectors,
+            snakemake.output.encoder,
+            progress,
+            pl.read_parquet(snakemake.input.further)["concept"].to_list() if snakemake.input.further else (),
+        )

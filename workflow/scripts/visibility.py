@@ -28,4 +28,13 @@ with job_log(snakemake.log[0]):
 
         similarity = TypeAdapter(SimilaritySettings).validate_python(snakemake.params.similarity)
         with progress_bar("embedding", len(concepts)) as progress:
-            embed_concepts(concepts, judges[0].encoder, similarity, snakemake.output[1], snakemake.output[2], progress)
+            further = snakemake.input.further
+            embed_concepts(
+                concepts,
+                judges[0].encoder,
+                similarity,
+                snakemake.output[1],
+                snakemake.output[2],
+                progress,
+                pl.read_parquet(further)["concept"].to_list() if further else (),
+            )

@@ -53,7 +53,7 @@ def demo(
     """Segment pictures in the browser: the mask without negatives, with "background", the dictionary's and your own.
 
     The page asks no other machine for anything."""
-    with needing("demo", "clip", "evaluation", "demo"):
+    with needing("demo", "demo"):
         import pycocotools  # noqa: F401  used when a mask is downloaded
         import uvicorn
 

@@ -34,7 +34,7 @@ def import_(
 
 
 def export(
-    folder: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
+    folder: Annotated[str, typer.Argument(help="Name, folder or address of a dictionary.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New file; for text, hf and standalone a new folder.")],
     form: Annotated[
         str,
@@ -104,17 +104,17 @@ def export(
 
 
 def diff(
-    a: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
-    b: Annotated[str, typer.Argument(help="Folder or address of another dictionary.")],
+    a: Annotated[str, typer.Argument(help="Name, folder or address of a dictionary.")],
+    b: Annotated[str, typer.Argument(help="Name, folder or address of another dictionary.")],
     show: Annotated[int, typer.Option(min=0, help="Number of concepts to list, the least similar first.")] = 20,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file for all concepts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Show what the second dictionary adds and drops."""
     from contrastive_concepts.dictionary.compare import compare
-    from contrastive_concepts.dictionary.places import fetch
+    from contrastive_concepts.dictionary.contrastive import dictionary_folder
 
-    found = compare(fetch(a), fetch(b))
+    found = compare(dictionary_folder(a), dictionary_folder(b))
     if output:
         found.concepts.write_parquet(output)
     if as_json:
@@ -128,12 +128,14 @@ def diff(
 
 
 def explore(
-    folder: Annotated[str, typer.Argument(help="Folder or address of a dictionary.")],
+    folder: Annotated[
+        str, typer.Argument(help="Name, folder or address of a dictionary. By default redcaps.")
+    ] = "redcaps",
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("explorer.html"),
 ) -> None:
     """Write one HTML page to search a dictionary, which needs no server or network."""
+    from contrastive_concepts.dictionary.contrastive import dictionary_folder
     from contrastive_concepts.dictionary.explorer import write_explorer
-    from contrastive_concepts.dictionary.places import fetch
 
-    write_explorer(fetch(folder), output)
+    write_explorer(dictionary_folder(folder), output)
     print(output)

@@ -21,7 +21,10 @@ from contrastive_concepts.cli import (
 from contrastive_concepts.errors import UserError
 
 app = typer.Typer(
-    help="Contrastive concepts for open-vocabulary segmentation.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Contrastive concepts for open-vocabulary segmentation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing boxes takes as long as all else
 )
 app.command("query")(query.query)
 app.command("segment")(segment.segment)

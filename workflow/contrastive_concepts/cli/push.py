@@ -18,11 +18,11 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files and their bytes; send nothing.")] = False,
 ) -> None:
     """Publish a dictionary with its card, on the Hugging Face hub or at any address that can be written."""
-    from contrastive_concepts.dictionary.places import fetch
+    from contrastive_concepts.dictionary.contrastive import dictionary_folder
     from contrastive_concepts.dictionary.push import changes, local_encoder, publication
     from contrastive_concepts.dictionary.push import push as publish
 
-    published = publication(fetch(folder), address, licence)
+    published = publication(dictionary_folder(folder), address, licence)
     if licence is None:
         print("note: the card states no licence, see --licence", file=sys.stderr)
     for value in local_encoder(published.manifest):

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contrastive_concepts.config.selection import BACKGROUND
-from contrastive_concepts.dictionary.contrastive import fold
 from contrastive_concepts.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -17,7 +15,11 @@ if TYPE_CHECKING:
 
 Dictionary = Annotated[
     str | None,
-    typer.Option("--dictionary", "-d", help="Folder or address of a dictionary. By default the toy world's."),
+    typer.Option(
+        "--dictionary",
+        "-d",
+        help="Name, folder or address of a dictionary. By default redcaps, or toyworld for its CLIP.",
+    ),
 ]
 Method = Annotated[str, typer.Option("--segmenter", help="The method, such as maskclip or sclip.")]
 Model = Annotated[
@@ -66,9 +68,10 @@ def segment(
     """Segment photos by words, with their contrastive concepts as negatives."""
     if (classes is None) == (not query):
         raise UserError("--query: found both or neither of --query and --classes, expected one of them")
-    with needing("segment", "clip", "evaluation"):
+    with needing("segment", "segment"):
         import pycocotools  # noqa: F401  used when a mask is written
 
+        from contrastive_concepts.dictionary.contrastive import fold
         from contrastive_concepts.logs import progress_bar
         from contrastive_concepts.segmentation.concept_segmenter import KINDS
         from contrastive_concepts.segmentation.folder import COCO, segment_photos
@@ -112,6 +115,8 @@ def segment(
 
 def _classes(path: Path) -> list[str]:
     """The classes of a file. A first line "background" is label 0, as in VOC's list, and not asked for."""
+    from contrastive_concepts.config.selection import BACKGROUND
+    from contrastive_concepts.dictionary.contrastive import fold
     from contrastive_concepts.text_files import read_lines
 
     lines = [line.strip() for line in read_lines(path, "classes, one a line")]

@@ -11,7 +11,7 @@ from contrastive_concepts.config.checks import CheckSettings
 from contrastive_concepts.config.contrastive_sets import DictionarySet
 from contrastive_concepts.config.matching import MatchingSettings
 from contrastive_concepts.config.selection import SelectionSettings
-from contrastive_concepts.config.similarity import SimilaritySettings
+from contrastive_concepts.config.similarity import Carrying, SimilaritySettings
 from contrastive_concepts.config.toyworld import ToyTraining
 from contrastive_concepts.config.visibility import (
     AuditSettings,
@@ -66,7 +66,8 @@ class RunSettings(Settings):
     def shares_encoder(self) -> bool:
         """Whether one text encoder judges and measures similarity, so that one job can load it for both."""
         return text_model_of(self.visibility) is not None and (
-            self.similarity.model_dump(exclude={"templates"}) == text_model_of(self.visibility).model_dump()  # type: ignore[union-attr]
+            self.similarity.model_dump(exclude={"templates", *Carrying.model_fields})
+            == text_model_of(self.visibility).model_dump()  # type: ignore[union-attr]
         )
 
     @model_validator(mode="after")

@@ -28,10 +28,12 @@ def build_dictionary(
     encoder: dict[str, Any],
     shards: pl.DataFrame | None = None,
     statistics: pl.DataFrame | None = None,
+    encoder_folder: Path | None = None,
 ) -> Manifest:
     """Publish a run's selection as the dictionary `folder`. Returns the manifest without its file hashes.
 
     verdicts: the table that names the judge. shards, statistics: description of the corpus, None for a concept index.
+    encoder_folder: where the files of the carried encoder are, if `encoder` describes one.
     Raises UserError if no contrastive concept is left.
     """
     concepts, counts = selection.concepts, selection.counts
@@ -66,7 +68,7 @@ def build_dictionary(
         code_sha256=code_sha256(Path(__file__)),
         files={},
     )
-    publish(folder, concepts, selection.kept, selection.rejected, embeddings, manifest)
+    publish(folder, concepts, selection.kept, selection.rejected, embeddings, manifest, encoder_folder)
     return manifest
 
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from contrastive_concepts.config.selection import BACKGROUND, BETA, CONTEXT, TYPES
+from contrastive_concepts.config.similarity import FURTHER
 from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
-from contrastive_concepts.dictionary.places import fetch
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.selection.union import far_from_queries
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from contrastive_concepts.encoders.text import TextEncoder
 
 MAX_QUERY_CHARACTERS = 300
+PUBLISHED = "redcaps"
+"""The dictionary of the project that is used where none is named."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,20 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
 
     @classmethod
     def load(
-        cls, folder: str | Path, background: bool = True, encoder: "TextEncoder | None" = None, verify: bool = True
+        cls,
+        folder: str | Path | None = None,
+        background: bool = True,
+        encoder: "TextEncoder | None" = None,
+        verify: bool = True,
     ) -> "ContrastiveConcepts":
         """Load a dictionary. Raises UserError if a file is missing, changed or in another format.
 
-        folder: a local folder, or an address such as hf://datasets/ORG/NAME@REVISION, see `places.fetch`.
+        folder: a local folder, an address such as hf://datasets/ORG/NAME@REVISION, or the name of a dictionary of the
+        project, see `dictionary_folder`; None: redcaps.
         background: put "background" first in every answer (the paper's default). encoder: used for unknown texts
         instead of loading the one that the manifest names. It must be the same model.
         """
-        folder = fetch(folder)
+        folder = dictionary_folder(PUBLISHED if folder is None else folder)
         manifest = read_manifest(folder)
         if verify:
             check_files(folder, manifest)
@@ -149,13 +158,20 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
 
     @cached_property
     def nearest_index(self) -> "faiss.Index":
-        """The index for searches: `index` on a GPU if FAISS can use one (extra `gpu`)."""
+        """The index for searches: `index` on a GPU if FAISS can use one."""
         return on_gpu(self.index)
 
     @cached_property
     def encoder(self) -> "TextEncoder":
-        """The encoder that made the dictionary's vectors. Raises UserError if it differs from the manifest's."""
-        encoder = self._given_encoder
+        """The encoder of the dictionary's vectors: the carried one, or that of the manifest, which needs torch.
+
+        Raises UserError if it differs from the manifest's."""
+        encoder, carried = self._given_encoder, self.manifest.encoder.carried
+        if encoder is None and carried is not None:
+            from contrastive_concepts.encoders.carried import CarriedText
+
+            origin = self.manifest.encoder
+            encoder = CarriedText(self.folder, origin.name, origin.weights_sha256 or "", carried.cleaning)
         if encoder is None:
             from pydantic import TypeAdapter
 
@@ -180,11 +196,21 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         unknown = [query for query, name in zip(queries, known, strict=True) if name is None]
         if not unknown:
             return [(name, 1.0) for name in known if name is not None]
-        similarity, rows = self.nearest_index.search(self._encode(unknown), 1)
-        nearest = iter(
-            [(self._names[row], float(cosine)) for cosine, row in zip(similarity[:, 0], rows[:, 0], strict=True)]
-        )
-        return [(name, 1.0) if name is not None else next(nearest) for name in known]
+        nearest = {text: self._further[fold(text)] for text in unknown if fold(text) in self._further}
+        if others := [text for text in dict.fromkeys(unknown) if text not in nearest]:
+            cosines, rows = self.nearest_index.search(self._encode(others), 1)
+            found = zip(others, cosines[:, 0], rows[:, 0], strict=True)
+            nearest |= {text: (self._names[row], float(cosine)) for text, cosine, row in found}
+        return [(name, 1.0) if name is not None else nearest[query] for query, name in zip(queries, known, strict=True)]
+
+    @cached_property
+    def _further(self) -> dict[str, tuple[str, float]]:
+        """Folded text -> nearest concept and cosine, of the words that the dictionary keeps beside its concepts."""
+        if FURTHER not in self.manifest.files:
+            return {}
+        table = pq.read_table(self.folder / FURTHER)
+        columns = (table[name].to_pylist() for name in ("text", "concept", "similarity"))
+        return {fold(text): (concept, similarity) for text, concept, similarity in zip(*columns, strict=True)}
 
     def _known(self, query: str, number: int) -> str | None:
         if not query.strip():
@@ -206,10 +232,32 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def _encode(self, texts: Sequence[str]) -> "Embeddings":
         from contrastive_concepts.similarity.ensemble import embed
 
-        return embed(texts, self.encoder, self.manifest.encoder.templates)  # type: ignore[arg-type]
+        carried = self.manifest.encoder.carried
+        templates: Any = carried.prompts if carried else self.manifest.encoder.templates
+        try:
+            encoder = self.encoder
+        except UserError as error:
+            near = get_close_matches(fold(texts[0]), self._by_folded, 3)
+            spelled = f"; concepts spelled like it: {', '.join(near)}" if near else ""
+            raise UserError(
+                f"{texts[0]!r} is no concept of {self.folder.name}, and the encoder that finds the nearest cannot be used: "
+                f"{error}{spelled}"
+            ) from None
+        return embed(texts, encoder, templates)
 
     def _vectors_of(self, names: Sequence[str]) -> "Embeddings":
         return np.stack([self.index.reconstruct(self._ids[name]) for name in names])
+
+
+def dictionary_folder(place: str | Path) -> Path:
+    """The local folder of a dictionary: a folder, the name of one in the project, or what `places.fetch` takes."""
+    if "://" in str(place):
+        # Imported here, because it takes longer than to look up a concept.
+        from contrastive_concepts.dictionary.places import fetch
+
+        return fetch(place)
+    carried = {folder.name: folder for folder in (RESOURCES / "dictionaries").iterdir()}
+    return Path(place) if Path(place).exists() else carried.get(str(place), Path(place))
 
 
 def fold(name: str) -> str:

@@ -11,9 +11,14 @@ if TYPE_CHECKING:
     import faiss
 
 
-def exact_index(embeddings: Embeddings) -> "faiss.Index":
-    """Index of unit vectors [n, d], float32, in their order."""
-    index: faiss.Index = _faiss().IndexFlatIP(embeddings.shape[1])
+def exact_index(embeddings: Embeddings, half: bool = False) -> "faiss.Index":
+    """Index of unit vectors [n, d], in their order, as float32 or, with `half`, as float16."""
+    build, width = _faiss(), embeddings.shape[1]
+    index: faiss.Index = (
+        build.IndexScalarQuantizer(width, build.ScalarQuantizer.QT_fp16, build.METRIC_INNER_PRODUCT)
+        if half
+        else build.IndexFlatIP(width)
+    )
     index.add(embeddings)
     return index
 
@@ -45,12 +50,12 @@ def on_gpu(index: "faiss.Index") -> "faiss.Index":
 
 
 def _faiss() -> Any:
-    """The module faiss. It is in two packages, which break each other, so the project requires neither by default."""
+    """The module faiss. It is in two packages, for the CPU and for NVIDIA GPUs, which break each other."""
     try:
         import faiss
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"FAISS cannot be imported ({one_line(error)}): install contrastive-concepts[cpu], or, with an NVIDIA GPU, "
-            "contrastive-concepts[gpu]; not both"
+            f"FAISS cannot be imported ({one_line(error)}): install faiss-cpu or faiss-gpu-cu12, not both; of two, "
+            "remove both and install one again"
         ) from None
     return faiss

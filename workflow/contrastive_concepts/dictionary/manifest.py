@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contrastive_concepts.config.similarity import ENCODER_FILES, FURTHER, Cleaning, Precision
 from contrastive_concepts.errors import UserError
 
 FORMAT = 1
@@ -23,6 +24,21 @@ DICTIONARY_FILES = (
 )
 
 
+class Carried(BaseModel):
+    """How the carried encoder differs from the one that it was exported from.
+
+    prompts: those of `templates`, with `{}` for the text. least_cosine: between the vectors of the two, the lowest of
+    256 concepts.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    precision: Precision
+    cleaning: Cleaning
+    prompts: list[str]
+    least_cosine: float
+
+
 class EncoderDescription(BaseModel):
     """The encoder of the concepts' vectors. It can be rebuilt from `settings`."""
 
@@ -33,6 +49,13 @@ class EncoderDescription(BaseModel):
     weights_sha256: str | None
     templates: str
     settings: dict[str, Any]
+    carried: Carried | None = None
+
+    @property
+    def carried_files(self) -> list[str]:
+        """The files of the carried encoder, and of further words."""
+        further = [FURTHER] if self.settings.get("further_words") else []
+        return [*further, *(ENCODER_FILES if self.carried else ())]
 
 
 class Manifest(BaseModel):

@@ -24,10 +24,12 @@ def publish(
     rejected: pl.DataFrame,
     embeddings: Embeddings,
     manifest: Manifest,
+    encoder_folder: Path | None = None,
 ) -> None:
     """Write the files to a temporary folder next to `folder`, then replace `folder` in one step.
 
     An interrupted run leaves either the old or the new folder. `manifest.files` is filled in here.
+    encoder_folder: where the files are that the encoder's description names.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -36,7 +38,10 @@ def publish(
         concepts.write_parquet(staging / "concepts.parquet")
         kept.write_parquet(staging / "contrastive_concepts.parquet")
         rejected.write_parquet(staging / "rejected.parquet")
-        write_index(exact_index(embeddings), staging / "concepts.faiss")
+        half = manifest.encoder.settings.get("vector_precision") == "float16"
+        write_index(exact_index(embeddings, half), staging / "concepts.faiss")
+        for name in manifest.encoder.carried_files if encoder_folder else ():
+            shutil.copyfile(encoder_folder / name, staging / name)  # type: ignore[operator]
         _write_json(staging / "dictionary.json", concepts, kept)
         files = {path.name: file_sha256(path) for path in sorted(staging.iterdir())}
         manifest.model_copy(update={"files": files}).save(staging)

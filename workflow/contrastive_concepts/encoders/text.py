@@ -1,14 +1,13 @@
 """Text encoders behind one interface: CLIP's text tower through open_clip, or a sentence encoder."""
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from contrastive_concepts.config.similarity import OpenClipModel, SentenceModel
+from contrastive_concepts.config.similarity import PACKAGE, OpenClipModel, SentenceModel, sentence_model_folder
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.encoders.clip import HUB, LOCAL, load_clip
 from contrastive_concepts.errors import UserError, one_line
@@ -44,7 +43,7 @@ class OpenClipText:
         return encoder
 
     def _take(self, name: str, model: Any, tokenizer: Any, device: "torch.device", batch_size: int) -> None:
-        self.name, self._model, self._tokenizer = name, model, tokenizer
+        self.name, self.model, self.tokenizer = name, model, tokenizer
         self._device, self._batch_size = device, batch_size
         self.weights_sha256 = weights_sha256(model)
         self.dimension = int(self.encode(["a"]).shape[1])
@@ -56,7 +55,7 @@ class OpenClipText:
 
         with torch.inference_mode():
             batches = [
-                encode_tokens(self._model, self._tokenizer(list(batch)).to(self._device)).float().cpu().numpy()
+                encode_tokens(self.model, self.tokenizer(list(batch)).to(self._device)).float().cpu().numpy()
                 for batch in _batches(prompts, self._batch_size)
             ]
         return np.concatenate(batches)
@@ -73,14 +72,14 @@ class SentenceText:
         self.name = encoder_name(settings)
         self._batch_size = settings.batch_size
         try:
-            self._model = SentenceTransformer(_model_folder(settings.model, key), device=str(_device(settings.device)))
+            self.model = SentenceTransformer(_model_folder(settings.model, key), device=str(_device(settings.device)))
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"config: {key}.model: {settings.model!r} cannot be loaded ({one_line(error)})") from None
-        self.weights_sha256 = weights_sha256(self._model)
+        self.weights_sha256 = weights_sha256(self.model)
         self.dimension = int(self.encode(["a"]).shape[1])
 
     def encode(self, prompts: Sequence[str]) -> Embeddings:
-        vectors = self._model.encode(
+        vectors = self.model.encode(
             list(prompts),
             batch_size=self._batch_size,
             show_progress_bar=False,
@@ -117,13 +116,12 @@ def weights_sha256(model: "torch.nn.Module") -> str:
 
 
 def _model_folder(model: str, key: str) -> str:
-    if not model.startswith("package:"):
+    if not model.startswith(PACKAGE):
         return model
-    package = model.removeprefix("package:")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
+    package, installed = model.removeprefix(PACKAGE), sentence_model_folder(model)
+    if installed is None:
         raise UserError(f"config: {key}.model: package {package!r} is not installed")
-    folders = [path.parent for path in Path(spec.submodule_search_locations[0]).rglob("modules.json")]
+    folders = [path.parent for path in installed.rglob("modules.json")]
     if len(folders) != 1:
         raise UserError(
             f"config: {key}.model: package {package!r} holds {len(folders)} sentence encoders, expected one"

@@ -16,9 +16,8 @@ from torch import Tensor
 from contrastive_concepts.config.evaluation import BackboneSettings, ImageModelSettings, Protocol, SegmenterSettings
 from contrastive_concepts.config.methods import METHODS
 from contrastive_concepts.config.selection import BACKGROUND, BETA
-from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, Match, fold
+from contrastive_concepts.dictionary.contrastive import PUBLISHED, ContrastiveConcepts, Match, dictionary_folder, fold
 from contrastive_concepts.dictionary.manifest import file_sha256
-from contrastive_concepts.dictionary.places import fetch
 from contrastive_concepts.encoders.clip import is_carried
 from contrastive_concepts.encoders.text import OpenClipText
 from contrastive_concepts.errors import UserError
@@ -36,7 +35,6 @@ from contrastive_concepts.evaluation.protocol import (
 from contrastive_concepts.evaluation.single import added_channels, single_query, single_texts
 from contrastive_concepts.evaluation.texts import TextRows, embed_once
 from contrastive_concepts.report.panels import QUERY, label_colour
-from contrastive_concepts.resources import resource
 from contrastive_concepts.segmentation.photos import as_pixels
 from contrastive_concepts.segmenters.configured import configured_segmenter
 from contrastive_concepts.segmenters.segmenter import Pixels
@@ -49,6 +47,7 @@ Negatives = str | Path | Sequence[str]
 KINDS = ("dictionary", "background", "none")
 """Words for kinds of negatives, see `ConceptSegmenter.__call__`."""
 TOY_MODEL = "toyworld-clip"
+TOY_DICTIONARY = "toyworld"
 TOY_PROTOCOL = Protocol(short_side=64, long_side=64, window=64, stride=64)
 
 
@@ -165,7 +164,7 @@ class ConceptSegmenter:
         batch: int | None = None,
         beta: float = BETA,
     ) -> None:
-        """dictionary: its folder or address; None: that of the toy world. segmenter: a name in
+        """dictionary: its name, folder or address; None: redcaps, or toyworld for its CLIP. segmenter: a name in
         `config.methods.METHODS`. model, pretrained: a CLIP as in a configuration. checkpoint: trained heads.
         image_model: the second model that proxyclip needs, timm's name of it or settings with a file of weights.
         options: those of the method. protocol: how photos are resized and cut into windows; None: the paper's, or the
@@ -191,7 +190,8 @@ class ConceptSegmenter:
         self._segmenter, clip_model, tokenizer = configured_segmenter(settings, backbone, ".", str(placed))
         self._encoder = OpenClipText.of_model(clip_model, tokenizer, f"open_clip:{model}", str(placed))
         if not isinstance(dictionary, ContrastiveConcepts):
-            dictionary = self._loaded(resource("toyworld/dictionary") if dictionary is None else fetch(dictionary))
+            published = TOY_DICTIONARY if is_carried(model, pretrained) else PUBLISHED
+            dictionary = self._loaded(dictionary_folder(published if dictionary is None else dictionary))
         self.dictionary = dictionary
         protocol = protocol or (TOY_PROTOCOL if is_carried(model, pretrained) else Protocol())
         self._protocol = protocol if batch is None else protocol.model_copy(update={"batch": batch})

@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from contrastive_concepts.config.methods import Mean
-from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder, Templates
+from contrastive_concepts.config.similarity import FURTHER, OpenClipEncoder, SentenceTransformersEncoder, Templates
 from contrastive_concepts.encoders import Embeddings, normalise
+from contrastive_concepts.encoders.carried import CarriedText
 from contrastive_concepts.encoders.text import TextEncoder
+from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.store import describe_encoder, save_embeddings
 
 TEXTS_AT_A_TIME = 64
+COMPARED = 256
+"""Concepts whose vectors are compared with those of an exported encoder."""
+SAME = 0.9999
+"""Cosine from which an exported encoder counts as the same."""
 TCL_PROMPTS = (
     "itap of a {}.",
     "a bad photo of a {}.",
@@ -25,8 +32,13 @@ TCL_PROMPTS = (
 )
 
 
-def load_templates(name: Templates) -> list[Callable[[str], str]]:
-    """open_clip's 80 ImageNet prompts, CLIP's single one, TCL's nine, or the bare text."""
+def load_templates(name: Templates | Sequence[str]) -> list[Callable[[str], str]]:
+    """open_clip's 80 ImageNet prompts, CLIP's single one, TCL's nine, the bare text, or the given prompts.
+
+    A given prompt has `{}` in place of the text.
+    """
+    if not isinstance(name, str):
+        return [prompt.format for prompt in name]
     if name == "none":
         return [str]
     if name == "tcl":
@@ -41,13 +53,14 @@ def load_templates(name: Templates) -> list[Callable[[str], str]]:
 def embed(
     texts: Sequence[str],
     encoder: TextEncoder,
-    templates: Templates,
+    templates: Templates | Sequence[str],
     progress: Callable[[int], None] = lambda done: None,
     mean: Mean = "unit",
 ) -> Embeddings:
     """float32 [n, dimension], L2-normalised, one row per text. `progress` receives the number of finished texts.
 
-    mean: "unit" normalises the prompts' vectors before averaging (CLIP), "raw" does not (TCL).
+    templates: see `load_templates`. mean: "unit" normalises the prompts' vectors before averaging (CLIP), "raw" does
+    not (TCL).
 
     Several texts share a batch, so that the encoder works on large batches. Each distinct prompt of a batch is encoded
     once.
@@ -73,9 +86,55 @@ def embed_concepts(
     vectors_path: str | Path,
     encoder_path: str | Path,
     progress: Callable[[int], None] = lambda done: None,
+    further: Sequence[str] = (),
 ) -> None:
-    """Write the concepts' vectors and a description of their encoder."""
+    """Write the concepts' vectors and a description of their encoder.
+
+    further: words whose nearest concept is written, with its cosine, to FURTHER in the same folder.
+    If the settings say so, the encoder itself is exported to the folder of `encoder_path`. Raises UserError if the
+    export cannot be done, or, in float32, does not give the same vectors.
+    """
     vectors = embed(concepts, encoder, settings.templates, progress)
+    if further:
+        _write_nearest(further, embed(further, encoder, settings.templates), concepts, vectors, Path(encoder_path))
     description = describe_encoder(encoder, settings.templates, settings.model_dump())
+    if settings.carries:
+        description["carried"] = _carry(concepts, vectors, encoder, settings, Path(encoder_path).parent)
     print(description)
     save_embeddings(vectors_path, encoder_path, vectors, description)
+
+
+def _write_nearest(
+    texts: Sequence[str], vectors: Embeddings, concepts: Sequence[str], concept_vectors: Embeddings, beside: Path
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cosines = vectors @ concept_vectors.T
+    nearest = cosines.argmax(axis=1)
+    columns = {"text": texts, "concept": [concepts[row] for row in nearest], "similarity": cosines.max(axis=1)}
+    pq.write_table(pa.table(columns), beside.with_name(FURTHER))
+
+
+def _carry(
+    concepts: Sequence[str],
+    vectors: Embeddings,
+    encoder: TextEncoder,
+    settings: OpenClipEncoder | SentenceTransformersEncoder,
+    folder: Path,
+) -> dict[str, Any]:
+    """Export the encoder, and describe the export. The vectors of some concepts are compared with its own."""
+    from contrastive_concepts.encoders.carry import carry
+
+    cleaning = carry(encoder, folder, settings.carry_precision)
+    prompts = [template("{}") for template in load_templates(settings.templates)]
+    carried = CarriedText(folder, encoder.name, encoder.weights_sha256, cleaning)
+    rows = np.linspace(0, len(concepts) - 1, min(COMPARED, len(concepts)), dtype=int)
+    again = embed([concepts[row] for row in rows], carried, prompts)
+    least = float((again * vectors[rows]).sum(axis=1).min())
+    if settings.carry_precision == "float32" and least < SAME:
+        raise UserError(
+            f"config: similarity.carry_encoder: the export of {encoder.name} gives other vectors (cosine {least:.4f}, "
+            f"expected at least {SAME}): set it to false"
+        )
+    return {"precision": settings.carry_precision, "cleaning": cleaning, "prompts": prompts, "least_cosine": least}

@@ -14,18 +14,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 
 from contrastive_concepts.captions.formats import read_captions
 from contrastive_concepts.captions.manifest import ShardRecord
+from contrastive_concepts.vocabulary.concepts import merged_into
 from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, noun_tables, word_list
 from contrastive_concepts.vocabulary.words import CharacterClass, character_class, words
 
 MINED = {"concept": pl.String, "captions": pl.Int64}
 MAX_CHARACTERS = 1_000
+FURTHER_SAMPLE, FURTHER_MIN_COUNT = 400_000, 3
+"""Captions that further words are mined from, and the number of them that a word is in."""
 SELDOM = 10
 """A noun is named in the plural if captions have the plural more than this many times as often as the singular."""
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
@@ -110,6 +113,16 @@ def mine_concepts(
             counts[_phrase_name(b, spellings[a, b])] = count
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:size]
     return pl.DataFrame(ranked, schema=MINED, orient="row")
+
+
+def further_words(
+    records: Sequence[ShardRecord], concepts: pl.DataFrame, size: int, mode: Literal["bag", "phrase"]
+) -> pl.DataFrame:
+    """The most frequent nouns and noun phrases that are none of the concepts, in the columns of `mine_concepts`."""
+    captions = sample_captions(records, FURTHER_SAMPLE)
+    mined = mine_concepts(captions, size + concepts.height, FURTHER_MIN_COUNT)
+    known = merged_into(mined["concept"].to_list(), concepts, mode)
+    return mined.filter([number is None for number in known]).head(size)
 
 
 def best_form(noun: str, said: Mapping[str, int]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 CARRIED = PACKAGE / "_resources"
-RESOURCES = CARRIED if CARRIED.is_dir() else PACKAGE.parents[1] / "resources"
+RESOURCES = (CARRIED if CARRIED.is_dir() else PACKAGE.parents[1] / "resources").resolve()
 
 
 def resource(path: str) -> Path:

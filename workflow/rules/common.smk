@@ -1,10 +1,5 @@
 import hashlib
-import sys
 from pathlib import Path
-
-# Every job in every environment imports the library that is next to these rules, not an installed one.
-LIBRARY = str(Path(str(workflow.current_basedir)).parent)
-sys.path.insert(0, LIBRARY)
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError

@@ -90,11 +90,12 @@ class UserWorkflow(Project):
         self.environment = {
             **Project.environment,
             "XDG_CACHE_HOME": str(self.cache),
-            # git goes to the clone when it is asked for the hosted repository.
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"url.{hub.hosted.as_uri()}.insteadOf",
-            "GIT_CONFIG_VALUE_0": "https://github.com/OWNER/contrastive-concepts",
+            # git goes to the clone when it is asked for a hosted repository.
+            "GIT_CONFIG_COUNT": "2",
         }
+        for number, host in enumerate(("github.com", "gitlab.com")):
+            self.environment[f"GIT_CONFIG_KEY_{number}"] = f"url.{hub.hosted.as_uri()}.insteadOf"
+            self.environment[f"GIT_CONFIG_VALUE_{number}"] = f"https://{host}/OWNER/contrastive-concepts"
         (folder / "workflow").mkdir()
         (folder / "config").mkdir()
         (folder / "hook").mkdir()
@@ -165,9 +166,10 @@ def test_the_documented_module_runs_to_its_end_and_follows_its_revisions(user: U
     assert user.planned_after("workflow/contrastive_concepts/segmenters/gem.py", hub) == set()
     changed = user.planned_after("workflow/contrastive_concepts/dictionary/publish.py", hub)
     assert changed == {"dictionary", "negatives_of_boat"}
-    before = user.imported()
+    for file in (user.folder / "observed").iterdir():
+        file.unlink()
     user.snakemake()
-    assert [library.parents[2] in user.checkouts for library in user.imported() - before] == [True]
+    assert [library.parents[2] in user.checkouts for library in user.imported()] == [True]
     assert user.planned() == {}
 
 
@@ -230,9 +232,10 @@ def test_a_module_below_a_folder_of_its_repository(user: UserWorkflow, hub: Hub)
     assert (folder.parent / "resources" / "background_words.txt").is_file()
 
 
-def test_a_configuration_in_a_section_of_the_users(user: UserWorkflow) -> None:
+def test_a_configuration_in_a_section_of_the_users_and_another_host(user: UserWorkflow) -> None:
     user.config = {"mining": SMALL}
-    user.write(PAGE.replace("        config\n", '        config["mining"]\n', 1))
+    page = PAGE.replace("        config\n", '        config["mining"]\n', 1)
+    user.write(page, place=HOSTED.replace("github", "gitlab"))
     assert {"cc_kernel", "cc_dictionary", "negatives_of_boat"} <= set(user.planned())
 
 

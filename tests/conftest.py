@@ -34,6 +34,19 @@ def lists_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.helpers import chromium
+
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
 class PlaneEncoder:
     """Each known prompt has an angle in degrees and lies there on a circle, at a distance that must not matter."""
 

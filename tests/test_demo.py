@@ -25,7 +25,6 @@ from contrastive_concepts.cli.demo import toy_examples
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmentation.page import KEPT, SHOWN, Example, folder_examples, page
-from tests.helpers import chromium
 
 [PICTURE] = toy_examples(1)
 IMAGE, QUERY = PICTURE.pixels(), PICTURE.query
@@ -180,16 +179,6 @@ def address() -> Iterator[str]:
         yield server.stdout.readline().split()[0]
         os.kill(server.pid, signal.SIGINT)
         assert "Traceback" not in server.stderr.read()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def pressed(tab: Any, chip: str) -> str | None:

@@ -1,14 +1,10 @@
-"""A dictionary out of the project: exported, compared, explored."""
+"""A dictionary out of the project: exported, compared."""
 
 import csv
-import http.server
 import json
 import os
-import queue
-import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +16,9 @@ from typer.testing import CliRunner
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.dictionary.compare import compare
-from contrastive_concepts.dictionary.explorer import write_explorer
 from contrastive_concepts.dictionary.export import export
 from contrastive_concepts.errors import UserError
-from tests.helpers import NAMES, chromium, dom_of, release_dictionary
+from tests.helpers import NAMES, release_dictionary
 
 
 @pytest.fixture(scope="module")
@@ -177,144 +172,3 @@ def test_concepts_of_one_alone(folder: Path, tmp_path: Path) -> None:
     other = release_dictionary(tmp_path / "c", names=NAMES[:2], counts=[[9, 5], [5, 9]])
     found = compare(folder, other)
     assert (found.only_a, found.only_b) == (NAMES[2:], [])
-
-
-def test_the_page_holds_no_name_as_markup(folder: Path, tmp_path: Path) -> None:
-    write_explorer(folder, tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text()
-    assert "alert(1)" not in page
-    assert not re.findall(r"""(?:src|href)=["']?http""", page)
-
-
-@pytest.mark.browser
-def test_the_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    write_explorer(folder, page)
-    shown = dom_of(page, "#boat")
-    assert "<h2>boat</h2>" in shown
-    assert '<a href="#water">water</a>' in shown
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
-    typed = tmp_path / "typed.html"
-    act = (
-        "<script>const press = key => document.getElementById('search').dispatchEvent(new KeyboardEvent('keydown', {key}));"
-        "setTimeout(() => { const box = document.getElementById('search'); box.value = 'o'; box.dispatchEvent(new Event('input'));"
-        "press('ArrowDown'); press('Enter'); }, 3000)</script></body>"
-    )
-    typed.write_text(page.read_text().replace("</body>", act))
-    listed = re.findall(r'<li role="option"[^>]*>([^<]+)</li>', dom_of(typed))
-    assert listed == ["dog", "boat"] or listed == ["boat", "dog"]
-    assert f"<h2>{listed[1]}</h2>" in dom_of(typed)
-
-
-def act(page: Path, script: str, *options: str) -> str:
-    """The page after a script has run in it, once it is ready."""
-    acted = page.with_name("acted.html")
-    start = (
-        "const until = setInterval(() => { if (document.body.dataset.ready) { clearInterval(until); act(); } }, 20);"
-    )
-    press = (
-        "const box = document.getElementById('search'); const press = (key, target = box) => "
-        "target.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));"
-        "const chosen = () => document.querySelector('li[aria-selected=true]').textContent;"
-        "const note = value => document.body.append(Object.assign(document.createElement('output'), {textContent: value}));"
-    )
-    added = f"<script>{press} function act() {{ {script} }} {start}</script></body>"
-    acted.write_text(page.read_text().replace("</body>", added))
-    return dom_of(acted, "", *options)
-
-
-@pytest.mark.browser
-def test_keys(folder: Path, tmp_path: Path) -> None:
-    write_explorer(folder, tmp_path / "page.html")
-    script = (
-        "const first = chosen(); press('ArrowDown'); const second = chosen(); press('ArrowUp'); press('ArrowUp');"
-        "const last = chosen(); press('ArrowDown'); note([first !== second, last !== first, chosen() === first].join());"
-        "press('Enter'); note(document.querySelector('h2').textContent === first);"
-        "box.blur(); note(document.activeElement === box); press('/', document.body); note(document.activeElement === box);"
-    )
-    shown = act(tmp_path / "page.html", script)
-    assert re.findall(r"<output>([^<]*)</output>", shown) == ["true,true,true", "true", "false", "true"]
-
-
-@pytest.mark.browser
-def test_a_narrow_screen(folder: Path, tmp_path: Path) -> None:
-    """In a frame of 375 pixels, as a window of Chromium has a least width: one column, nothing beyond the right edge."""
-    write_explorer(folder, tmp_path / "page.html")
-    (tmp_path / "narrow.html").write_text(
-        "<body><iframe src='page.html#boat' width=375 height=700 style='border:0'></iframe><script>"
-        "const until = setInterval(() => { const page = document.querySelector('iframe').contentDocument;"
-        "if (!page || !page.body || !page.body.dataset.ready) return; clearInterval(until);"
-        "const box = name => page.querySelector(name).getBoundingClientRect();"
-        "document.body.append(Object.assign(document.createElement('output'), {textContent: ["
-        "page.documentElement.clientWidth, page.documentElement.scrollWidth, box('#found').bottom <= box('#concept').top,"
-        "page.querySelector('h2').textContent].join()})); }, 20)</script></body>"
-    )
-    shown = dom_of(tmp_path / "narrow.html", "", "--allow-file-access-from-files")
-    assert re.findall(r"<output>([^<]*)</output>", shown) == ["375,375,true,boat"]
-
-
-def opened_in(page: Path) -> int:
-    """Milliseconds of real time from the page's start until it can be searched; it tells a server, and the image that
-    the server holds back till then keeps Chromium from closing."""
-    told: queue.Queue[int] = queue.Queue()
-    opened = threading.Event()
-    text = re.sub(r"<meta http-equiv=.Content-Security-Policy.*>", "", page.read_text())
-    tell = (
-        "<img src=/wait><script>const until = setInterval(() => { if (document.body.dataset.ready) { clearInterval(until);"
-        "fetch('/ready/' + document.body.dataset.ready); } }, 5);</script></body>"
-    )
-    text = text.replace("</body>", tell)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path.startswith("/ready/"):
-                told.put(int(self.path.removeprefix("/ready/")))
-                opened.set()
-            if self.path == "/wait":
-                opened.wait(60)
-            body = text.encode() if self.path == "/" else b""
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            """Silent."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-        subprocess.run(
-            [*command, f"http://127.0.0.1:{server.server_port}/"], capture_output=True, timeout=180, check=True
-        )
-        server.shutdown()
-    return told.get(timeout=10)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize(("size", "pairs"), [(4_000, 70_000), (40_000, 1_000_000)])
-def test_large_dictionaries(tmp_path: Path, size: int, pairs: int, capsys: pytest.CaptureFixture[str]) -> None:
-    import polars as pl
-
-    small = release_dictionary(tmp_path / "small")
-    rng = np.random.default_rng(0)
-    names = [f"concept {number}" for number in range(size)]
-    concepts = pl.DataFrame({"concept": names, "count": rng.integers(1, 10**6, size), "p_visible": rng.random(size)})
-    concepts.write_parquet(small / "concepts.parquet")
-    left, right = np.sort(rng.integers(0, size, pairs)), rng.integers(0, size, pairs)
-    columns = {
-        "concept": [names[i] for i in left],
-        "contrastive_concept": [names[j] for j in right],
-        "frequency": rng.random(pairs),
-        "similarity": rng.random(pairs).astype(np.float32),
-    }
-    pl.DataFrame(columns).write_parquet(small / "contrastive_concepts.parquet")
-    pl.DataFrame(columns).head(0).with_columns(reason=pl.lit("similar")).write_parquet(small / "rejected.parquet")
-    write_explorer(small, tmp_path / "page.html")
-    shown = dom_of(tmp_path / "page.html", f"#concept%20{size - 1}")
-    assert f"<h2>concept {size - 1}</h2>" in shown
-    assert f"{size - 200} more" in shown
-    milliseconds = opened_in(tmp_path / "page.html")
-    with capsys.disabled():
-        print(f"\n{size:,} concepts, {pairs:,} pairs: {(tmp_path / 'page.html').stat().st_size / 1e6:.1f} MB, ", end="")
-        print(f"opened in {milliseconds} ms")

@@ -1,10 +1,7 @@
 """What a concept's candidates are to it: context, and of the rejected ones confusable, part, abstract, generic."""
 
 import csv
-import gzip
 import json
-import re
-from base64 import b64decode
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +12,6 @@ from typer.testing import CliRunner
 from contrastive_concepts import ContrastiveConcepts
 from contrastive_concepts.cli.main import app
 from contrastive_concepts.config.selection import TYPES
-from contrastive_concepts.dictionary.explorer import write_explorer
 from contrastive_concepts.dictionary.export import export
 from contrastive_concepts.dictionary.manifest import file_sha256
 from contrastive_concepts.errors import UserError
@@ -74,17 +70,6 @@ def test_a_word_that_is_no_concept_is_named_with_its_concept() -> None:
     done = CliRunner().invoke(app, ["query", str(resource("dictionaries/toyworld")), "xyzzy", "--types"])
     assert done.stdout.splitlines()[0].startswith("xyzzy -> ")
     assert "(similarity " in done.stdout.splitlines()[0]
-
-
-def test_types_on_the_page(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:
-    write_explorer(dictionary.folder, tmp_path / "page.html")
-    found = re.search(r'type="application/octet-stream">([^<]+)<', (tmp_path / "page.html").read_text())
-    assert found
-    blob = gzip.decompress(b64decode(found[1]))
-    head = json.loads(blob[4 : 4 + int.from_bytes(blob[:4], "little")])
-    assert {"confusable (similar)", "abstract (not visible)", "generic (stop-list)", "part (part)"} <= set(
-        head["reasons"]
-    )
 
 
 def test_types_in_exports(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:

@@ -108,15 +108,20 @@ def diff(
     b: Annotated[str, typer.Argument(help="Name, folder or address of another dictionary.")],
     show: Annotated[int, typer.Option(min=0, help="Number of concepts to list, the least similar first.")] = 20,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file for all concepts.")] = None,
+    page: Annotated[Path | None, typer.Option(help="HTML file to browse both dictionaries side by side.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Show what the second dictionary adds and drops."""
     from contrastive_concepts.dictionary.compare import compare
     from contrastive_concepts.dictionary.contrastive import dictionary_folder
+    from contrastive_concepts.dictionary.explorer import write_explorer
 
-    found = compare(dictionary_folder(a), dictionary_folder(b))
+    folders = dictionary_folder(a), dictionary_folder(b)
+    found = compare(*folders)
     if output:
         found.concepts.write_parquet(output)
+    if page:
+        write_explorer(folders[0], page, folders[1])
     if as_json:
         print(json.dumps(found.summary))
         return

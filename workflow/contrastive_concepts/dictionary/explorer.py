@@ -1,77 +1,88 @@
-"""Writes one HTML page to search a dictionary. The page needs no server, network or other files."""
+"""Writes one HTML page to browse a dictionary, or two side by side. It needs no server, network or other files."""
 
 import base64
-import gzip
-import json
+import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
 from jinja2 import Environment
+from markupsafe import Markup
 
-from contrastive_concepts.config.selection import TYPES
-from contrastive_concepts.dictionary.card import facts
-from contrastive_concepts.dictionary.manifest import read_manifest
-from contrastive_concepts.selection.select import REASONS
+from contrastive_concepts.config.selection import BACKGROUND, CONTEXT, TYPES
+from contrastive_concepts.dictionary.compare import Comparison, compare
+from contrastive_concepts.dictionary.example import telling_concept
+from contrastive_concepts.dictionary.manifest import Manifest, read_manifest
+from contrastive_concepts.dictionary.packing import Tables, pack
 
-TEMPLATE = Path(__file__).with_name("explorer.html")
-
-
-def write_explorer(folder: Path, page: Path) -> None:
-    """Write the page for a dictionary's folder. Raises UserError for a folder that is not a dictionary."""
-    manifest = read_manifest(folder)
-    template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    told = {**facts(manifest), **manifest.counts}
-    html = template.render(title=f"{manifest.run}: contrastive concepts", facts=told, data=_packed(folder))
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(html, encoding="utf-8")
+FOLDER = Path(__file__).with_name("explorer_page")
+SCRIPTS = ("elements", "data", "list", "neighbourhood", "comparison", "copying", "concept", "main")
 
 
-def _packed(folder: Path) -> str:
-    """gzip in base64: length of the head (uint32), head (JSON, padded to 4 bytes), then columns of 4-byte numbers.
+def write_explorer(folder: Path, page: Path, other: Path | None = None) -> None:
+    """Write the page for a dictionary's folder; with `other`, also for what the other dictionary adds and drops.
 
-    Columns, for kept and then for rejected pairs: offsets int32 [concepts + 1], id int32, frequency and similarity
-    float32 (NaN if not measured); for rejected pairs also the index of the reason. Ids number the concepts first, then
-    other names.
+    Raises UserError for a folder that is not a dictionary.
     """
-    concepts = pl.read_parquet(folder / "concepts.parquet")
-    kept = pl.read_parquet(folder / "contrastive_concepts.parquet")
-    rejected = pl.read_parquet(folder / "rejected.parquet")
-    names = dict.fromkeys(concepts["concept"].to_list())
-    names |= dict.fromkeys(kept["contrastive_concept"].to_list()) | dict.fromkeys(
-        rejected["contrastive_concept"].to_list()
-    )
-    ids = {name: number for number, name in enumerate(names)}
+    folders = [folder] if other is None else [folder, other]
+    manifests = [read_manifest(each) for each in folders]
+    tables = [Tables.read(each) for each in folders]
+    runs = [manifest.run for manifest in manifests]
+    labels = runs if other is None else [f"{letter}: {run}" for letter, run in zip("AB", runs, strict=True)]
+    comparison = None if other is None else compare(folder, other)
+    example = telling_concept(tables[0], _changed(comparison)) or telling_concept(tables[0])
     head = {
-        "names": list(names),
-        "concepts": concepts.height,
-        "counts": concepts["count"].to_list(),
-        "visible": [None if p is None else round(p, 3) for p in concepts["p_visible"].to_list()],
-        "reasons": [f"{TYPES[reason]} ({reason})" if reason in TYPES else reason for reason in REASONS],
-        "pairs": [kept.height, rejected.height],
+        "example": None if example is None else tables[0].concepts["concept"].to_list().index(example),
+        "summary": None if comparison is None else comparison.summary,
+        "background": BACKGROUND,
+        "context": CONTEXT,
+        "types": TYPES,
     }
-    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    columns = [*_columns(kept, ids, concepts.height), *_columns(rejected, ids, concepts.height)]
-    columns.append(np.array([REASONS.index(reason) for reason in _ordered(rejected, ids)["reason"]], np.int32))
-    blob = np.uint32(len(text)).tobytes() + text + b"".join(column.tobytes() for column in columns)
-    return base64.b64encode(gzip.compress(blob, 6, mtime=0)).decode()
+    facts = [_described(manifest, label) for manifest, label in zip(manifests, labels, strict=True)]
+    # Only these two texts may style and run: a name that found its way into the markup could not.
+    style, script = _text("style.css"), '"use strict";\n' + "\n".join(_text(f"{name}.js") for name in SCRIPTS)
+    html = (
+        Environment(autoescape=True)
+        .from_string(_text("page.html"))
+        .render(
+            title=f"{' and '.join(labels)}: contrastive concepts",
+            about="About this dictionary" if other is None else "About these dictionaries",
+            style=Markup(style),
+            style_hash=_hash(style),
+            script=Markup(script),
+            script_hash=_hash(script),
+            data=pack(tables, facts, head),
+        )
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(html, encoding="utf-8", newline="\n")
 
 
-def _columns(pairs: pl.DataFrame, ids: dict[str, int], concepts: int) -> "list[np.ndarray[Any, Any]]":
-    pairs = _ordered(pairs, ids)
-    left = np.array([ids[name] for name in pairs["concept"]], np.int64)
-    offsets = np.zeros(concepts + 1, np.int32)
-    offsets[1:] = np.cumsum(np.bincount(left, minlength=concepts))
-    return [
-        offsets,
-        np.array([ids[name] for name in pairs["contrastive_concept"]], np.int32),
-        *(pairs[name].cast(pl.Float32).fill_null(float("nan")).to_numpy() for name in ("frequency", "similarity")),
-    ]
+def _described(manifest: Manifest, label: str) -> dict[str, Any]:
+    judge = manifest.judge.get("model") or manifest.judge.get("judge") or []
+    facts = {
+        "run": manifest.run,
+        "corpus": manifest.corpus,
+        **manifest.thresholds,
+        "encoder": manifest.encoder.name,
+        "judge": ", ".join(str(value) for value in judge),
+        **manifest.counts,
+    }
+    thresholds = {name: manifest.thresholds.get(name) for name in ("gamma", "delta")}
+    return {"label": label, "facts": facts, **thresholds}
 
 
-def _ordered(pairs: pl.DataFrame, ids: dict[str, int]) -> pl.DataFrame:
-    """Sort by concept. The order within a concept stays unchanged."""
-    order = np.argsort([ids[name] for name in pairs["concept"]], kind="stable")
-    return pairs[order]
+def _changed(comparison: Comparison | None) -> list[str] | None:
+    """The concepts with additions and losses, else those with either. None if nothing is compared."""
+    if comparison is None:
+        return None
+    table = comparison.concepts
+    turned = table.filter(table["added"].list.len().gt(0) & table["dropped"].list.len().gt(0))
+    return (turned if turned.height else table.filter(table["jaccard"] < 1))["concept"].to_list()
+
+
+def _text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -11,16 +11,32 @@ async function unpack() {
   const size = new DataView(buffer).getUint32(0, true);
   head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   let at = 4 + size;
-  const column = (Kind, count) => { const part = new Kind(buffer, at, count); at += 4 * count; return part; };
+  const column = (Kind, count) => {
+    const part = new Kind(buffer, at, count);
+    at += 4 * count;
+    return part;
+  };
   const pairs = count => ({
-    offsets: column(Int32Array, head.concepts + 1), id: column(Int32Array, count), count: column(Uint32Array, count),
-    frequency: column(Float32Array, count), similarity: column(Float32Array, count),
+    offsets: column(Int32Array, head.concepts + 1),
+    id: column(Int32Array, count),
+    count: column(Uint32Array, count),
+    frequency: column(Float32Array, count),
+    similarity: column(Float32Array, count),
   });
   dictionaries = head.dictionaries.map(described => {
     const ids = column(Int32Array, described.counts.length);
-    const kept = pairs(described.pairs[0]), rejected = pairs(described.pairs[1]);
+    const kept = pairs(described.pairs[0]),
+      rejected = pairs(described.pairs[1]);
     rejected.reason = column(Int32Array, described.pairs[1]);
-    const made = { ...described, kept, rejected, count: [], probability: [], visible: [], has: new Uint8Array(head.concepts) };
+    const made = {
+      ...described,
+      kept,
+      rejected,
+      count: [],
+      probability: [],
+      visible: [],
+      has: new Uint8Array(head.concepts),
+    };
     ids.forEach((id, k) => {
       made.has[id] = 1;
       made.count[id] = described.counts[k];
@@ -35,12 +51,15 @@ const sizeOf = (pairs, id) => pairs.offsets[id + 1] - pairs.offsets[id];
 
 /** The pairs of a concept, in the dictionary's order. What was not measured is null. */
 function pairsOf(pairs, id) {
-  const measured = value => Number.isNaN(value) ? null : value;
+  const measured = value => (Number.isNaN(value) ? null : value);
   return Array.from({ length: sizeOf(pairs, id) }, (_, offset) => {
     const k = pairs.offsets[id] + offset;
     return {
-      id: pairs.id[k], name: head.names[pairs.id[k]], count: pairs.count[k] === NONE ? null : pairs.count[k],
-      frequency: measured(pairs.frequency[k]), similarity: measured(pairs.similarity[k]),
+      id: pairs.id[k],
+      name: head.names[pairs.id[k]],
+      count: pairs.count[k] === NONE ? null : pairs.count[k],
+      frequency: measured(pairs.frequency[k]),
+      similarity: measured(pairs.similarity[k]),
       reason: pairs.reason ? head.reasons[pairs.reason[k]] : null,
     };
   });

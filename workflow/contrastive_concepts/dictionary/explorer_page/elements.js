@@ -17,7 +17,7 @@ const drawn = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 const whole = value => value.toLocaleString("en");
-const percent = value => value === null ? "" : (100 * value).toFixed(value < 0.01 ? 2 : 1) + " %";
+const percent = value => (value === null ? "" : (100 * value).toFixed(value < 0.01 ? 2 : 1) + " %");
 const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
 const address = name => "#" + encodeURIComponent(name);
 
@@ -47,25 +47,41 @@ function stacked(parts) {
 }
 
 /** The name of a pair's other concept; a link if a dictionary has that concept. */
-const link = ({ id, name }) => id < head.concepts ? element("a", { href: address(name) }, name) : element("span", {}, name);
+const link = ({ id, name }) =>
+  id < head.concepts ? element("a", { href: address(name) }, name) : element("span", {}, name);
 
 // On a narrow screen the rows are grids, and only roles keep them a table.
 const row = (...cells) => element("tr", { role: "row" }, ...cells);
 const cell = (kind, ...children) => element("td", { role: "cell", class: kind }, ...children);
 const first = (...children) => element("th", { role: "rowheader", scope: "row" }, ...children);
-const titles = texts => element("thead", { role: "rowgroup" },
-  row(...texts.map(text => element("th", { role: "columnheader", scope: "col" }, text))));
+const titles = texts =>
+  element(
+    "thead",
+    { role: "rowgroup" },
+    row(...texts.map(text => element("th", { role: "columnheader", scope: "col" }, text))),
+  );
 
 /** A table that shows its first rows and, asked, the others. */
 function table(label, columns, rows, kind) {
   const SHOWN = 100;
-  const body = element("tbody", { role: "rowgroup" }, rows.slice(0, SHOWN).map(make => make()));
+  const body = element(
+    "tbody",
+    { role: "rowgroup" },
+    rows.slice(0, SHOWN).map(make => make()),
+  );
   const made = element("table", { role: "table", "aria-label": label, class: kind }, titles(columns), body);
   if (rows.length <= SHOWN) return [made];
-  const more = element("button", { type: "button", onclick: () => {
-    more.remove();
-    body.append(...rows.slice(SHOWN).map(make => make()));
-    body.rows[SHOWN].querySelector("a")?.focus();
-  } }, `Show all ${whole(rows.length)}`);
+  const more = element(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        more.remove();
+        body.append(...rows.slice(SHOWN).map(make => make()));
+        body.rows[SHOWN].querySelector("a")?.focus();
+      },
+    },
+    `Show all ${whole(rows.length)}`,
+  );
   return [made, more];
 }

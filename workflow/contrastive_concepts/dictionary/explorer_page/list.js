@@ -3,11 +3,17 @@
 const list = { results: [], active: 0, opened: -1, height: 0, folded: [], changes: null, orders: {} };
 
 /** A text without differences of letter case, accents and blanks. */
-const fold = text => text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase().replace(/[\s_]+/g, " ").trim();
-const both = value => id => Math.max(...dictionaries.map(each => each.has[id] ? value(each, id) ?? 0 : 0));
+const fold = text =>
+  text
+    .normalize("NFKD")
+    .replace(/[\u0300-\u036f]/g, "")
+    .toLowerCase()
+    .replace(/[\s_]+/g, " ")
+    .trim();
+const both = value => id => Math.max(...dictionaries.map(each => (each.has[id] ? (value(each, id) ?? 0) : 0)));
 const captions = both((dictionary, id) => dictionary.count[id]);
 const size = both((dictionary, id) => sizeOf(dictionary.kept, id));
-const changes = id => list.changes[id] ? list.changes[id].gained + list.changes[id].lost : -1;
+const changes = id => (list.changes[id] ? list.changes[id].gained + list.changes[id].lost : -1);
 const changed = id => list.changes[id] !== null && changes(id) > 0;
 const visible = id => dictionaries.some(each => each.visible[id]);
 const ORDERS = { changes: "Changes", captions: "Captions", size: "Length of list", name: "A to Z" };
@@ -41,7 +47,10 @@ function startList() {
   $("found").addEventListener("scroll", show, { passive: true });
   $("found").addEventListener("click", event => {
     const item = event.target.closest("[role=option]");
-    if (item) { activate(Number(item.dataset.row)); go(list.results[list.active]); }
+    if (item) {
+      activate(Number(item.dataset.row));
+      go(list.results[list.active]);
+    }
   });
   new ResizeObserver(show).observe($("found"));
   find();
@@ -49,19 +58,24 @@ function startList() {
 
 function ordered(key) {
   if (!list.orders[key]) {
-    const ids = Array.from({ length: head.concepts }, (_, id) => id), value = { changes, captions, size }[key];
+    const ids = Array.from({ length: head.concepts }, (_, id) => id),
+      value = { changes, captions, size }[key];
     const collator = new Intl.Collator(undefined, { numeric: true });
     const values = value && ids.map(value);
-    list.orders[key] = ids.sort(value ? (a, b) => values[b] - values[a] : (a, b) => collator.compare(head.names[a], head.names[b]));
+    list.orders[key] = ids.sort(
+      value ? (a, b) => values[b] - values[a] : (a, b) => collator.compare(head.names[a], head.names[b]),
+    );
   }
   return list.orders[key];
 }
 
 /** Concepts with the text in their name: the name itself, then beginnings of names, of words, other places. */
 function search(text, order, keeps) {
-  const asked = fold(text), places = [[], [], [], []];
+  const asked = fold(text),
+    places = [[], [], [], []];
   for (const id of ordered(order)) {
-    const name = list.folded[id], place = name.indexOf(asked);
+    const name = list.folded[id],
+      place = name.indexOf(asked);
     if (place < 0 || !keeps(id)) continue;
     places[name === asked || !asked ? 0 : place === 0 ? 1 : name[place - 1] === " " ? 2 : 3].push(id);
   }
@@ -73,7 +87,11 @@ function find() {
   list.active = 0;
   $("found").scrollTop = 0;
   const narrowed = $("search").value.trim() || $("filter").value !== "all";
-  $("number").replaceChildren(narrowed ? `${whole(list.results.length)} of ${plural(head.concepts, "concept")}` : plural(head.concepts, "concept"));
+  $("number").replaceChildren(
+    narrowed
+      ? `${whole(list.results.length)} of ${plural(head.concepts, "concept")}`
+      : plural(head.concepts, "concept"),
+  );
   if (narrowed) {
     $("number").append(" ", element("button", { type: "button", class: "plain", onclick: clear }, "Show all"));
     say(plural(list.results.length, "concept") + " found");
@@ -96,27 +114,48 @@ function show() {
   }
   const from = Math.max(0, Math.floor(box.scrollTop / (list.height || 1)) - 8);
   const to = Math.min(list.results.length, from + Math.ceil(box.clientHeight / (list.height || 1)) + 16);
-  const largest = Math.max(1, ...ordered($("sort").value === "captions" ? "captions" : "size").slice(0, 1).map(value));
+  const largest = Math.max(
+    1,
+    ...ordered($("sort").value === "captions" ? "captions" : "size")
+      .slice(0, 1)
+      .map(value),
+  );
   box.style.setProperty("--before", from * list.height + "px");
   box.style.setProperty("--after", (list.results.length - to) * list.height + "px");
   box.replaceChildren(...list.results.slice(from, to).map((_, k) => item(from + k, largest)));
-  if (!list.results.length) box.append(element("li", { role: "presentation", class: "none" }, "No concept has this in its name."));
+  if (!list.results.length)
+    box.append(element("li", { role: "presentation", class: "none" }, "No concept has this in its name."));
   for (const name of ["search", "found"]) {
     const active = document.getElementById("option-" + list.active);
-    if (active) $(name).setAttribute("aria-activedescendant", active.id); else $(name).removeAttribute("aria-activedescendant");
+    if (active) $(name).setAttribute("aria-activedescendant", active.id);
+    else $(name).removeAttribute("aria-activedescendant");
   }
 }
 
-const value = id => $("sort").value === "captions" ? captions(id) : $("sort").value === "changes" ? Math.max(changes(id), 0) : size(id);
+const value = id =>
+  $("sort").value === "captions" ? captions(id) : $("sort").value === "changes" ? Math.max(changes(id), 0) : size(id);
 
 function item(number, largest) {
-  const id = list.results[number], change = list.changes?.[id];
+  const id = list.results[number],
+    change = list.changes?.[id];
   let facts, told;
   if (list.changes && $("sort").value !== "captions") {
     const { stays, gained, lost } = change ?? {};
     facts = change
-      ? [element("span", {}, gained ? element("ins", {}, "+" + gained) : null, lost ? element("del", {}, "−" + lost) : null, gained + lost ? null : "="),
-        stacked([[stays, "stays"], [gained, "gained"], [lost, "lost"]])]
+      ? [
+          element(
+            "span",
+            {},
+            gained ? element("ins", {}, "+" + gained) : null,
+            lost ? element("del", {}, "−" + lost) : null,
+            gained + lost ? null : "=",
+          ),
+          stacked([
+            [stays, "stays"],
+            [gained, "gained"],
+            [lost, "lost"],
+          ]),
+        ]
       : [element("span", { class: "only" }, "only in " + (dictionaries[0].has[id] ? "A" : "B"))];
     told = change ? `${stays} unchanged, ${gained} gained, ${lost} lost` : facts[0].textContent;
   } else {
@@ -124,25 +163,40 @@ function item(number, largest) {
     facts = [element("span", {}, whole(found)), bar(Math.sqrt(found / largest), "amount")];
     told = plural(found, $("sort").value === "captions" ? "caption" : "contrastive concept");
   }
-  return element("li", {
-    role: "option", id: "option-" + number, "data-row": number, "aria-selected": number === list.active,
-    "aria-current": id === list.opened ? "true" : null, "aria-posinset": number + 1, "aria-setsize": list.results.length,
-    "aria-label": `${head.names[id]}, ${told}`, title: head.names[id],
-  }, element("span", { class: "name" }, head.names[id]), ...facts);
+  return element(
+    "li",
+    {
+      role: "option",
+      id: "option-" + number,
+      "data-row": number,
+      "aria-selected": number === list.active,
+      "aria-current": id === list.opened ? "true" : null,
+      "aria-posinset": number + 1,
+      "aria-setsize": list.results.length,
+      "aria-label": `${head.names[id]}, ${told}`,
+      title: head.names[id],
+    },
+    element("span", { class: "name" }, head.names[id]),
+    ...facts,
+  );
 }
 
 /** Make a row the active one and scroll to it: just into sight, or to the middle if it was out of sight. */
 function activate(number, toMiddle = false) {
   list.active = Math.min(Math.max(number, 0), list.results.length - 1);
-  const box = $("found"), top = list.active * list.height, below = top + list.height - box.clientHeight;
-  if (top < box.scrollTop || below > box.scrollTop) box.scrollTop = toMiddle ? (top + below) / 2 : top < box.scrollTop ? top : below;
+  const box = $("found"),
+    top = list.active * list.height,
+    below = top + list.height - box.clientHeight;
+  if (top < box.scrollTop || below > box.scrollTop)
+    box.scrollTop = toMiddle ? (top + below) / 2 : top < box.scrollTop ? top : below;
   show();
 }
 
 /** Mark the open concept and bring it into sight. */
 function reveal(id) {
   const place = list.results.indexOf(id);
-  if (place < 0) show(); else activate(place, true);
+  if (place < 0) show();
+  else activate(place, true);
 }
 
 function keyInList(event) {
@@ -150,7 +204,8 @@ function keyInList(event) {
   const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page };
   if (event.target === $("found")) Object.assign(steps, { Home: -Infinity, End: Infinity });
   if (event.key === "Enter" && list.results.length) go(list.results[list.active]);
-  else if (event.key in steps && list.results.length && !event.altKey && !event.ctrlKey && !event.metaKey) activate(list.active + steps[event.key]);
+  else if (event.key in steps && list.results.length && !event.altKey && !event.ctrlKey && !event.metaKey)
+    activate(list.active + steps[event.key]);
   else return;
   event.preventDefault();
 }

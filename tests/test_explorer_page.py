@@ -266,6 +266,17 @@ def test_search_order_and_filter(opened: Any) -> None:
     assert accents.options() == ["Käse"]
 
 
+def test_rows_in_sight_stay_when_another_is_chosen(opened: Any) -> None:
+    """A row that is replaced between press and release gets no click."""
+    page = opened("toy.html", "#boat")
+    row = page.tab.locator("#found [aria-current=true]").element_handle()
+    page.tab.focus("#search")
+    page.tab.keyboard.press("ArrowDown")
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_function("row => !row.hasAttribute('aria-current')", arg=row)
+    assert row.evaluate("row => row.isConnected")
+
+
 def test_keys(opened: Any) -> None:
     page = opened("toy.html")
     order = Tables.read(TOY).concepts.sort("count", descending=True)["concept"].to_list()

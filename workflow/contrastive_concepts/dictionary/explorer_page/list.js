@@ -1,6 +1,7 @@
 // The list of concepts: search, order, filter. Only the rows in sight are elements.
 
-const list = { results: [], active: 0, opened: -1, height: 0, folded: [], changes: null, orders: {} };
+const list = { results: [], active: 0, opened: -1, height: 0, shown: "", folded: [], changes: null, orders: {} };
+const CHUNK = 8;
 
 /** A text without differences of letter case, accents and blanks. */
 const fold = text =>
@@ -85,6 +86,7 @@ function search(text, order, keeps) {
 function find() {
   list.results = search($("search").value, $("sort").value, FILTERS[$("filter").value][1]);
   list.active = 0;
+  list.shown = "";
   $("found").scrollTop = 0;
   const narrowed = $("search").value.trim() || $("filter").value !== "all";
   $("number").replaceChildren(
@@ -106,25 +108,36 @@ function clear() {
   $("search").focus();
 }
 
+/** Make the rows in sight, and some before and after. Rows that are there stay: one may be under a pressed finger. */
 function show() {
-  const box = $("found");
-  if (!list.height && list.results.length) {
-    box.replaceChildren(item(0, 0));
+  const box = $("found"),
+    count = list.results.length;
+  if (!list.height && count) {
+    box.replaceChildren(item(0, 1));
     list.height = box.firstChild.getBoundingClientRect().height;
   }
-  const from = Math.max(0, Math.floor(box.scrollTop / (list.height || 1)) - 8);
-  const to = Math.min(list.results.length, from + Math.ceil(box.clientHeight / (list.height || 1)) + 16);
-  const largest = Math.max(
-    1,
-    ...ordered($("sort").value === "captions" ? "captions" : "size")
-      .slice(0, 1)
-      .map(value),
-  );
-  box.style.setProperty("--before", from * list.height + "px");
-  box.style.setProperty("--after", (list.results.length - to) * list.height + "px");
-  box.replaceChildren(...list.results.slice(from, to).map((_, k) => item(from + k, largest)));
-  if (!list.results.length)
-    box.append(element("li", { role: "presentation", class: "none" }, "No concept has this in its name."));
+  const height = list.height || 1;
+  const from = Math.max(0, Math.floor(box.scrollTop / height / CHUNK - 1) * CHUNK);
+  const to = Math.min(count, Math.ceil((box.scrollTop + box.clientHeight) / height / CHUNK + 1) * CHUNK);
+  const shown = `${from} ${to}`;
+  if (shown !== list.shown) {
+    list.shown = shown;
+    const largest = Math.max(
+      1,
+      ...ordered($("sort").value === "captions" ? "captions" : "size")
+        .slice(0, 1)
+        .map(value),
+    );
+    box.style.setProperty("--before", from * list.height + "px");
+    box.style.setProperty("--after", (count - to) * list.height + "px");
+    box.replaceChildren(...list.results.slice(from, to).map((_, k) => item(from + k, largest)));
+    if (!count) box.append(element("li", { role: "presentation", class: "none" }, "No concept has this in its name."));
+  }
+  for (const each of box.querySelectorAll("[role=option]")) {
+    each.setAttribute("aria-selected", Number(each.dataset.row) === list.active);
+    if (list.results[each.dataset.row] === list.opened) each.setAttribute("aria-current", "true");
+    else each.removeAttribute("aria-current");
+  }
   for (const name of ["search", "found"]) {
     const active = document.getElementById("option-" + list.active);
     if (active) $(name).setAttribute("aria-activedescendant", active.id);
@@ -169,8 +182,6 @@ function item(number, largest) {
       role: "option",
       id: "option-" + number,
       "data-row": number,
-      "aria-selected": number === list.active,
-      "aria-current": id === list.opened ? "true" : null,
       "aria-posinset": number + 1,
       "aria-setsize": list.results.length,
       "aria-label": `${head.names[id]}, ${told}`,

@@ -12,7 +12,7 @@ ORDER = (
     "text_files", "tensor_files", "logs", "markup", "config", "encoders",
     # The stages, as the data flows.
     "captions", "vocabulary", "matching", "cooccurrence", "visibility", "similarity", "selection", "dictionary",
-    "segmenters", "evaluation", "report", "segmentation",
+    "adapters", "segmenters", "evaluation", "report", "segmentation",
     # What calls them.
     "__init__", "probe", "cli", "__main__",
 )  # fmt: skip

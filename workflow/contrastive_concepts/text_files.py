@@ -1,7 +1,7 @@
 """Read text files with byte-order marks, UTF-16 and UTF-32, Windows and old Mac line ends, and extra blanks.
 
 Every list, table, prompt and configuration of a user is read here. A file that cannot be read gives a one-line error
-with the file and the position.
+with the file and the position. New files are UTF-8.
 """
 
 import codecs
@@ -155,6 +155,17 @@ def read_text(path: str | Path, expected: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise UserError(f"{path}: line {line}: found a NUL character, expected {expected}")
     return text
+
+
+def write_new(target: str | Path, text: str) -> None:
+    """Write a file in UTF-8. Raises UserError if it exists."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"{target}: exists, expected a new file") from None
 
 
 def read_lines(path: str | Path, expected: str) -> list[str]:

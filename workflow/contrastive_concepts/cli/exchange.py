@@ -8,6 +8,10 @@ import typer
 
 from contrastive_concepts.errors import UserError
 
+DETECTOR_LISTS = ("coco", "yolo")
+CLASS_LISTS = ("names", *DETECTOR_LISTS)
+"""Formats of one list for all classes; the others have the contrastive concepts of each."""
+
 
 def import_(
     release: Annotated[Path, typer.Argument(help="The authors' pickle: laion400m_lemmatized.pkl.")],
@@ -41,8 +45,8 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            help="text (the authors' files), names (the class-name files of SCLIP, ClearCLIP, NACLIP), json, csv, "
-            "parquet, hf or standalone.",
+            help="text (the authors' files), names (the class-name files of SCLIP, ClearCLIP, NACLIP), coco, yolo "
+            "(class lists of queries and negatives), json, csv, parquet, hf or standalone.",
         ),
     ] = "text",
     prompts: Annotated[
@@ -71,31 +75,43 @@ def export(
         typer.Option(
             min=0,
             max=1,
-            help="names: concepts with a higher cosine to any class are dropped. By default the dictionary's beta.",
+            help="names, coco, yolo: concepts with a higher cosine to any class are dropped. By default the "
+            "dictionary's beta.",
         ),
     ] = None,
+    at_most: Annotated[int | None, typer.Option(min=1, help="coco, yolo: number of negatives to keep.")] = None,
 ) -> None:
     """Write contrastive concepts for your own code."""
     from typing import get_args
 
+    from contrastive_concepts.adapters import Prompts
+    from contrastive_concepts.adapters.coco import write_categories
+    from contrastive_concepts.adapters.yolo import write_names
     from contrastive_concepts.dictionary.class_names import Separator
     from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
     from contrastive_concepts.dictionary.export import FirstLine, Format, export_class_names
     from contrastive_concepts.dictionary.export import export as write
     from contrastive_concepts.visibility.cc_text import read_classes
 
-    given = (("--format", form, (*get_args(Format), "names")), ("--first", first, get_args(FirstLine)))
+    given = (("--format", form, (*get_args(Format), *CLASS_LISTS)), ("--first", first, get_args(FirstLine)))
     for option, found, known in (*given, ("--separator", separator, get_args(Separator))):
         if found not in known:
             raise UserError(f"{option}: found {found!r}, expected one of {', '.join(map(repr, known))}")
     dictionary = ContrastiveConcepts.load(folder, background=background)
-    if form == "names":
+    if at_most is not None and form not in DETECTOR_LISTS:
+        raise UserError(f"--at-most: found the format {form!r}, expected one of {', '.join(DETECTOR_LISTS)}")
+    if form in CLASS_LISTS:
         if types:
-            raise UserError("--types: found the format 'names', expected json, csv or parquet")
+            raise UserError(f"--types: found the format {form!r}, expected json, csv or parquet")
         if prompts is None:
-            raise UserError("--prompts: missing, expected your class-name file for --format names")
-        beta = dictionary.manifest.thresholds["beta"] if beta is None else beta
-        print(export_class_names(dictionary, prompts, output, separator, first, beta))  # type: ignore[arg-type]
+            raise UserError(f"--prompts: missing, expected your class-name file for --format {form}")
+        if form == "names":
+            beta = dictionary.manifest.thresholds["beta"] if beta is None else beta
+            print(export_class_names(dictionary, prompts, output, separator, first, beta))  # type: ignore[arg-type]
+            return
+        write_list = write_categories if form == "coco" else write_names
+        write_list(Prompts.of(dictionary, read_classes(prompts), at_most, beta), output)
+        print(output)
         return
     texts = list(dictionary) if prompts is None else read_classes(prompts)
     name = "concepts" if prompts is None else prompts.stem

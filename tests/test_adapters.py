@@ -41,22 +41,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dictionary(folder: Path) -> ContrastiveConcepts:
-    return ContrastiveConcepts.load(folder, background=False)
+    return ContrastiveConcepts.load(folder)
 
 
-def test_queries_stand_first_and_their_negatives_after_them(dictionary: ContrastiveConcepts, folder: Path) -> None:
+def test_queries_stand_first_and_their_negatives_after_them(dictionary: ContrastiveConcepts) -> None:
     one = Prompts.of(dictionary, "boat")
     assert one == Prompts.of(dictionary, ["boat"])
-    assert one.texts == ("boat", *dictionary["boat"]) == ("boat", "water", "sky", "café")
+    assert one.texts == ("boat", *dictionary["boat"][1:]) == ("boat", "water", "sky", "café")
     assert Prompts.of(dictionary, "Boat", at_most=2).texts == ("Boat", "water", "sky")
-    assert Prompts.of(ContrastiveConcepts.load(folder), "boat").negatives[0] == "background"
+
+
+def test_background_is_there_if_it_is_asked_for(folder: Path) -> None:
+    added = ContrastiveConcepts.load(folder)
+    assert Prompts.of(added, "boat").texts == ("boat", "water", "sky", "café")
+    assert Prompts.of(added, "boat", at_most=2, background=True).texts == ("boat", "background", "water")
+    # The toy world's captions mention backgrounds.
+    mined = ContrastiveConcepts.load(resource("toyworld/dictionary"), background=False)
+    assert "background" in mined["bus"]
+    assert "background" not in Prompts.of(mined, "bus").texts
 
 
 def test_several_queries_take_turns_and_each_negative_is_there_once(dictionary: ContrastiveConcepts) -> None:
     several = Prompts.of(dictionary, ["boat", "dog", "water"])
     # boat: water, sky, café; dog: café, sky; water: boat. Queries are no negatives.
     assert several.negatives == ("café", "sky")
-    assert set(several.negatives) == set(dictionary.union(["boat", "dog", "water"]))
+    plain = ContrastiveConcepts.load(dictionary.folder, background=False)
+    assert set(several.negatives) == set(plain.union(["boat", "dog", "water"]))
+    assert dictionary.background
     assert Prompts.of(dictionary, ["boat", "dog"], at_most=2).negatives == ("water", "café")
 
 
@@ -84,7 +95,7 @@ def test_queries_that_cannot_be_asked(dictionary: ContrastiveConcepts, queries: 
 def test_a_query_without_negatives_is_no_success(tmp_path: Path) -> None:
     alone = release_dictionary(tmp_path / "a", names=["boat", "dog"], counts=[[9, 0], [0, 9]])
     with pytest.raises(UserError, match=r"'boat': found no contrastive concept in .*dictionary"):
-        Prompts.of(ContrastiveConcepts.load(alone, background=False), "boat")
+        Prompts.of(ContrastiveConcepts.load(alone), "boat")
     with pytest.raises(UserError, match="at_most: found 0, expected at least 1"):
         Prompts.of(ContrastiveConcepts.load(alone), "boat", at_most=0)
 
@@ -344,13 +355,17 @@ def test_yolo_lines_of_two_kinds() -> None:
 
 def test_class_lists_in_one_command(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("boat\ndog\n")
-    common = ["export", str(folder), "--no-background", "--prompts", str(tmp_path / "classes.txt")]
+    common = ["export", str(folder), "--prompts", str(tmp_path / "classes.txt")]
     expected = Prompts(("boat", "dog"), ("water", "café"))
     for form, read, name in (("coco", coco.read_categories, "a.json"), ("yolo", yolo.read_names, "data.yaml")):
         target = tmp_path / form / name
         done = CliRunner().invoke(app, [*common, "--format", form, "--at-most", "2", "-o", str(target)])
         assert (done.exit_code, done.output) == (0, f"{target}\n")
         assert read(target) == expected
+    (tmp_path / "classes.txt").write_text("boat\n")
+    done = CliRunner().invoke(app, [*common, "--format", "coco", "--background", "-o", str(tmp_path / "b.json")])
+    assert done.exit_code == 0, done.output
+    assert coco.read_categories(tmp_path / "b.json").texts == ("boat", "background", "water", "sky", "café")
 
 
 @pytest.mark.parametrize(

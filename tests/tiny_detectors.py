@@ -96,3 +96,11 @@ def save_owl_vit(folder: Path, seed: int = 0) -> Path:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def save_grounding_dino(folder: Path, words: list[str], seed: int = 0) -> Path:
+    """A folder as it would come from a hub."""
+    model, processor = grounding_dino(words, seed)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

@@ -19,7 +19,7 @@ def save_views(dataset: Any, field: str, prompts: Prompts, overlap: float = OVER
     takes; their attribute `taken_by` has its text. The rule is that of `claims`, of boxes. Views of these names are
     replaced, so it can be called again with another overlap. Raises UserError if the field has no detection, or one of
     a label not asked."""
-    from fiftyone import Detections, ViewField
+    from fiftyone import Detections, StringField, ViewField
 
     if not dataset.has_sample_field(field):
         raise UserError(f"{field}: found no such field in the data set {dataset.name!r}")
@@ -37,7 +37,7 @@ def save_views(dataset: Any, field: str, prompts: Prompts, overlap: float = OVER
             raise UserError(f"{field}: {error}") from None
     if not found:
         raise UserError(f"{field}: found no detection in the data set {dataset.name!r}")
-    dataset.add_dynamic_sample_fields(fields=f"{field}.detections.{TAKEN_BY}")
+    dataset.add_sample_field(f"{field}.detections.{TAKEN_BY}", StringField)
     taken = ViewField(TAKEN_BY).exists()
     views = (
         (f"{field} queries", dataset.filter_labels(field, ViewField("label").is_in(prompts.queries) & ~taken)),

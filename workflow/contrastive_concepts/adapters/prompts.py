@@ -1,12 +1,14 @@
 """The texts that an open-vocabulary model is asked: queries first, their negatives after them."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
+from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, fold
 from contrastive_concepts.errors import UserError
 
@@ -42,22 +44,30 @@ class Prompts:
         queries: str | Sequence[str],
         at_most: int | None = None,
         beta: float | None = None,
+        background: bool = False,
     ) -> "Prompts":
         """Queries and the negatives that the dictionary has for them.
 
         The negatives of one query are its contrastive concepts, the most frequent first. Those of several, asked at
         once, are `ContrastiveConcepts.union` (paper 3.6), in turn the most frequent of each query. at_most: how many
-        negatives to keep. beta: of the union; None: that of the dictionary. Raises UserError if there is none."""
+        negatives to keep. beta: of the union; None: that of the dictionary. background: keep "background", which is
+        no object to detect, where the dictionary gives it. Raises UserError if there is no negative."""
         if at_most is not None and at_most < 1:
             raise UserError(f"at_most: found {at_most}, expected at least 1")
         asked = (queries,) if isinstance(queries, str) else tuple(queries)
         cls(asked, ())
+        if dictionary.background and not background:
+            # Else `union` would load the encoder to compare "background" with the queries.
+            dictionary = copy(dictionary)
+            dictionary.background = False
         ranked = [match.contrastive_concepts for match in dictionary.lookup(asked)]
         found = dict.fromkeys(name for rank in zip_longest(*ranked) for name in rank if name is not None)
         if len(asked) > 1:
             beta = dictionary.manifest.thresholds["beta"] if beta is None else beta
             stays = set(dictionary.union(asked, beta))
             found = {name: None for name in found if name in stays}
+        if not background:
+            found.pop(BACKGROUND, None)
         if not found:
             raise UserError(f"{', '.join(map(repr, asked))}: found no contrastive concept in {dictionary.folder}")
         return cls(asked, tuple(found)[:at_most])

@@ -52,7 +52,12 @@ def export(
     prompts: Annotated[
         Path | None, typer.Option(help="Your class names, one per line. By default all concepts of the dictionary.")
     ] = None,
-    background: Annotated[bool, typer.Option(help="Put 'background' first.")] = True,
+    background: Annotated[
+        bool | None,
+        typer.Option(
+            "--background/--no-background", help="Put 'background' first. The default, but for coco and yolo."
+        ),
+    ] = None,
     types: Annotated[
         bool,
         typer.Option(
@@ -97,6 +102,7 @@ def export(
     for option, found, known in (*given, ("--separator", separator, get_args(Separator))):
         if found not in known:
             raise UserError(f"{option}: found {found!r}, expected one of {', '.join(map(repr, known))}")
+    background = form not in DETECTOR_LISTS if background is None else background
     dictionary = ContrastiveConcepts.load(folder, background=background)
     if at_most is not None and form not in DETECTOR_LISTS:
         raise UserError(f"--at-most: found the format {form!r}, expected one of {', '.join(DETECTOR_LISTS)}")
@@ -110,7 +116,7 @@ def export(
             print(export_class_names(dictionary, prompts, output, separator, first, beta))  # type: ignore[arg-type]
             return
         write_list = write_categories if form == "coco" else write_names
-        write_list(Prompts.of(dictionary, read_classes(prompts), at_most, beta), output)
+        write_list(Prompts.of(dictionary, read_classes(prompts), at_most, beta, background), output)
         print(output)
         return
     texts = list(dictionary) if prompts is None else read_classes(prompts)

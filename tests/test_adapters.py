@@ -71,6 +71,14 @@ def test_several_queries_take_turns_and_each_negative_is_there_once(dictionary: 
     assert Prompts.of(dictionary, ["boat", "dog"], at_most=2).negatives == ("water", "café")
 
 
+def test_one_word_in_two_spellings_is_one_negative(tmp_path: Path) -> None:
+    names, counts = ["boat", "T-shirt", "t-shirt", "dock"], 9 * np.eye(4, dtype=int)
+    counts[0] = counts[:, 0] = [9, 4, 6, 5]
+    spelt = ContrastiveConcepts.load(release_dictionary(tmp_path / "a", names=names, counts=counts.tolist()))
+    assert spelt["boat"] == ["background", "t-shirt", "dock", "T-shirt"]
+    assert Prompts.of(spelt, "boat").negatives == ("t-shirt", "dock")
+
+
 def test_concepts_near_a_query_are_no_negatives_of_several() -> None:
     toy = ContrastiveConcepts.load(resource("toyworld/dictionary"), background=False)
     loose, tight = (Prompts.of(toy, ["bus", "boat"], beta=beta).negatives for beta in (1.0, 0.5))
@@ -158,6 +166,19 @@ def test_the_rule_as_it_is_said(rows: list[tuple[int, ...]]) -> None:
         PROMPTS, np.array([row[0] for row in rows], int), np.array([row[1] for row in rows], float), boxes
     )
     assert [None if f == NEGATIVE else -1 if f == KEPT else rows[f][1] for f in fate] == expected
+
+
+def test_many_detections_are_compared_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    classes, scores = random.integers(0, 4, 500), random.random(500)
+    corners = random.random((500, 2)) * 5
+    boxes = np.concatenate([corners, corners + 1 + random.random((500, 2))], axis=1)
+    pieces = box_claims(PROMPTS, classes, scores, boxes)
+    monkeypatch.setattr("contrastive_concepts.adapters.claims.ROWS", 10_000)
+    assert np.array_equal(pieces, box_claims(PROMPTS, classes, scores, boxes))
+    monkeypatch.setattr("contrastive_concepts.adapters.claims.ROWS", 7)
+    assert np.array_equal(pieces, box_claims(PROMPTS, classes, scores, boxes))
+    assert {KEPT, NEGATIVE} < set(pieces.tolist())
 
 
 def test_overlaps_of_boxes() -> None:

@@ -15,6 +15,8 @@ Overlaps = Callable[[Numbers, Numbers], Array]
 """The IoU of the detections at rows a [n] with those at rows b [m]: [n, m]."""
 OVERLAP = 0.5
 KEPT, NEGATIVE = -1, -2
+ROWS = 256
+"""Detections of queries that are compared at once: a detector without a threshold gives tens of thousands."""
 
 
 def claims(prompts: Prompts, classes: Array, scores: Array | None, iou: Overlaps, overlap: float = OVERLAP) -> Numbers:
@@ -43,8 +45,9 @@ def claims(prompts: Prompts, classes: Array, scores: Array | None, iou: Overlaps
     if own.size and others.size:
         # The highest score first: then the first claim is the one that takes.
         others = others[np.argsort(-scores[others], kind="stable")]
-        claimed = (iou(own, others) >= overlap) & (scores[others] > scores[own][:, None])
-        fate[own] = np.where(claimed.any(axis=1), others[claimed.argmax(axis=1)], KEPT)
+        for rows in np.array_split(own, -(-own.size // ROWS)):
+            claimed = (iou(rows, others) >= overlap) & (scores[others] > scores[rows][:, None])
+            fate[rows] = np.where(claimed.any(axis=1), others[claimed.argmax(axis=1)], KEPT)
     return fate
 
 

@@ -18,10 +18,10 @@ SEPARATORS = str.maketrans(".?", "  ")
 def detect(pipeline: Any, image: Any, prompts: Prompts, overlap: float = OVERLAP, **options: Any) -> Any:
     """What a pipeline `zero-shot-object-detection` finds of the queries, and no negative takes.
 
-    image: what the pipeline takes: a path, a PIL image, or a list of them, which gives a list of results. options: of
-    the pipeline, such as `threshold`. Returns its list of {"score", "label", "box"}, the highest score first. The rule
-    is that of `claims`. The pipeline runs its model once for each text: cut the negatives with `Prompts.of(...,
-    at_most=20)`; or use `ground` for Grounding DINO."""
+    image: a path, a PIL image, or a list of PIL images, which gives a list of results. options: of the pipeline, as
+    `threshold`. Returns its list of {"score", "label", "box"}, the highest score first. The rule is that of `claims`.
+    The pipeline runs its model once for each text: cut the negatives with `Prompts.of(..., at_most=20)`, or use
+    `ground` for Grounding DINO."""
     found = pipeline(image, candidate_labels=list(prompts.texts), **options)
     if isinstance(image, list | tuple):
         return [keep_queries(each, prompts, overlap) for each in found]

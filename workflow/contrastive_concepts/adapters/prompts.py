@@ -68,9 +68,12 @@ class Prompts:
             found = {name: None for name in found if name in stays}
         if not background:
             found.pop(BACKGROUND, None)
-        if not found:
+        distinct: dict[str, str] = {}
+        for name in found:  # a dictionary can have "t-shirt" and "T-shirt"
+            distinct.setdefault(fold(name), name)
+        if not distinct:
             raise UserError(f"{', '.join(map(repr, asked))}: found no contrastive concept in {dictionary.folder}")
-        return cls(asked, tuple(found)[:at_most])
+        return cls(asked, tuple(distinct.values())[:at_most])
 
     @property
     def texts(self) -> tuple[str, ...]:

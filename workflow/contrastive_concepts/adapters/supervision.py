@@ -1,7 +1,7 @@
 """Keeps the queries' detections and masks in the `Detections` of roboflow's supervision."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def keep_queries(detections: "Detections", prompts: Prompts, overlap: float = OV
     number of the query. The rule is that of `claims`: a negative takes a detection that it overlaps by an IoU of at
     least `overlap` with a higher confidence. Masks are compared if there are any, else oriented boxes, else boxes.
     Without `confidence` (segmentation maps) all of the queries are kept. Raises UserError for a class not asked."""
-    return detections.select(_fate(detections, prompts, overlap) == KEPT)
+    return cast("Detections", detections[_fate(detections, prompts, overlap) == KEPT])
 
 
 def taken_from_queries(detections: "Detections", prompts: Prompts, overlap: float = OVERLAP) -> "Detections":
@@ -32,7 +32,7 @@ def taken_from_queries(detections: "Detections", prompts: Prompts, overlap: floa
     fate = _fate(detections, prompts, overlap)
     rows = np.flatnonzero(fate >= 0)
     takers = np.array([prompts.texts[number] for number in _classes(detections)[fate[rows]]], np.str_)
-    found = detections.select(rows)
+    found = cast("Detections", detections[rows])
     return replace(found, data={**found.data, TAKEN_BY: takers})
 
 

@@ -240,8 +240,8 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
             near = get_close_matches(fold(texts[0]), self._by_folded, 3)
             spelled = f"; concepts spelled like it: {', '.join(near)}" if near else ""
             raise UserError(
-                f"{texts[0]!r} is no concept of {self.folder.name}, and the encoder that finds the nearest cannot be used: "
-                f"{error}{spelled}"
+                f"{texts[0]!r} is no concept of {self.folder.name}, and the encoder that finds the nearest cannot be "
+                f"used: {error}{spelled}"
             ) from None
         return embed(texts, encoder, templates)
 

@@ -62,6 +62,13 @@ def test_any_text_gets_the_same_vector(toy: TextEncoder, toy_carried: CarriedTex
     assert cosines(toy_carried.encode(texts), toy.encode(texts)).min() > 0.99999
 
 
+def test_the_export_names_no_path(toy: TextEncoder, tmp_path: Path) -> None:
+    carry(toy, tmp_path)
+    content = (tmp_path / ENCODER_FILES[0]).read_bytes()
+    assert b".py" not in content
+    assert str(Path(sys.prefix)).encode() not in content
+
+
 def test_odd_texts_and_the_batch_they_are_in(toy: TextEncoder, toy_carried: CarriedText) -> None:
     together = toy_carried.encode(ODD)
     assert cosines(together, toy.encode(ODD)).min() > 0.99999

@@ -67,5 +67,5 @@ def test_an_installation_without_faiss_says_what_to_install(
         monkeypatch.delitem(sys.modules, "faiss")
         (tmp_path / "faiss.py").write_text("import sys\nsys.no_such_thing")
         monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"install contrastive-concepts\[cpu\]"):
+    with pytest.raises(UserError, match=r"install faiss-cpu or faiss-gpu-cu12, not both"):
         exact_index(vectors)

@@ -1,4 +1,4 @@
-"""Entry point: the commands. A UserError is shown as one line without a traceback."""
+"""Entry point: the commands. A UserError, or a missing package, is shown as one line without a traceback."""
 
 import sys
 
@@ -48,3 +48,11 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(f"Error: {error}")
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package == __package__.partition(".")[0]:
+            raise
+        sys.exit(
+            f"Error: found no package {package}, expected the extra workflow, which has all that commands need: "
+            "pip install 'contrastive-concepts[workflow]'"
+        )

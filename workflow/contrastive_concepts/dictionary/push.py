@@ -189,7 +189,7 @@ For each concept, other things that images with it show as well (arXiv 2407.0506
 given the query and these texts as negatives, and keeps the pixels of the query.
 
 ```python
-from contrastive_concepts import ContrastiveConcepts  # pip install 'contrastive-concepts[cpu,remote]'
+from contrastive_concepts import ContrastiveConcepts  # pip install 'contrastive-concepts[remote]'
 
 dictionary = ContrastiveConcepts.load("{place}")
 concept = next(iter(dictionary))

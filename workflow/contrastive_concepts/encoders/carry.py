@@ -43,6 +43,8 @@ def carry(encoder: TextEncoder, folder: Path, precision: Precision = "float32") 
     shape: dict[int, Any] = {0: torch.export.Dim("texts")}
     if tokenizer.padding["length"] is None:
         shape[1] = torch.export.Dim("tokens", max=longest)
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
     try:
         with torch.inference_mode(), _quiet():
             program = torch.onnx.export(
@@ -55,6 +57,8 @@ def carry(encoder: TextEncoder, folder: Path, precision: Precision = "float32") 
                 verbose=False,
             )
             assert program is not None
+            # The exporter notes where in the code each operation comes from, with the paths of this machine.
+            ClearMetadataAndDocStringPass()(program.model)
             program.save(folder / MODEL)
             _compress(folder / MODEL, precision)
     except Exception as error:  # torch raises exceptions of many types

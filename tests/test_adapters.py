@@ -50,7 +50,7 @@ def test_background_is_there_if_it_is_asked_for(folder: Path) -> None:
     assert Prompts.of(added, "boat").texts == ("boat", "water", "sky", "café")
     assert Prompts.of(added, "boat", at_most=2, background=True).texts == ("boat", "background", "water")
     # The toy world's captions mention backgrounds.
-    mined = ContrastiveConcepts.load(resource("toyworld/dictionary"), background=False)
+    mined = ContrastiveConcepts.load(resource("dictionaries/toyworld"), background=False)
     assert "background" in mined["bus"]
     assert "background" not in Prompts.of(mined, "bus").texts
 
@@ -74,7 +74,7 @@ def test_one_word_in_two_spellings_is_one_negative(tmp_path: Path) -> None:
 
 
 def test_concepts_near_a_query_are_no_negatives_of_several() -> None:
-    toy = ContrastiveConcepts.load(resource("toyworld/dictionary"), background=False)
+    toy = ContrastiveConcepts.load(resource("dictionaries/toyworld"), background=False)
     loose, tight = (Prompts.of(toy, ["bus", "boat"], beta=beta).negatives for beta in (1.0, 0.5))
     assert list(tight) == [name for name in loose if name in toy.union(["bus", "boat"], 0.5)]
     assert 0 < len(tight) < len(loose)

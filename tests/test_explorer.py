@@ -57,7 +57,7 @@ def unpacked(page: Path) -> tuple[dict[str, Any], list[dict[str, np.ndarray[Any,
 
 
 def test_the_page_has_each_pair_with_its_numbers(tmp_path: Path) -> None:
-    toy = resource("toyworld/dictionary")
+    toy = resource("dictionaries/toyworld")
     write_explorer(toy, tmp_path / "page.html")
     head, [columns] = unpacked(tmp_path / "page.html")
     assert (head["reasons"], head["types"]) == (list(REASONS), TYPES)
@@ -131,7 +131,7 @@ def test_the_example_is_told_by_the_data() -> None:
 
 
 def test_it_opens_on_a_telling_concept_of_a_real_dictionary(tmp_path: Path) -> None:
-    toy = resource("toyworld/dictionary")
+    toy = resource("dictionaries/toyworld")
     write_explorer(toy, tmp_path / "page.html")
     head, _ = unpacked(tmp_path / "page.html")
     read, name = Tables.read(toy), head["names"][head["example"]]

@@ -20,7 +20,7 @@ from contrastive_concepts.resources import resource
 from tests.helpers import release_dictionary
 
 pytestmark = pytest.mark.browser
-TOY = resource("toyworld/dictionary")
+TOY = resource("dictionaries/toyworld")
 
 
 @pytest.fixture(scope="module")

@@ -337,7 +337,7 @@ def test_commands_take_addresses(folder: Path, other: Path, tmp_path: Path) -> N
 
 
 def test_a_segmenter_takes_an_address() -> None:
-    toy = resource("toyworld/dictionary")
+    toy = resource("dictionaries/toyworld")
     segmenter = ConceptSegmenter(f"file://{toy}")
     assert segmenter.dictionary.folder.is_relative_to(cache_folder())
     assert segmenter.dictionary["boat"] == ContrastiveConcepts.load(toy, background=False)["boat"]

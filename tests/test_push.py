@@ -170,7 +170,7 @@ def test_a_dictionary_in_a_folder_of_a_dataset(client: Client, folder: Path) -> 
 
 def test_the_tables_are_read_by_datasets(client: Client, tmp_path: Path) -> None:
     pytest.importorskip("datasets", reason="the package `datasets` is not installed")
-    folder = resource("toyworld/dictionary")
+    folder = resource("dictionaries/toyworld")
     client("push", str(folder), PLACE)
     client("push", str(folder), f"file://{tmp_path}/published")
     code = (

@@ -277,4 +277,4 @@ def test_a_missing_package_is_one_line(command: str, package: str, monkeypatch: 
     monkeypatch.setitem(sys.modules, package, None)
     done = CliRunner().invoke(app, [command, *(["a.png", "-q", "boat", "-o", "out"] if command == "segment" else [])])
     assert isinstance(done.exception, UserError)
-    assert f"{command}: found no package {package}, expected the extras clip,evaluation" in str(done.exception)
+    assert f"{command}: found no package {package}, expected the extras {command}: pip" in str(done.exception)

@@ -27,7 +27,7 @@ def blocks(text: str, language: str = "python") -> list[str]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which the page's code runs: models lie where their names point as paths."""
-    (tmp_path / "DICTIONARY").symlink_to(resource("toyworld/dictionary"))
+    (tmp_path / "DICTIONARY").symlink_to(resource("dictionaries/toyworld"))
     street = ROOT / "docs" / "images" / "segment" / "street.png"
     (tmp_path / "photos").mkdir()
     for file in ("street.png", "photos/street.png"):

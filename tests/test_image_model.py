@@ -102,10 +102,10 @@ def test_class_token_and_registers_are_left_out() -> None:
 def test_the_remainder_of_a_side_is_cut_and_a_short_side_filled() -> None:
     made = image_model(16)
     whole = batch(image(61, 83))
-    assert torch.equal(made.features(whole), made.features(whole[..., :48, :80]))
+    assert torch.allclose(made.features(whole), made.features(whole[..., :48, :80]), atol=1e-5)
     short = whole[..., :5, :40]
     filled = torch.cat([short, short[..., -1:, :].expand(-1, -1, 11, -1)], dim=2)[..., :32]
-    assert torch.equal(made.features(short), made.features(filled))
+    assert torch.allclose(made.features(short), made.features(filled), atol=1e-5)
 
 
 def test_a_batch_and_its_images_agree() -> None:

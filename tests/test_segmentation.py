@@ -90,7 +90,10 @@ def test_a_mask_is_what_the_benchmark_scores(kind: str, segmenter: ConceptSegmen
 def test_real_photos_as_the_benchmark_scores_them(
     kind: str, folder: str, clip: str, method: str, options: dict[str, Any], original: bool, tmp_path: Path
 ) -> None:
-    """Photos of several windows and every size, on the toy CLIP and on random weights."""
+    """Photos of several windows and every size, on the toy CLIP and on random weights.
+
+    Another number of texts at once is another matrix product: on some processors a tied pixel falls to another text.
+    """
     model = "toyworld-clip" if clip == "toy" else f"local-dir:{random_clip(tmp_path)}"
     sizes = Protocol(short_side=80, long_side=160, window=64, stride=32)
     asked = ConceptSegmenter(segmenter=method, model=model, options=options, original=original, protocol=sizes)
@@ -109,8 +112,9 @@ def test_real_photos_as_the_benchmark_scores_them(
         for label in sorted(set(np.unique(sample.labels).tolist()) & set(shown)):
             for negatives, scores in zip(("dictionary", "background"), scored, strict=True):
                 mask, truth = asked(photo, data.classes[label], negatives).mask, sample.labels == label
-                assert (mask & truth).sum() == scores.intersection[number, label]
-                assert ((mask | truth) & (sample.labels != 255)).sum() == scores.union[number, label]
+                both, either = (mask & truth).sum(), ((mask | truth) & (sample.labels != 255)).sum()
+                assert both == pytest.approx(scores.intersection[number, label], abs=2)
+                assert either == pytest.approx(scores.union[number, label], abs=2)
 
 
 def test_photos_in_order_however_they_are_batched(segmenter: ConceptSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:

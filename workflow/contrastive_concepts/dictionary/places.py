@@ -39,8 +39,8 @@ LEFTOVER_SECONDS = 86_400
 def fetch(address: str | Path) -> Path:
     """The local folder of a dictionary: a path itself, or the copy of what an address holds, fetched if it is not kept.
 
-    address: hf://datasets/ORG/NAME[@REVISION][/FOLDER], or any that fsspec opens, such as s3://, https:// or file://: a
-    folder, or an archive of one (.zip, .tar, .tar.gz, .tgz). The copy's files have the hashes of its manifest. Each
+    address: `hf://datasets/ORG/NAME[@REVISION][/FOLDER]`, or any that fsspec opens, such as s3://, https:// or file://:
+    a folder, or an archive of one (.zip, .tar, .tar.gz, .tgz). The copy's files have the hashes of its manifest. Each
     call asks whether the address has another dictionary by now, unless REVISION is a commit. If the address cannot be
     read, the copy is used and a note on stderr says why. Raises UserError if there is no dictionary at the address, a
     file differs from its hash, or nothing can be read and there is no copy.

@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from contrastive_concepts.config.similarity import ENCODER_FILES
 from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
 
 from .conftest import ROOT
@@ -73,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_every_file_of_a_dictionary_is_declared(world: World) -> None:
-    assert set(world.published) == set(DICTIONARY_FILES)
+    assert set(world.published) == {*DICTIONARY_FILES, *ENCODER_FILES}
 
 
 def test_a_run_whose_files_lie_in_a_bucket(world: World) -> None:

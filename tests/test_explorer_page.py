@@ -197,6 +197,22 @@ def test_addresses_and_history(opened: Any) -> None:
     assert page.tab.title().startswith("water · ")
 
 
+def test_a_click_while_the_list_moves_is_not_lost(opened: Any) -> None:
+    page = opened("toy.html")
+    box, row = page.tab.locator("#found"), page.tab.locator("#option-12")
+    box.evaluate("box => { box.scrollTop = 0; }")
+    row.wait_for()
+    name, place = row.locator(".name").inner_text(), row.bounding_box()
+    page.tab.mouse.move(place["x"] + 10, place["y"] + place["height"] / 2)
+    page.tab.mouse.down()
+    last = box.locator("[role=option]").last.get_attribute("id")
+    box.evaluate("(box, height) => { box.scrollTop = 8 * height; }", place["height"])
+    page.tab.wait_for_function("last => document.querySelector('#found li:last-child').id !== last", arg=last)
+    page.tab.mouse.move(place["x"] + 10, place["y"] - 7.5 * place["height"])
+    page.tab.mouse.up()
+    assert page.title == name
+
+
 def test_odd_names_have_addresses(opened: Any) -> None:
     page = opened("names.html")
     for name in ODD:

@@ -108,7 +108,7 @@ function clear() {
   $("search").focus();
 }
 
-/** Make the rows in sight, and some before and after. Rows that are there stay: one may be under a pressed finger. */
+/** Make the rows in sight, and some before and after. A row that stays is not touched: a finger may be on it. */
 function show() {
   const box = $("found"),
     count = list.results.length;
@@ -121,6 +121,7 @@ function show() {
   const to = Math.min(count, Math.ceil((box.scrollTop + box.clientHeight) / height / CHUNK + 1) * CHUNK);
   const shown = `${from} ${to}`;
   if (shown !== list.shown) {
+    const stale = !list.shown; // other results than those in the box
     list.shown = shown;
     const largest = Math.max(
       1,
@@ -130,7 +131,14 @@ function show() {
     );
     box.style.setProperty("--before", from * list.height + "px");
     box.style.setProperty("--after", (count - to) * list.height + "px");
-    box.replaceChildren(...list.results.slice(from, to).map((_, k) => item(from + k, largest)));
+    const rows = (first, end) => list.results.slice(first, end).map((_, k) => item(first + k, largest));
+    const number = each => Number(each.dataset.row);
+    for (const each of [...box.children]) if (stale || !(number(each) >= from && number(each) < to)) each.remove();
+    const [first, end] = box.children.length
+      ? [number(box.firstChild), number(box.lastChild) + 1]
+      : [to, to];
+    box.prepend(...rows(from, first));
+    box.append(...rows(end, to));
     if (!count) box.append(element("li", { role: "presentation", class: "none" }, "No concept has this in its name."));
   }
   for (const each of box.querySelectorAll("[role=option]")) {

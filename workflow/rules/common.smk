@@ -296,7 +296,7 @@ def set_inputs(wildcards):
         name
         for name in mined
         if sets[name].kind == "vocabulary"
-        or not sets[name].is_published
+        or sets[name].selects
         or name.rpartition("/")[0]
     ]
     inputs = {

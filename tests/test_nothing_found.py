@@ -14,7 +14,13 @@ from contrastive_concepts.report.outcome import describe_run
 from .project import Project
 from .scripted_model import ScriptedModel, scripted_model
 
-TOY = {"encoder": "open_clip", "model": "toyworld-clip", "pretrained": None, "templates": "photo"}
+TOY = {
+    "encoder": "open_clip",
+    "model": "toyworld-clip",
+    "pretrained": None,
+    "templates": "photo",
+    "carry_encoder": False,
+}
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, observed: Path) -> Project
     (hook / "sitecustomize.py").write_text(OBSERVER)
     paths = os.pathsep.join(filter(None, [str(hook), os.environ.get("PYTHONPATH", "")]))
     project.environment = {**project.environment, "PYTHONPATH": paths, "OBSERVED": str(observed)}
+    project.config["similarity"] = project.config["similarity"] | {"carry_encoder": True}
     project.snakemake()
     return project
 

@@ -29,11 +29,13 @@ def project(model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -> P
     project = Project(tmp_path_factory.mktemp("writing"))
     project.config["visibility"] = model.judge
     project.config["writing"] = {"class_lists": {"animals": "classes.txt"}}
+    project.config["similarity"] = project.config["similarity"] | {"further_words": 5}
     (project.folder / "data" / "classes.txt").write_text("background\nboat\ndog\nship\n")
     return project
 
 
 def test_lists_are_written_once_and_become_text_and_dictionary(project: Project, model: ScriptedModel) -> None:
+    project.config["similarity"] = project.config["similarity"] | {"carry_encoder": True}
     project.snakemake("cc_l")
     folder = project.folder / "results" / "small" / "cc_l" / "animals"
     assert read_cc_text(folder / "cc_llm.txt") == [
@@ -44,17 +46,22 @@ def test_lists_are_written_once_and_become_text_and_dictionary(project: Project,
     ]
     written = ContrastiveConcepts.load(folder / "dictionary")
     assert written["boat"] == ["background", "water", "dock"]
+    assert written.manifest.encoder.carried
+    assert written.lookup(["ships"])[0].concept == "ship"
     assert written.manifest.judge["model"] == ["scripted"]
     assert written.manifest.counts["concepts without any"] == 1
     asked = model.asked.copy()
     assert {word for kind, word in asked if kind == "contrastive"} == {"boat", "dog", "ship"}
     project.snakemake("cc_l", "--forcerun", "write_cc_l")
     assert model.asked == asked
+    project.config["similarity"] = project.config["similarity"] | {"carry_encoder": False}
 
 
 def test_parts_leave_the_dictionary_where_the_setting_says_so(project: Project, model: ScriptedModel) -> None:
     project.snakemake()
     assert "water" in project.dictionary["boat"]
+    # All nouns of the captions are concepts.
+    assert pl.read_parquet(project.folder / "results" / "small" / "dictionary" / "further.parquet").is_empty()
     project.config["selection"] = {"remove_parts": True}
     planned = project.planned()
     assert planned.pop("write_parts") == 1

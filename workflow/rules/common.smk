@@ -69,8 +69,9 @@ STATISTICS = [] if INDEXED else f"{RESULTS}/cooccurrence/statistics.parquet"
 VERDICTS = f"{RESULTS}/visibility/visibility.parquet"
 VECTORS = f"{RESULTS}/similarity/embeddings.npy"
 ENCODER = f"{RESULTS}/similarity/encoder.json"
+CARRIED_ENCODER = ENCODER_FILES if SETTINGS.similarity.carries else ()
 CARRIED = [
-    *(ENCODER_FILES if SETTINGS.similarity.carries else ()),
+    *CARRIED_ENCODER,
     *([FURTHER] if SETTINGS.similarity.further_words else ()),
 ]
 CARRIED_FILES = [f"{RESULTS}/similarity/{name}" for name in CARRIED]
@@ -450,4 +451,6 @@ def written_dictionaries(wildcards):
         raise WorkflowError(
             "config: writing.class_lists: found none, expected the class lists to write CC^L for"
         )
-    return expand(dictionary_files(f"{CC_L}/dictionary"), classes=CLASS_LISTS)
+    return expand(
+        dictionary_files(f"{CC_L}/dictionary", CARRIED_ENCODER), classes=CLASS_LISTS
+    )

@@ -35,7 +35,7 @@ rule cc_l_dictionary:
     input:
         f"{CC_L}/lists.parquet",
     output:
-        KEPT(dictionary_files(f"{CC_L}/dictionary")),
+        KEPT(dictionary_files(f"{CC_L}/dictionary", CARRIED_ENCODER)),
     log:
         f"{RESULTS}/logs/cc_l_dictionary/{{classes}}.log",
     benchmark:

@@ -30,11 +30,13 @@ def build_written_dictionary(
     writer: dict[str, Any],
     embeddings: Embeddings,
     encoder: dict[str, Any],
+    encoder_folder: Path | None = None,
 ) -> Manifest:
     """Publish the lists, in their original order, in the file format of CC^D. Values that were not measured are null.
 
     lists: class -> names, not filtered. writer: judge, model, revision and prompt_hash of the writer.
-    embeddings: one row per class. Returns the manifest without its file hashes.
+    embeddings: one row per class. encoder_folder: where the files of the carried encoder are, if `encoder` describes
+    one. Returns the manifest without its file hashes.
     """
     concepts = pl.DataFrame(
         {"concept_id": range(len(lists)), "concept": list(lists), "parsed": [bool(names) for names in lists.values()]},
@@ -73,5 +75,6 @@ def build_written_dictionary(
         code_sha256=code_sha256(Path(__file__)),
         files={},
     )
-    publish(folder, concepts, kept, pl.DataFrame(schema=PAIRS | {"reason": pl.String}), embeddings, manifest)
+    rejected = pl.DataFrame(schema=PAIRS | {"reason": pl.String})
+    publish(folder, concepts, kept, rejected, embeddings, manifest, encoder_folder)
     return manifest

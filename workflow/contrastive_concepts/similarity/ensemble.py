@@ -90,12 +90,13 @@ def embed_concepts(
 ) -> None:
     """Write the concepts' vectors and a description of their encoder.
 
-    further: words whose nearest concept is written, with its cosine, to FURTHER in the same folder.
+    further: words whose nearest concept is written, with its cosine, to FURTHER in the same folder, if the settings
+    ask for such words.
     If the settings say so, the encoder itself is exported to the folder of `encoder_path`. Raises UserError if the
     export cannot be done, or, in float32, does not give the same vectors.
     """
     vectors = embed(concepts, encoder, settings.templates, progress)
-    if further:
+    if settings.further_words:
         _write_nearest(further, embed(further, encoder, settings.templates), concepts, vectors, Path(encoder_path))
     description = describe_encoder(encoder, settings.templates, settings.model_dump())
     if settings.carries:
@@ -113,7 +114,8 @@ def _write_nearest(
     cosines = vectors @ concept_vectors.T
     nearest = cosines.argmax(axis=1)
     columns = {"text": texts, "concept": [concepts[row] for row in nearest], "similarity": cosines.max(axis=1)}
-    pq.write_table(pa.table(columns), beside.with_name(FURTHER))
+    types = pa.schema([("text", pa.string()), ("concept", pa.string()), ("similarity", pa.float32())])
+    pq.write_table(pa.table(columns, types), beside.with_name(FURTHER))
 
 
 def _carry(

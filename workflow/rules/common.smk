@@ -297,7 +297,7 @@ def set_inputs(wildcards):
         name
         for name in mined
         if sets[name].kind == "vocabulary"
-        or sets[name].selects
+        or not sets[name].is_published
         or name.rpartition("/")[0]
     ]
     inputs = {

@@ -48,9 +48,9 @@ with job_log(snakemake.log[0]):
 
             dictionary = ContrastiveConcepts.load(Path(params.folders[settings.folder]), background=False)
             return {match.query: match.contrastive_concepts for match in dictionary.lookup(queries)}
-        if settings.selects:
-            return selected(settings)
-        return dict(matches.select("query", "contrastive_concepts").iter_rows())
+        if settings.is_published:
+            return dict(matches.select("query", "contrastive_concepts").iter_rows())
+        return selected(settings)
 
     sets = {}
     # A set comes after the set that it is like.
@@ -70,6 +70,6 @@ with job_log(snakemake.log[0]):
             counts=dict(words.select("concept", "count").iter_rows()) if by_frequency else None,
             synonyms=Path(params.synonyms[name]) if name in params.synonyms else None,
         )
-        sizes = [sets[name].size(query, queries) for query in queries]
+        sizes = [len(sets[name].negatives(query, queries)) for query in queries]
         print(f"{name}: {sum(sizes) / len(sizes):.1f} contrastive concepts a query, {max(sizes)} at most")
     save_sets(Path(snakemake.output[0]), sets)

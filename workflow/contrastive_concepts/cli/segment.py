@@ -35,9 +35,6 @@ Options = Annotated[
     list[str] | None, typer.Option("--option", help="Option of the method, such as scale=40; can be repeated.")
 ]
 Original = Annotated[bool, typer.Option("--original", help="Also use the method's own background handling.")]
-NearestToImage = Annotated[
-    int | None, typer.Option(min=1, help="Use only so many negatives: those nearest to the photo. By default all.")
-]
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")]
 
 
@@ -63,7 +60,6 @@ def segment(
     negatives: Annotated[
         str, typer.Option(help="dictionary, background, none, or a file with one text a line.")
     ] = "dictionary",
-    nearest_to_image: NearestToImage = None,
     original: Original = False,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Windows that a GPU encodes at once, of several photos.")] = 32,
@@ -94,7 +90,6 @@ def segment(
         options=option,
         checkpoint=checkpoint,
         negatives=negatives,
-        nearest_to_image=nearest_to_image,
         original=original,
         device=device,
         batch=batch,

@@ -177,11 +177,6 @@ class BenchmarkSettings(Settings):
                 like = self.sets[set_settings.like]
                 if isinstance(like, LikeSet | NamesSet):
                     raise ValueError(f"benchmark.sets.{name}.like: found the {like.kind} set {set_settings.like!r}")
-                if isinstance(like, DictionarySet) and like.nearest_to_image is not None:
-                    raise ValueError(
-                        f"benchmark.sets.{name}.like: found {set_settings.like!r} with nearest_to_image, expected a "
-                        "set whose lists are the same for all images"
-                    )
                 by_frequency = isinstance(set_settings, RandomSet) and set_settings.match == "frequency"
                 if by_frequency and not isinstance(like, DictionarySet):
                     raise ValueError(
@@ -195,7 +190,11 @@ class BenchmarkSettings(Settings):
                             f"benchmark.sets.{name}.segmenters: found {run!r}, whose option minmax undoes a boost, "
                             "expected the others"
                         )
-            if isinstance(set_settings, DictionarySet) and set_settings.folder is not None and set_settings.selects:
+            if (
+                isinstance(set_settings, DictionarySet)
+                and set_settings.folder is not None
+                and not set_settings.is_published
+            ):
                 raise ValueError(f"benchmark.sets.{name}: found a selection beside folder, expected the folder alone")
             _known(f"sets.{name}.synonyms", list(set_settings.synonyms), self.datasets)
             if isinstance(set_settings, CcTextSet | NamesSet):

@@ -84,32 +84,29 @@ class DictionarySet(SetSettings):
     association: AssociationSettings | None = Field(None, description="Measure instead of selection.association.")
     redundancy: Fraction | None = Field(None, description="Threshold instead of selection.redundancy.")
     max_concepts: MaxConcepts | None = Field(None, description="Limit instead of selection.max_concepts.")
-    nearest_to_image: MaxConcepts | None = Field(
-        None,
-        description="Beyond the paper: of each query's concepts use only this many, those whose text is nearest to the "
-        "image's patches (mean cosine of the nearest sixteenth of them); null: all.",
-    )
 
     @property
     def default_column(self) -> str | None:
         if self.beyond_paper:
             return None
         if not self.background:
-            return None if self.selects else "CC_D only"
+            return "CC_D only" if self.is_published else None
         steps = {"": "no filtering", "stop_list visible": "+ visible"}
-        return steps.get(" ".join(sorted(self.filters))) if self.selects else "CC_D"
+        return "CC_D" if self.is_published else steps.get(" ".join(sorted(self.filters)))
 
     @property
-    def selects(self) -> bool:
-        """Whether the lists are selected again, with other filters or thresholds than the dictionary's."""
-        thresholds = (self.gamma, self.delta, self.remove_parts, self.association, self.redundancy, self.max_concepts)
-        return len(set(self.filters)) < 3 or any(each is not None for each in thresholds)
+    def is_published(self) -> bool:
+        """Whether the set is the published dictionary without changed filters or thresholds."""
+        return (
+            len(set(self.filters)) == 3
+            and self.gamma is self.delta is self.remove_parts is None
+            and not self.beyond_paper
+        )
 
     @property
     def beyond_paper(self) -> bool:
         """Whether the set changes an option that the paper does not have."""
-        options = (self.association, self.redundancy, self.max_concepts, self.nearest_to_image)
-        return any(option is not None for option in options)
+        return any(option is not None for option in (self.association, self.redundancy, self.max_concepts))
 
 
 class CcTextSet(SetSettings):

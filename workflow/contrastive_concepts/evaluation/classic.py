@@ -13,7 +13,7 @@ from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.features import encode_samples
 from contrastive_concepts.evaluation.metrics import IGNORED, Confusion, Labels
 from contrastive_concepts.evaluation.protocol import EncodedImage, label_map, similarities
-from contrastive_concepts.evaluation.single import boosts_of, set_of_image
+from contrastive_concepts.evaluation.single import boosts_of
 from contrastive_concepts.evaluation.texts import Embed, TextRows, embed_once
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
@@ -96,12 +96,8 @@ def segment_classes(
 ) -> Iterator[tuple[str, Labels, Labels]]:
     """For each sample: its name, its labels and its predicted classes, both [H, W], the latter int64."""
     rows = embed_once(classic_texts(classes, queries, contrastive_set), embed)
-    names = [classes[label] for label in queries]
     query = classic_query(segmenter, classes, queries, contrastive_set, rows, beta)
     for sample in encode_samples(segmenter, samples, protocol):
-        chosen = set_of_image(contrastive_set, names, segmenter, sample.encoded, rows.select)
-        if chosen is not contrastive_set:
-            query = classic_query(segmenter, classes, queries, chosen, rows, beta)
         yield sample.name, sample.labels, query.predict(segmenter, sample.encoded, rows)
 
 

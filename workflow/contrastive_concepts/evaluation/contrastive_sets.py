@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class ContrastiveSet:
     background handling is switched on too. names: query -> the texts that count for it; a query that is not in it is
     its own text. verbatim: the negatives come before the queries' texts, in the same order for all queries, and nothing
     is dropped: not a text that is also a query's, nor one near a query. boost: added to the cosine of "background" if
-    that is a negative. nearest: of each list use only this many concepts, those nearest to the image; None: all."""
+    that is a negative."""
 
     name: str
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -58,7 +58,6 @@ class ContrastiveSet:
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     verbatim: bool = False
     boost: float = 0.0
-    nearest: int | None = None
 
     def names_of(self, query: str) -> tuple[str, ...]:
         """The texts that count for a query."""
@@ -78,26 +77,6 @@ class ContrastiveSet:
         both = [BACKGROUND, *listed] if self.background else listed
         own = self.names_of(query)
         return tuple(text for text in dict.fromkeys(both) if text not in own)
-
-    def size(self, query: str, present: Sequence[str] = ()) -> int:
-        """The number of negatives that are used for one image."""
-        found = self.negatives(query, present)
-        listed = len([text for text in found if text != BACKGROUND])
-        return len(found) - listed + (listed if self.nearest is None else min(listed, self.nearest))
-
-    def of_image(self, nearness: Mapping[str, float], queries: Iterable[str]) -> "ContrastiveSet":
-        """The set for one image and some queries: of each list the `nearest` concepts nearest to it, in their order.
-
-        nearness: of each negative to the image, see `protocol.nearness`; of equal ones the first in the list is used.
-        "background" is not counted, and stays if it is a negative."""
-        if self.nearest is None:
-            return self
-        chosen: dict[str, tuple[str, ...]] = {}
-        for query in queries:
-            listed = [text for text in self.negatives(query) if text != BACKGROUND]
-            best = set(sorted(listed, key=lambda text: -nearness[text])[: self.nearest])
-            chosen[query] = tuple(text for text in self.negatives(query) if text in best or text == BACKGROUND)
-        return replace(self, concepts=chosen, nearest=None)
 
 
 def none(original: bool = False) -> ContrastiveSet:
@@ -283,8 +262,7 @@ def resolve(
         }
         made = replace(made, concepts=listed)
     boost = settings.boost if isinstance(settings, BoostedBackgroundSet) else 0.0
-    nearest = settings.nearest_to_image if isinstance(settings, DictionarySet) else None
-    return replace(made, present_only=present_only, names=names, boost=boost, nearest=nearest)
+    return replace(made, present_only=present_only, names=names, boost=boost)
 
 
 def _named_classes(

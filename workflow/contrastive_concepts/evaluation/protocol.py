@@ -51,8 +51,6 @@ def average(windows: Sequence[Window], outputs: Tensor, height: int, width: int)
     return total / count
 
 
-NEAREST_PATCHES = 1 / 16
-"""Share of an image's patches that decide how near a text is to it."""
 PIXEL_SCORES = 1 << 26
 """Scores of pixels in memory at once when the best text is looked for: 256 MB."""
 
@@ -232,16 +230,6 @@ def best_margins(
             best = best - torch.cat([scores[:, : own.start], scores[:, own.stop :]], dim=1).amax(dim=1)
         found.append(best.reshape(-1, len(part), *best.shape[1:]).amax(dim=(0, 2, 3)))
     return torch.cat(found)
-
-
-@torch.inference_mode()
-def nearness(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor) -> Tensor:
-    """How near each text is to what an image shows (beyond the paper): [T, D] -> float32 [T].
-
-    The mean of the highest `NEAREST_PATCHES` of its cosines with the patches of all windows, so that a text that names
-    a small part of the image is near. Own background handling and the refinement of maps do not count."""
-    cosines = segmenter.similarities(encoded.features, texts).transpose(0, 1).flatten(1)
-    return cosines.topk(max(int(cosines.shape[1] * NEAREST_PATCHES), 1), dim=1).values.mean(dim=1)
 
 
 def _best(scores: Tensor) -> Tensor:

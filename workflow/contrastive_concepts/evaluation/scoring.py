@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -28,7 +28,6 @@ from contrastive_concepts.evaluation.single import (
     boosts_of,
     labels_in,
     present_names,
-    set_of_image,
     shown_classes,
     single_query,
     single_texts,
@@ -65,9 +64,6 @@ class Experiment:
     contrastive_set: ContrastiveSet
     metrics: tuple[str, ...] = ("IoU-single", "mIoU")
     beta: float = BETA
-
-    def has(self, metric: str) -> bool:
-        return metric in self.metrics
 
     @property
     def fingerprint(self) -> str:
@@ -111,8 +107,6 @@ class ImageScores(NamedTuple):
 
 Asked = tuple[Experiment, int, SingleQuery]
 """A single query: its experiment, its label and its texts."""
-Classic = tuple[Experiment, ClassicQuery, Tensor]
-"""All queries at once: the experiment, the texts, and label -> class number on the segmenter's device."""
 
 
 class Scorer:
@@ -138,12 +132,11 @@ class Scorer:
         self._vectors = texts.matrix.to(device)
         self._device = device
         self._scores_at_once, self._ahead = (0, 0) if torch.device(device).type == "cpu" else (GPU_SCORES, GPU_AHEAD)
-        self._texts = texts
-        # Of these, each image has lists of its own.
-        self._of_image = [each for each in experiments if each.contrastive_set.nearest is not None]
-        sets = {each.name: each.contrastive_set for each in experiments}
-        same = (each for each in experiments if each.contrastive_set.nearest is None and each.has("mIoU"))
-        self._classic = [self._classic_of(each, sets) for each in same]
+        self._classic: list[tuple[Experiment, ClassicQuery, Tensor]] = []
+        for each in experiments:
+            if "mIoU" in each.metrics:
+                query = classic_query(segmenter, classes, queries, each.contrastive_set, texts, each.beta)
+                self._classic.append((each, query, torch.from_numpy(query.classes).to(device)))
 
     @property
     def asks_absent(self) -> bool:
@@ -164,13 +157,11 @@ class Scorer:
         found = labels_in(sample.labels)
         shown, present = shown_classes(found, self._queries), present_names(found, self._classes)
         absent = [] if self._absent is None else self._absent.choose(sample.name, shown)
-        sets = self._sets_of(sample, [*shown, *(label for _, label in absent)])
-        classic = [*self._classic, *(self._classic_of(each, sets) for each in self._of_image if each.has("mIoU"))]
-        asked = self._asked(shown, present, sets)
-        asked_absent = self._asked(dict.fromkeys(label for _, label in absent), present, sets)
-        texts = _texts([*(_classic_map(query) for _, query, _ in classic), *_single_maps(asked)])
+        asked = self._asked(shown, present)
+        asked_absent = self._asked(dict.fromkeys(label for _, label in absent), present)
+        texts = _texts([*(_classic_map(query) for _, query, _ in self._classic), *_single_maps(asked)])
         if not texts:
-            return _Pending(sample, asked, absent, asked_absent, classic, {})
+            return _Pending(sample, asked, absent, asked_absent, {})
         columns = {text: column for column, text in enumerate(texts)}
         compared = self._compared(sample, texts)
         labels = torch.from_numpy(sample.labels)
@@ -178,7 +169,7 @@ class Scorer:
             labels = labels.pin_memory().to(self._device, non_blocking=True)
         # Sets with the same texts share a map, but their texts can belong to different classes.
         classes: dict[_Map, dict[tuple[int, ...], Tensor]] = {}
-        for _, query, class_of in classic:
+        for _, query, class_of in self._classic:
             classes.setdefault(_classic_map(query), {})[query.of_text] = class_of
         counted = self._count(sample, labels, compared, columns, asked, classes)
         if self.asks_absent:
@@ -189,35 +180,19 @@ class Scorer:
                 compared = torch.cat([compared, self._compared(sample, more)], dim=1)
             counted |= self._count(sample, labels, compared, columns, asked_absent, {})
             counted |= self._margins(sample, compared, columns, [a for *_, a in (*asked, *asked_absent)])
-        return _Pending(sample, asked, absent, asked_absent, classic, counted)
+        return _Pending(sample, asked, absent, asked_absent, counted)
 
-    def _sets_of(self, sample: EncodedSample, labels: Sequence[int]) -> dict[str, ContrastiveSet]:
-        """The contrastive set of each experiment on one image, for the single queries of `labels` and for mIoU."""
-        sets = {each.name: each.contrastive_set for each in self._experiments}
-        for each in self._of_image:
-            queries = [self._classes[label] for label in (self._queries if each.has("mIoU") else labels)]
-            sets[each.name] = set_of_image(each.contrastive_set, queries, self._segmenter, sample.encoded, self._of)
-        return sets
-
-    def _of(self, texts: Sequence[str]) -> Tensor:
-        """The embeddings of texts, on the segmenter's device."""
-        return self._vectors[torch.tensor([self._row[text] for text in texts]).to(self._device, non_blocking=True)]
-
-    def _classic_of(self, each: Experiment, sets: Mapping[str, ContrastiveSet]) -> Classic:
-        query = classic_query(self._segmenter, self._classes, self._queries, sets[each.name], self._texts, each.beta)
-        return each, query, torch.from_numpy(query.classes).to(self._device)
-
-    def _asked(self, labels: Iterable[int], present: Sequence[str], sets: Mapping[str, ContrastiveSet]) -> list[Asked]:
+    def _asked(self, labels: Iterable[int], present: Sequence[str]) -> list[Asked]:
         return [
-            (each, label, single_query(self._segmenter, sets[each.name], self._classes[label], present))
+            (each, label, single_query(self._segmenter, each.contrastive_set, self._classes[label], present))
             for each in self._experiments
-            if each.has("IoU-single")
+            if "IoU-single" in each.metrics
             for label in labels
         ]
 
     def _compared(self, sample: EncodedSample, texts: Sequence[tuple[str, float]]) -> Tensor:
-        boosts = [boost for _, boost in texts]
-        return similarities(self._segmenter, sample.encoded, self._of([text for text, _ in texts]), boosts)
+        rows = torch.tensor([self._row[text] for text, _ in texts]).to(self._device, non_blocking=True)
+        return similarities(self._segmenter, sample.encoded, self._vectors[rows], [boost for _, boost in texts])
 
     def _count(
         self,
@@ -268,7 +243,7 @@ class Scorer:
 
     def _finish(self, pending: "_Pending") -> tuple[EncodedSample, ImageScores]:
         numbers = pending.numbers()
-        confusions = [(each, numbers.get((_classic_map(query), query.of_text))) for each, query, _ in pending.classic]
+        confusions = [(each, numbers.get((_classic_map(query), query.of_text))) for each, query, _ in self._classic]
         return pending.sample, ImageScores(
             [self._tally(each, label, of_query, numbers) for each, label, of_query in pending.asked],
             [(each, pixels.reshape(3, -1)) for each, pixels in confusions if pixels is not None],
@@ -398,11 +373,9 @@ class _Pending:
         asked: Sequence[Asked],
         absent: Sequence[tuple[str, int]],
         asked_absent: Sequence[Asked],
-        classic: Sequence[Classic],
         counted: dict[tuple[object, ...], Tensor],
     ) -> None:
         self.sample, self.asked, self.absent, self.asked_absent = sample, asked, absent, asked_absent
-        self.classic = classic
         self._keys, self._ends = list(counted), np.cumsum([len(each) for each in counted.values()])
         together = torch.cat(list(counted.values())) if counted else torch.empty(0)
         self._copied = None

@@ -1,17 +1,15 @@
 """IoU-single (paper 4.1, 6.1.2): each class that an image shows is a single query."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from contrastive_concepts.config.selection import BACKGROUND
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.metrics import IGNORED, Counts, Labels, Ratios, class_image_mean, mean, ratio
-from contrastive_concepts.evaluation.protocol import EncodedImage, nearness
 from contrastive_concepts.segmenters.segmenter import Segmenter
 
 
@@ -114,23 +112,6 @@ def taken_by(asked: SingleQuery, pixels: Counts) -> dict[str, Counts]:
         if row not in asked.own and pixels[row, 1:].any():
             taken[text] = taken.get(text, 0) + pixels[row, 1:]
     return taken
-
-
-def set_of_image(
-    contrastive_set: ContrastiveSet,
-    queries: Sequence[str],
-    segmenter: Segmenter,
-    encoded: EncodedImage,
-    vectors: Callable[[Sequence[str]], Tensor],
-) -> ContrastiveSet:
-    """The set for one image and some queries, see `ContrastiveSet.of_image`. vectors: texts -> embeddings [T, D]."""
-    if contrastive_set.nearest is None:
-        return contrastive_set
-    texts = list(dict.fromkeys(text for query in queries for text in contrastive_set.negatives(query)))
-    if not texts:
-        return contrastive_set
-    near = nearness(segmenter, encoded, vectors(texts)).tolist()
-    return contrastive_set.of_image(dict(zip(texts, near, strict=True)), queries)
 
 
 def single_query(

@@ -9,13 +9,7 @@ from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
 from contrastive_concepts.evaluation.datasets import Sample
 from contrastive_concepts.evaluation.metrics import IGNORED
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
-from contrastive_concepts.evaluation.single import (
-    added_channels,
-    labels_in,
-    set_of_image,
-    shown_classes,
-    single_query,
-)
+from contrastive_concepts.evaluation.single import added_channels, labels_in, shown_classes, single_query
 from contrastive_concepts.evaluation.texts import TextRows
 from contrastive_concepts.report.panels import Panel, image_panel, map_panel, query_panel
 from contrastive_concepts.segmenters.segmenter import Segmenter
@@ -42,8 +36,7 @@ def segmented_row(
     panels = [image_panel(title, sample.image), query_panel("ground truth", sample.image, sample.labels == label)]
     encoded = encode(segmenter, sample.image, protocol)
     for name, contrastive_set in sets.items():
-        chosen = set_of_image(contrastive_set, [query], segmenter, encoded, texts.select)
-        asked = single_query(segmenter, chosen, query, present)
+        asked = single_query(segmenter, contrastive_set, query, present)
         compared = similarities(segmenter, encoded, texts.select(asked.texts), asked.boosts)
         rows = range(len(asked.texts))
         found = label_map(segmenter, encoded, compared, rows, contrastive_set.original, asked.classes).cpu().numpy()

@@ -14,7 +14,7 @@ def mean_size(contrastive_set: ContrastiveSet, queries: list[str]) -> float | No
     """Mean |CC| of the queries, including "background" if the set adds it; None if the set depends on the image."""
     if contrastive_set.present_only:
         return None
-    return sum(contrastive_set.size(query, queries) for query in queries) / len(queries)
+    return sum(len(contrastive_set.negatives(query, queries)) for query in queries) / len(queries)
 
 
 def set_sizes(scores: pl.DataFrame, sizes: Mapping[tuple[str, str], float | None]) -> pl.DataFrame:

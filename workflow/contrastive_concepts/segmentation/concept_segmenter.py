@@ -32,7 +32,7 @@ from contrastive_concepts.evaluation.protocol import (
     pixel_scores,
     similarities,
 )
-from contrastive_concepts.evaluation.single import added_channels, set_of_image, single_query, single_texts
+from contrastive_concepts.evaluation.single import added_channels, single_query, single_texts
 from contrastive_concepts.evaluation.texts import TextRows, embed_once
 from contrastive_concepts.report.panels import QUERY, label_colour
 from contrastive_concepts.segmentation.photos import as_pixels
@@ -159,7 +159,6 @@ class ConceptSegmenter:
         prompts: Prompts = "paper",
         protocol: Protocol | None = None,
         negatives: Negatives = "dictionary",
-        nearest_to_image: int | None = None,
         original: bool = False,
         device: str = "auto",
         batch: int | None = None,
@@ -169,15 +168,12 @@ class ConceptSegmenter:
         `config.methods.METHODS`. model, pretrained: a CLIP as in a configuration. checkpoint: trained heads.
         image_model: the second model that proxyclip needs, timm's name of it or settings with a file of weights.
         options: those of the method. protocol: how photos are resized and cut into windows; None: the paper's, or the
-        toy world's for its CLIP. negatives: what queries are contrasted with, see `__call__`. nearest_to_image: of each
-        query's negatives use "background" and only this many others, those nearest to the photo (beyond the paper).
-        original: also use the method's own background handling. device: "auto" is a GPU if there is one. batch: windows
-        that a GPU encodes at once; None: the protocol's. beta: of several queries, negatives with a higher cosine to
-        any query are dropped (paper 3.6).
+        toy world's for its CLIP. negatives: what queries are contrasted with, see `__call__`. original: also use the
+        method's own background handling. device: "auto" is a GPU if there is one. batch: windows that a GPU encodes at
+        once; None: the protocol's. beta: of several queries, negatives with a higher cosine to any query are dropped
+        (paper 3.6).
 
         Raises UserError for an unknown method, option or model, or weights that cannot be had."""
-        if nearest_to_image is not None and nearest_to_image < 1:
-            raise UserError(f"nearest_to_image: found {nearest_to_image}, expected 1 or more, or None for all")
         if segmenter not in METHODS:
             raise UserError(f"segmenter: found {segmenter!r}, expected one of {', '.join(METHODS)}")
         settings = SegmenterSettings(
@@ -200,7 +196,7 @@ class ConceptSegmenter:
         protocol = protocol or (TOY_PROTOCOL if is_carried(model, pretrained) else Protocol())
         self._protocol = protocol if batch is None else protocol.model_copy(update={"batch": batch})
         self._method, self._prompts, self._negatives = segmenter, prompts, negatives
-        self._nearest, self._original, self._beta, self.device = nearest_to_image, original, beta, placed
+        self._original, self._beta, self.device = original, beta, placed
         self._rows: TextRows | None = None
         self.described: dict[str, Any] = {
             "segmenter": settings.model_dump(),
@@ -208,7 +204,6 @@ class ConceptSegmenter:
             "files": [file_sha256(Path(path)) for path in settings.own_files],
             "protocol": self._protocol.model_dump(exclude={"batch"}),
             "negatives": dictionary.manifest.files if negatives == "dictionary" else _listed(negatives),
-            "nearest_to_image": nearest_to_image,
             "original": original,
             "prompts": prompts,
             "beta": beta,
@@ -260,8 +255,8 @@ class ConceptSegmenter:
         asked = tuple(queries) if isinstance(queries, Sequence) and not isinstance(queries, str) else (queries,)
         photo = image if isinstance(image, EncodedPhoto) else None
         contrastive_set, matches = self._set_of(asked, self._negatives if negatives is None else negatives)
+        texts, of_text = self._texts(asked, contrastive_set)
         photo = self.encode(image) if photo is None else photo
-        texts, of_text = self._texts(asked, self._of_photo(contrastive_set, asked, photo))
         compared = similarities(self._segmenter, photo.encoded, self._vectors(texts))
         rows = range(len(texts))
         found = label_map(self._segmenter, photo.encoded, compared, rows, self._original, of_text)
@@ -313,16 +308,7 @@ class ConceptSegmenter:
                     raise UserError(f"negatives: found the query {text!r}, expected texts that are no query")
             concepts = dict.fromkeys(queries, tuple(listed))
         background = negatives in ("background", "dictionary") and BACKGROUND not in queries
-        return ContrastiveSet("asked", concepts, background, original=self._original, nearest=self._nearest), matches
-
-    def _of_photo(self, asked: ContrastiveSet, queries: Sequence[str], photo: EncodedPhoto) -> ContrastiveSet:
-        """The set with the negatives that are nearest to the photo, if only those are wanted."""
-
-        def vectors(texts: Sequence[str]) -> Tensor:
-            self._embed(texts)
-            return self._vectors(texts)
-
-        return set_of_image(asked, queries, self._segmenter, photo.encoded, vectors)
+        return ContrastiveSet("asked", concepts, background, original=self._original), matches
 
     def _texts(self, queries: Sequence[str], chosen: ContrastiveSet) -> tuple[tuple[str, ...], tuple[int, ...]]:
         """All texts that compete, and the number of the query of each from 1; 0 for negatives."""

@@ -53,10 +53,12 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         self.manifest = manifest
         self.background = background
         self._given_encoder = encoder
-        self._names: list[str] = pq.read_table(folder / "concepts.parquet", columns=["concept"])[0].to_pylist()
+        self._names: list[str] = pq.ParquetFile(folder / "concepts.parquet").read(["concept"])[0].to_pylist()
         self._lists: dict[str, list[str]] = {name: [] for name in self._names}
-        pairs = pq.read_table(folder / "contrastive_concepts.parquet", columns=["concept", "contrastive_concept"])
-        for concept, contrastive in zip(pairs[0].to_pylist(), pairs[1].to_pylist(), strict=True):
+        # `read_table` would import more, and pandas where it is installed: half a second.
+        columns = ["concept", "contrastive_concept"]
+        pairs = pq.ParquetFile(folder / "contrastive_concepts.parquet").read(columns)
+        for concept, contrastive in zip(*(pairs[each].to_pylist() for each in columns), strict=True):
             self._lists[concept].append(contrastive)
         self._ids = {name: number for number, name in enumerate(self._names)}
         self._by_folded = {fold(name): name for name in reversed(self._names)}
@@ -107,7 +109,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def _rejected(self) -> dict[str, list[tuple[str, str]]]:
         """Concept -> reason and name of its rejected candidates."""
         columns = ["concept", "reason", "contrastive_concept"]
-        table = pq.read_table(self.folder / "rejected.parquet", columns=columns)
+        table = pq.ParquetFile(self.folder / "rejected.parquet").read(columns)
         found: dict[str, list[tuple[str, str]]] = {}
         for concept, reason, name in zip(*(table[column].to_pylist() for column in columns), strict=True):
             found.setdefault(concept, []).append((reason, name))
@@ -208,7 +210,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         """Folded text -> nearest concept and cosine, of the words that the dictionary keeps beside its concepts."""
         if FURTHER not in self.manifest.files:
             return {}
-        table = pq.read_table(self.folder / FURTHER)
+        table = pq.ParquetFile(self.folder / FURTHER).read()
         columns = (table[name].to_pylist() for name in ("text", "concept", "similarity"))
         return {fold(text): (concept, similarity) for text, concept, similarity in zip(*columns, strict=True)}
 

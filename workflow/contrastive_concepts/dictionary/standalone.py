@@ -21,10 +21,11 @@ class Dictionary:
     def __init__(self, folder: str | Path = Path(__file__).parent, background: bool = True) -> None:
         folder = Path(folder)
         self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        self.names: list[str] = pq.read_table(folder / "concepts.parquet", columns=["concept"])[0].to_pylist()
+        self.names: list[str] = pq.ParquetFile(folder / "concepts.parquet").read(["concept"])[0].to_pylist()
         self.lists: dict[str, list[str]] = {name: ["background"] if background else [] for name in self.names}
-        pairs = pq.read_table(folder / "contrastive_concepts.parquet", columns=["concept", "contrastive_concept"])
-        for concept, text in zip(pairs[0].to_pylist(), pairs[1].to_pylist(), strict=True):
+        columns = ["concept", "contrastive_concept"]
+        pairs = pq.ParquetFile(folder / "contrastive_concepts.parquet").read(columns)
+        for concept, text in zip(*(pairs[each].to_pylist() for each in columns), strict=True):
             if text not in self.lists[concept]:
                 self.lists[concept].append(text)
         self.index = faiss.read_index(str(folder / "concepts.faiss"))

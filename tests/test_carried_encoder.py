@@ -19,7 +19,7 @@ from contrastive_concepts.config.similarity import (
     SentenceTransformersEncoder,
 )
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
-from contrastive_concepts.encoders.carried import CarriedText
+from contrastive_concepts.encoders.carried import CarriedText, unknown_words
 from contrastive_concepts.encoders.carry import carry
 from contrastive_concepts.encoders.text import TextEncoder, build_encoder
 from contrastive_concepts.errors import UserError
@@ -159,6 +159,17 @@ def test_a_carried_encoder_gives_the_vectors_of_the_index() -> None:
     dictionary = ContrastiveConcepts.load("toyworld")
     names = list(dictionary)[:50]
     assert cosines(dictionary._encode(names), dictionary._vectors_of(names)).min() > 0.9999
+
+
+def test_words_that_an_encoder_does_not_know_are_named(toy: TextEncoder, toy_carried: CarriedText) -> None:
+    for encoder in (toy, toy_carried):
+        assert unknown_words(encoder, "The old Boat, a latte and kittens") == ["latte", "kittens"]
+    dictionary = ContrastiveConcepts.load("toyworld")
+    known, partly, exact = dictionary.lookup(["old boat", "red kittens", "Boat"])
+    assert (known.unknown, partly.unknown, exact.unknown) == ((), ("kittens",), ())
+    assert (known.far, partly.far) == (False, True)
+    assert partly.remark == "the encoder does not know 'kittens'"
+    assert known.remark.startswith("similarity 1.00")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

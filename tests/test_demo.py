@@ -91,6 +91,7 @@ def test_a_word_that_the_dictionary_does_not_have(client: Any) -> None:
     match = asked(client, made["photo"], "schooner", "dictionary").json()["match"]
     assert match["concept"] != "schooner"
     assert match["similarity"] < 1
+    assert match["remark"] == "the encoder does not know 'schooner'"
 
 
 def test_only_the_last_photos_are_kept(client: Any) -> None:

@@ -56,7 +56,7 @@ def test_types_in_a_shell(dictionary: ContrastiveConcepts) -> None:
     ]  # fmt: skip
     done = CliRunner().invoke(app, ["query", str(dictionary.folder), "boat", "--types", "--json"])
     assert json.loads(done.stdout) == [
-        {"query": "boat", "concept": "boat", "similarity": 1.0, "far": False, "types": TYPED}
+        {"query": "boat", "concept": "boat", "similarity": 1.0, "far": False, "unknown": [], "types": TYPED}
     ]
     wrong = CliRunner().invoke(app, ["query", str(dictionary.folder), "boat", "--types", "--union"])
     assert "--types: found with --union" in str(wrong.exception)
@@ -67,9 +67,10 @@ def test_types_in_a_shell(dictionary: ContrastiveConcepts) -> None:
 def test_a_word_that_is_no_concept_is_named_with_its_concept() -> None:
     from contrastive_concepts.resources import resource
 
-    done = CliRunner().invoke(app, ["query", str(resource("dictionaries/toyworld")), "xyzzy", "--types"])
-    assert done.stdout.splitlines()[0].startswith("xyzzy -> ")
-    assert "(similarity " in done.stdout.splitlines()[0]
+    done = CliRunner().invoke(app, ["query", str(resource("dictionaries/toyworld")), "old boat", "xyzzy", "--types"])
+    named = [line for line in done.stdout.splitlines() if " -> " in line]
+    assert named[0].startswith("old boat -> boat (similarity ")
+    assert named[1].endswith("(the encoder does not know 'xyzzy')")
 
 
 def test_types_in_exports(dictionary: ContrastiveConcepts, tmp_path: Path) -> None:

@@ -93,5 +93,4 @@ def _name(match: "Match") -> str:
     """The query, and the concept that it was mapped to if that is another."""
     if match.query == match.concept:
         return match.query
-    warning = ", far from every concept" if match.far else ""
-    return f"{match.query} -> {match.concept} (similarity {match.similarity:.2f}{warning})"
+    return f"{match.query} -> {match.concept} ({match.remark})"

@@ -98,10 +98,9 @@ def segment(
     matches = asked.check(queries, at_once=classes is not None)
     for match in matches.values():
         if fold(match.query) != fold(match.concept):
-            far = ", far from every concept" if match.far else ""
             print(
                 f"note: {match.query!r} is not in the dictionary; its negatives are those of {match.concept!r} "
-                f"(similarity {match.similarity:.2f}{far})",
+                f"({match.remark})",
                 file=sys.stderr,
             )
     with progress_bar("segmenting", len(found)) as progress:

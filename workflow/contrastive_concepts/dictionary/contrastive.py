@@ -33,7 +33,8 @@ PUBLISHED = "redcaps"
 class Match:
     """The concept that a query was mapped to. `similarity` is the cosine of the two, 1 for an exact name.
 
-    far: three quarters of the dictionary's concepts are closer to their nearest neighbour than the query to its match.
+    far: three quarters of the dictionary's concepts are closer to their nearest neighbour than the query to its match,
+    or the encoder does not know one of its words, `unknown`: the match then says nothing.
     """
 
     query: str
@@ -41,6 +42,14 @@ class Match:
     similarity: float
     far: bool
     contrastive_concepts: list[str]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def remark(self) -> str:
+        """How far the match can be trusted, in words."""
+        if self.unknown:
+            return f"the encoder does not know {', '.join(map(repr, self.unknown))}"
+        return f"similarity {self.similarity:.2f}{', far from every concept' if self.far else ''}"
 
 
 class ContrastiveConcepts(Mapping[str, list[str]]):
@@ -127,16 +136,13 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
         Raises UserError for an empty or overlong query, or if the encoder is not the dictionary's.
         """
         concepts = self._nearest(queries)
-        return [
-            Match(
-                query,
-                concept,
-                similarity,
-                similarity < self.manifest.typical_nearest_similarity,
-                self._answer(self._lists[concept], [query, concept]),
-            )
-            for query, (concept, similarity) in zip(queries, concepts, strict=True)
-        ]
+        typical = self.manifest.typical_nearest_similarity
+        matches = []
+        for query, (concept, similarity) in zip(queries, concepts, strict=True):
+            unknown = self._unknown(query)
+            listed = self._answer(self._lists[concept], [query, concept])
+            matches.append(Match(query, concept, similarity, bool(unknown) or similarity < typical, listed, unknown))
+        return matches
 
     def union(self, queries: Sequence[str], beta: float = BETA) -> list[str]:
         """The contrastive concepts of several queries at once (paper 3.6).
@@ -204,6 +210,15 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
             found = zip(others, cosines[:, 0], rows[:, 0], strict=True)
             nearest |= {text: (self._names[row], float(cosine)) for text, cosine, row in found}
         return [(name, 1.0) if name is not None else nearest[query] for query, name in zip(queries, known, strict=True)]
+
+    def _unknown(self, query: str) -> tuple[str, ...]:
+        """The words of a query that its vector does not depend on; none if no vector was needed."""
+        folded = fold(query)
+        if query in self._ids or folded in self._by_folded or folded in self._further:
+            return ()
+        from contrastive_concepts.encoders.carried import unknown_words
+
+        return tuple(unknown_words(self.encoder, query))
 
     @cached_property
     def _further(self) -> dict[str, tuple[str, float]]:

@@ -31,7 +31,7 @@ class CarriedText:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+            self.word_tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
             self._session = onnxruntime.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # Both libraries raise exceptions of many types.
             raise UserError(f"{folder}: the text encoder cannot be loaded ({one_line(error)})") from None
@@ -44,7 +44,7 @@ class CarriedText:
         return np.concatenate([self._encode(prompts[start : start + BATCH]) for start in starts])
 
     def _encode(self, prompts: Sequence[str]) -> Embeddings:
-        encodings = self._tokenizer.encode_batch([self._clean(prompt) for prompt in prompts])
+        encodings = self.word_tokenizer.encode_batch([self._clean(prompt) for prompt in prompts])
         tokens: dict[str, Any] = {
             "input_ids": [encoding.ids for encoding in encodings],
             "attention_mask": [encoding.attention_mask for encoding in encodings],
@@ -52,6 +52,17 @@ class CarriedText:
         }
         given = {name: np.asarray(tokens[name], np.int64) for name in self._inputs}
         return np.asarray(self._session.run(None, given)[0], np.float32)
+
+
+def unknown_words(encoder: object, text: str) -> list[str]:
+    """The words of a text that an encoder cannot tell from other unknown words: its tokenizer has no token for them.
+
+    A tokenizer that falls back to letters or bytes, such as CLIP's, knows every word."""
+    tokenizer = getattr(encoder, "word_tokenizer", None)
+    token = getattr(getattr(tokenizer, "model", None), "unk_token", None)
+    if tokenizer is None or token is None:
+        return []
+    return [word for word in text.split() if token in tokenizer.encode(word, add_special_tokens=False).tokens]
 
 
 def _basic(text: str) -> str:

@@ -44,6 +44,7 @@ class OpenClipText:
 
     def _take(self, name: str, model: Any, tokenizer: Any, device: "torch.device", batch_size: int) -> None:
         self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.word_tokenizer = getattr(getattr(tokenizer, "tokenizer", None), "backend_tokenizer", None)
         self._device, self._batch_size = device, batch_size
         self.weights_sha256 = weights_sha256(model)
         self.dimension = int(self.encode(["a"]).shape[1])
@@ -75,6 +76,7 @@ class SentenceText:
             self.model = SentenceTransformer(_model_folder(settings.model, key), device=str(_device(settings.device)))
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"config: {key}.model: {settings.model!r} cannot be loaded ({one_line(error)})") from None
+        self.word_tokenizer = getattr(self.model.tokenizer, "backend_tokenizer", None)
         self.weights_sha256 = weights_sha256(self.model)
         self.dimension = int(self.encode(["a"]).shape[1])
 

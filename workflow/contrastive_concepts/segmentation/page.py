@@ -134,7 +134,7 @@ class _Page:
                 "of_query": [bool(each) for each in found.of_text],
                 "share": float(found.mask.mean()),
                 "shares": found.shares,
-                "match": match and {"concept": match.concept, "similarity": match.similarity, "far": match.far},
+                "match": match and {"concept": match.concept, "similarity": match.similarity, "remark": match.remark},
                 "height": labels.shape[0],
                 "width": labels.shape[1],
                 "labels": base64.b64encode(gzip.compress(labels.tobytes(), 1)).decode(),

@@ -210,6 +210,7 @@ def test_a_click_while_the_list_moves_is_not_lost(opened: Any) -> None:
     page.tab.wait_for_function("last => document.querySelector('#found li:last-child').id !== last", arg=last)
     page.tab.mouse.move(place["x"] + 10, place["y"] - 7.5 * place["height"])
     page.tab.mouse.up()
+    page.wait(name)
     assert page.title == name
 
 

@@ -165,7 +165,7 @@ def lookup(bench: Bench) -> str:
     rows = [
         ("an exact name, median", f"{found.name_median_us:.1f} microseconds", "<= 20"),
         ("an exact name, 99th percentile", f"{found.name_p99_us:.1f} microseconds", ""),
-        ("a text that is no concept, with the encoder that `toyworld` carries", f"{found.text_ms:.1f} ms", "<= 30"),
+        ("a text that is no concept, carried encoder of the toy world", f"{found.text_ms:.1f} ms", "<= 30"),
         (f"{found.queries:,} embedded queries", f"{found.batch_seconds:.2f} s", ""),
         ("loading the dictionary, hashes checked", f"{found.load_seconds:.2f} s", ""),
     ]

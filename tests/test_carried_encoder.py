@@ -19,7 +19,8 @@ from contrastive_concepts.config.similarity import (
     SentenceTransformersEncoder,
 )
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
-from contrastive_concepts.encoders.carried import CarriedText, unknown_words
+from contrastive_concepts.encoders import unknown_words
+from contrastive_concepts.encoders.carried import CarriedText
 from contrastive_concepts.encoders.carry import carry
 from contrastive_concepts.encoders.text import TextEncoder, build_encoder
 from contrastive_concepts.errors import UserError
@@ -108,7 +109,9 @@ def test_a_sentence_encoder_in_each_precision(tmp_path: Path) -> None:
     sizes = {}
     for precision, least in (("float32", 0.99999), ("float16", 0.9999), ("int8", 0.8)):
         folder = tmp_path / precision
-        assert cosines(carried(encoder, folder, precision).encode(ODD), expected).min() > least
+        made = carried(encoder, folder, precision)
+        assert cosines(made.encode(ODD), expected).min() > least
+        assert unknown_words(encoder, "猫 monstera") == unknown_words(made, "猫 monstera") == ["猫"]
         sizes[precision] = (folder / ENCODER_FILES[0]).stat().st_size
     assert sizes["float16"] < 0.6 * sizes["float32"] < CARRIED_BYTES
     assert sizes["int8"] < 0.3 * sizes["float32"]
@@ -149,7 +152,7 @@ def test_the_dictionary_uses_what_it_carries_and_imports_no_torch() -> None:
         "from contrastive_concepts import ContrastiveConcepts\n"
         f"dictionary = ContrastiveConcepts.load({str(folder)!r})\n"
         "print([match.concept for match in dictionary.lookup(['boat', 'a big boat'])], dictionary.union(['a big boat', 'dog'])[0])\n"
-        "print(sorted({'torch', 'open_clip', 'transformers', 'polars', 'scipy', 'numba'} & set(sys.modules)))"
+        "print(sorted({'torch', 'open_clip', 'transformers', 'polars', 'scipy', 'numba', 'pandas', 'pyarrow.dataset'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["['boat', 'boat'] background", "[]"]

@@ -14,6 +14,7 @@ from contrastive_concepts.config.selection import BACKGROUND, BETA, CONTEXT, TYP
 from contrastive_concepts.config.similarity import FURTHER
 from contrastive_concepts.dictionary.index import on_gpu, read_index
 from contrastive_concepts.dictionary.manifest import Manifest, check_files, read_manifest
+from contrastive_concepts.encoders import unknown_words
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.selection.union import far_from_queries
@@ -214,10 +215,8 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
     def _unknown(self, query: str) -> tuple[str, ...]:
         """The words of a query that its vector does not depend on; none if no vector was needed."""
         folded = fold(query)
-        if query in self._ids or folded in self._by_folded or folded in self._further:
+        if folded in self._by_folded or folded in self._further:
             return ()
-        from contrastive_concepts.encoders.carried import unknown_words
-
         return tuple(unknown_words(self.encoder, query))
 
     @cached_property

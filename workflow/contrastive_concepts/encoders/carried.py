@@ -54,17 +54,6 @@ class CarriedText:
         return np.asarray(self._session.run(None, given)[0], np.float32)
 
 
-def unknown_words(encoder: object, text: str) -> list[str]:
-    """The words of a text that an encoder cannot tell from other unknown words: its tokenizer has no token for them.
-
-    A tokenizer that falls back to letters or bytes, such as CLIP's, knows every word."""
-    tokenizer = getattr(encoder, "word_tokenizer", None)
-    token = getattr(getattr(tokenizer, "model", None), "unk_token", None)
-    if tokenizer is None or token is None:
-        return []
-    return [word for word in text.split() if token in tokenizer.encode(word, add_special_tokens=False).tokens]
-
-
 def _basic(text: str) -> str:
     import ftfy
 

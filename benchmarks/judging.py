@@ -1,4 +1,4 @@
-"""Measures the speed of the judges in words per second, with a vLLM server and in this process."""
+"""Measures the speed of the judges in words per second: a vLLM server, a language model and an encoder in process."""
 
 import os
 import time
@@ -7,8 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from contrastive_concepts.config.visibility import TransformersJudge, VllmJudge
+from contrastive_concepts.config.visibility import EmbeddingJudge, TransformersJudge, VllmJudge
 from contrastive_concepts.visibility.client import Client
+from contrastive_concepts.visibility.embedding import WORDS_AT_A_TIME, EncodedJudge
 from contrastive_concepts.visibility.endpoint import EndpointJudge
 from contrastive_concepts.visibility.in_process import InProcessJudge
 from contrastive_concepts.visibility.judging import Judge
@@ -67,6 +68,8 @@ def measure_judges(words: Sequence[str], server_settings: VllmJudge | None) -> I
     for at_once in AT_ONCE:
         with InProcessJudge(TransformersJudge(judge="transformers", batch_size=at_once)) as judge:
             yield _measure(judge, "likelihood", at_once, words)
+    embedding = EncodedJudge(EmbeddingJudge(judge="embedding"))
+    yield _measure(embedding, "log-odds", WORDS_AT_A_TIME, words)
 
 
 def _measure(judge: Judge, form: str, at_once: int, words: Sequence[str]) -> Throughput:

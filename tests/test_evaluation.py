@@ -23,8 +23,10 @@ from contrastive_concepts.evaluation.metrics import (
     Confusion,
     bootstrap,
     class_mean,
+    drawn_weights,
     paired_bootstrap,
     reduce_zero_label,
+    weighted_totals,
 )
 from contrastive_concepts.evaluation.scoring import evaluate_single
 from contrastive_concepts.evaluation.single import SingleScores
@@ -264,6 +266,20 @@ def test_bootstrap_covers_and_pairs() -> None:
     better = paired_bootstrap((inter + 5, union), (inter, union))
     assert 0 < better.low < better.value < better.high
     assert np.isnan(class_mean(np.zeros(2, int), np.zeros(2, int)))
+
+
+@given(st.integers(0, 2**16), st.sampled_from([10, 1 << 40, 1 << 52]))
+def test_totals_of_draws_are_exact_integers(seed: int, largest: int) -> None:
+    stream = np.random.default_rng(seed)
+    sums = stream.integers(0, largest, (7, 3))
+    weights = drawn_weights(7, 20, seed)
+    assert (weights.sum(axis=1) == 7).all()
+    totals = weighted_totals(weights, sums)
+    assert totals.dtype == np.int64
+    expected = [
+        [sum(int(w) * int(s) for w, s in zip(row, column, strict=True)) for column in sums.T] for row in weights
+    ]
+    assert totals.tolist() == expected
 
 
 @given(st.integers(0, 2**16), st.integers(2, 6))

@@ -11,9 +11,13 @@ import pytest
 from contrastive_concepts.resources import PACKAGE
 
 SCRIPTS = PACKAGE.parent / "scripts"
-HEAVY = ("faiss", "matplotlib", "open_clip", "sentence_transformers", "spacy", "torch", "torchvision", "transformers")
+HEAVY = (
+    "faiss", "matplotlib", "open_clip", "scipy.stats", "sentence_transformers", "spacy", "torch", "torchvision",
+    "transformers",
+)  # fmt: skip
 """Each takes from half a second to several seconds."""
 ALLOWED = {stage: {"torch"} for stage in ("picture", "pixel_counts", "text_embeddings")}
+ALLOWED |= {stage: {"scipy.stats"} for stage in ("audit", "results")}
 """What stages need whatever they are asked. All other heavy libraries are imported by the step that runs them."""
 
 

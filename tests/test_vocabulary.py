@@ -13,8 +13,9 @@ from contrastive_concepts.captions.shards import find_shards
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.toyworld.captions import caption_image
 from contrastive_concepts.vocabulary.concepts import clean_name, merge_names, merged_into, read_names
-from contrastive_concepts.vocabulary.mining import as_text, best_form, mine_concepts, sample_captions
+from contrastive_concepts.vocabulary.mining import PART, as_text, best_form, mine_concepts, sample_captions
 
 
 def test_names_are_read_from_every_format(tmp_path: Path) -> None:
@@ -83,6 +84,13 @@ def test_mined_concepts_are_frequent_nouns_and_phrases_that_belong_together() ->
     assert mined["captions"].is_sorted(descending=True)
     assert mine_concepts(captions, size=2, min_count=4)["concept"].to_list() == mined["concept"].to_list()[:2]
     assert "hot dog" not in mine_concepts(captions, size=100, min_count=4, phrases=False)["concept"]
+
+
+def test_the_number_of_processes_changes_nothing() -> None:
+    captions = [caption_image(0, image) for image in range(PART + 700)]
+    alone = mine_concepts(captions, size=1000, min_count=2, phrase_npmi=0.2)
+    assert any(" " in name for name in alone["concept"])
+    assert mine_concepts(captions, size=1000, min_count=2, phrase_npmi=0.2, processes=2).equals(alone)
 
 
 def test_the_sample_is_spread_over_the_corpus(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ FURTHER_WORDS = (
     else []
 )
 MINED = SETTINGS.vocabulary.source == "mined"
+# So small that a second core gains less than another job does with it.
+TOY = CORPUS.source == "toyworld"
 # spaCy uses one core of a process, so that each shard gets a job of its own.
 WITH_SPACY = SETTINGS.matching.tagger == "spacy"
 PER_JOB = 1 if WITH_SPACY else SETTINGS.matching.shards_per_job

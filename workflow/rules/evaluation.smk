@@ -8,6 +8,7 @@ rule query_concepts:
         f"{RESULTS}/logs/query_concepts/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/usage/query_concepts/{{dataset}}.tsv"
+    priority: 10
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -51,6 +52,7 @@ rule contrastive_sets:
         f"{RESULTS}/logs/contrastive_sets/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/usage/contrastive_sets/{{dataset}}.tsv"
+    priority: 10
     conda:
         "../../envs/segmenters.yaml"
     resources:
@@ -105,6 +107,8 @@ rule pixel_counts:
         f"{RESULTS}/logs/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/usage/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
+    # The longest jobs of a run, and what they wait for, come before the figures.
+    priority: 10
     conda:
         "../../envs/segmenters.yaml"
     threads: segmenting_threads

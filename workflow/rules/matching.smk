@@ -68,7 +68,7 @@ if not INDEXED:
             f"{RESULTS}/usage/match_shards/{{batch}}.tsv"
         conda:
             "../../envs/mining.yaml"
-        threads: 1 if WITH_SPACY else 4
+        threads: 1 if WITH_SPACY or TOY else 4
         resources:
             mem_mb=growing_with_threads(1000, 500),
             runtime=120,

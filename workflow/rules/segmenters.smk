@@ -56,9 +56,10 @@ rule text_embeddings:
     wildcard_constraints:
         templates="[a-z]+",
         mean="unit|raw",
+    priority: 10
     conda:
         "../../envs/segmenters.yaml"
-    threads: 2
+    threads: 1 if TOY else 2
     resources:
         **gpus(GPU),
         mem_mb=growing(6000),

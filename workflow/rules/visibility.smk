@@ -56,7 +56,7 @@ rule visibility:
     conda:
         "../../envs/judge.yaml"
     # A language model in process gains 5 % by a second core, and other jobs would wait.
-    threads: 2 if JUDGES[-1].judge == "embedding" else 1
+    threads: 2 if JUDGES[-1].judge == "embedding" and not TOY else 1
     resources:
         **gpus(gpus_of(SETTINGS.visibility)),
         mem_mb=growing(6000 if SETTINGS.shares_encoder else 4000),

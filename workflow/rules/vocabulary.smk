@@ -10,8 +10,9 @@ rule vocabulary:
         f"{RESULTS}/usage/vocabulary.tsv"
     conda:
         "../../envs/mining.yaml"
+    threads: 4 if MINED else 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing_with_threads(3000, 500),
         runtime=60,
     params:
         mode=SETTINGS.matching.mode,
@@ -36,8 +37,9 @@ if SETTINGS.similarity.further_words:
             f"{RESULTS}/usage/further_words.tsv"
         conda:
             "../../envs/mining.yaml"
+        threads: 4
         resources:
-            mem_mb=growing(4000),
+            mem_mb=growing_with_threads(3000, 500),
             runtime=60,
         params:
             size=SETTINGS.similarity.further_words,

@@ -9,6 +9,6 @@ with job_log(snakemake.log[0]):
     records = read_records(snakemake.input.records, snakemake.input.shards)
     check_captions(records)
     concepts = pl.read_parquet(snakemake.input.concepts)
-    words = further_words(records, concepts, snakemake.params.size, snakemake.params.mode)
+    words = further_words(records, concepts, snakemake.params.size, snakemake.params.mode, snakemake.threads)
     print(f"{words.height} further words")
     words.write_parquet(snakemake.output[0])

@@ -13,7 +13,8 @@ with job_log(snakemake.log[0]):
 
         records = read_records(source.records, source.shards)
         check_captions(records)
-        names = mine_concepts(sample_captions(records, mined.pop("sample")), **mined)["concept"].to_list()
+        captions = sample_captions(records, mined.pop("sample"))
+        names = mine_concepts(captions, **mined, processes=snakemake.threads)["concept"].to_list()
     elif "index" in source.keys():  # noqa: SIM118
         names = pl.read_parquet(source.index)["concept"].to_list()
     else:

@@ -121,7 +121,7 @@ def judge(
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Markdown page whose section `Judge` is replaced.")] = None,
 ) -> None:
-    """Measure the judge in words per second: a vLLM server and in process, single words and many at once."""
+    """Measure the judges in words per second: a vLLM server, a language model in process, and the embedding."""
     import tempfile
 
     from benchmarks.judging import WARM_UP, cpu_server, measure_judges
@@ -142,8 +142,8 @@ def judge(
         for t in measure_judges(sampled, server):
             rows.append((t.judge, t.form, t.at_once, f"{t.words_per_second:.2f}", f"{t.load:.1f}"))
             print(*rows[-1], flush=True)
-    text = f"{len(sampled) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32; {machine()}.\n"
-    text += f"{NOTE}\n\n"
+    text = f"{len(sampled) - WARM_UP} concepts of `{vocabulary.name}`, SmolLM2-135M-Instruct in fp32, all-MiniLM-L6-v2 "
+    text += f"as embedding; {machine()}.\n{NOTE}\n\n"
     text += markdown_table(["judge", "form", "requests or words at once", "words/s", "load"], rows)
     if page is not None:
         write_section(page, "Judge", text)

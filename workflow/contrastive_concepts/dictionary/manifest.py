@@ -28,7 +28,7 @@ class Carried(BaseModel):
     """How the carried encoder differs from the one that it was exported from.
 
     prompts: those of `templates`, with `{}` for the text. least_cosine: between the vectors of the two, the lowest of
-    256 concepts.
+    some concepts.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -1,6 +1,7 @@
 """Classic mIoU as in mmsegmentation 0.27, and confidence intervals by bootstrap over images."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -132,16 +133,26 @@ def paired_bootstrap(
 
 
 def resampled(sums: list[Counts], draws: int, seed: int = 0) -> list[Counts]:
-    """Totals over images drawn with replacement, [draws, C] each. A draw is a row of multinomial weights."""
+    """Totals over images drawn with replacement, int64 [draws, C] each. A draw is a row of multinomial weights."""
     weights = drawn_weights(len(sums[0]), draws, seed)
-    return [weights @ each for each in sums]
+    return [weighted_totals(weights, each) for each in sums]
 
 
+def weighted_totals(weights: Counts, sums: Counts) -> Counts:
+    """The product of int64 [draws, n] and [n, C], by BLAS, which has no integers: exact while totals are below 2^53."""
+    if len(sums) * int(weights.max(initial=0)) * int(sums.max(initial=0)) >= 1 << 53:
+        return weights @ sums
+    return (weights.astype(np.float64) @ sums.astype(np.float64)).astype(np.int64)
+
+
+@lru_cache(maxsize=2)
 def drawn_weights(images: int, draws: int, seed: int = 0) -> Counts:
-    """How often each image is drawn in each bootstrap, int64 [draws, n]."""
+    """How often each image is drawn in each bootstrap, int64 [draws, n], read-only: all metrics share one draw."""
     if images == 0:
         raise UserError("bootstrap: found 0 images, expected at least one")
-    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=draws)
+    weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=draws)
+    weights.setflags(write=False)
+    return weights
 
 
 def interval(value: float, samples: Ratios) -> Interval:

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from scipy import sparse
-from scipy.special import rel_entr
-from scipy.stats import norm
+from scipy.special import log_ndtr, rel_entr
 
 from contrastive_concepts.config.selection import AssociationSettings
 from contrastive_concepts.errors import UserError
@@ -62,7 +61,7 @@ def log_p_value(both: Counts, one: Counts, other: Counts, captions: int) -> Scor
     expected = (one * other, one * rest_other, rest_one * other, rest_one * rest_other)
     ratio = sum(rel_entr(o, e / captions) for o, e in zip(observed, expected, strict=True))
     root = np.sqrt(2 * np.maximum(ratio, 0))
-    return np.asarray(norm.logsf(np.where(both * captions >= one * other, root, -root)), np.float64)
+    return np.asarray(log_ndtr(np.where(both * captions >= one * other, -root, root)), np.float64)
 
 
 def _largest_discovery(matrix: sparse.csr_array, captions: int, rate: float) -> float:

@@ -15,8 +15,8 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.store import describe_encoder, save_embeddings
 
 TEXTS_AT_A_TIME = 64
-COMPARED = 256
-"""Concepts whose vectors are compared with those of an exported encoder."""
+COMPARED = range(32, 257)
+"""Number of concepts whose vectors are compared with those of an exported encoder: a sixteenth, within this range."""
 SAME = 0.9999
 """Cosine from which an exported encoder counts as the same."""
 TCL_PROMPTS = (
@@ -131,7 +131,8 @@ def _carry(
     cleaning = carry(encoder, folder, settings.carry_precision)
     prompts = [template("{}") for template in load_templates(settings.templates)]
     carried = CarriedText(folder, encoder.name, encoder.weights_sha256, cleaning)
-    rows = np.linspace(0, len(concepts) - 1, min(COMPARED, len(concepts)), dtype=int)
+    compared = min(max(len(concepts) // 16, COMPARED[0]), COMPARED[-1], len(concepts))
+    rows = np.linspace(0, len(concepts) - 1, compared, dtype=int)
     again = embed([concepts[row] for row in rows], carried, prompts)
     least = float((again * vectors[rows]).sum(axis=1).min())
     if settings.carry_precision == "float32" and least < SAME:

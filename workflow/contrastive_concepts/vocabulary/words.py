@@ -51,7 +51,7 @@ def character_class(character: str) -> CharacterClass:
 def fold_character(character: str) -> str:
     """A letter or number without case, compatibility form and accents: É -> e, ß -> ss, ﬁ -> fi, ² -> 2."""
     decomposed = unicodedata.normalize("NFKD", character.casefold()).casefold()
-    return "".join(c for c in decomposed if unicodedata.category(c)[0] in "LN" and c not in APOSTROPHES)
+    return "".join([c for c in decomposed if unicodedata.category(c)[0] in "LN" and c not in APOSTROPHES])
 
 
 def runs(text: str | bytes) -> list[list[str]]:

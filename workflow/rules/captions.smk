@@ -5,6 +5,8 @@ if CORPUS.source == "toyworld":
             [shard.path for shard in SHARDS.values()],
         log:
             f"{RESULTS}/logs/toy_captions.log",
+        # First what most jobs wait for: the list of concepts.
+        priority: 20
         conda:
             "../../envs/mining.yaml"
         threads: 4
@@ -78,6 +80,7 @@ else:
                 f"{RESULTS}/logs/inspect_shards/{{batch}}.log",
             benchmark:
                 f"{RESULTS}/usage/inspect_shards/{{batch}}.tsv"
+            priority: 20
             conda:
                 "../../envs/mining.yaml"
             threads: 4

@@ -8,6 +8,7 @@ rule vocabulary:
         f"{RESULTS}/logs/vocabulary.log",
     benchmark:
         f"{RESULTS}/usage/vocabulary.tsv"
+    priority: 20
     conda:
         "../../envs/mining.yaml"
     threads: 4 if MINED else 1

@@ -147,7 +147,8 @@ def label_map(
 
     compared: the result of `similarities`. columns: indices of these texts in it. If the background handling adds a
     channel, label 0 is that channel and text k has label k + 1. classes: the class of each of these texts, 0 for
-    negatives. Texts that cannot win at any pixel are not resized, which does not change the result."""
+    negatives. Texts that cannot win at any pixel are not resized: of ten million pixels this changed two, where two
+    texts are equal but for rounding."""
     rows = torch.tensor(list(columns), device=compared.device)
     if segmenter.refines:
         return _best(segmenter.finish(compared[0].index_select(0, rows), background, classes))

@@ -16,7 +16,7 @@ from contrastive_concepts.config.visibility import EmbeddingJudge, Ratings
 from contrastive_concepts.encoders.text import _model_folder, build_encoder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import embedding
-from contrastive_concepts.visibility.agreement import agreement, read_ratings
+from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
 from contrastive_concepts.visibility.calibration import calibrate_embedding, in_fitted_half, rated_nouns, read_labels
 from contrastive_concepts.visibility.embedding import EmbeddingCalibration, EncodedJudge
 from contrastive_concepts.visibility.prompts import load_prompts
@@ -204,6 +204,17 @@ def test_agreement_on_words_that_nothing_was_chosen_on() -> None:
     # Stated in docs/judges.md; imageability is not what the judge is asked for.
     assert [concreteness.clear_auc, concreteness.auc] == pytest.approx([0.995, 0.939], abs=0.003)
     assert [imageability.clear_auc, imageability.auc] == pytest.approx([0.977, 0.884], abs=0.003)
+
+
+@pytest.mark.slow
+def test_agreement_on_labels_made_after_the_judge() -> None:
+    labels = read_labels(ROOT / "tests" / "data" / "fresh_labels.csv")
+    assert not set(labels["word"]) & set(read_labels(ROOT / "resources" / "calibrations" / "labels.csv")["word"])
+    assert not any(map(in_fitted_half, labels["word"]))
+    found = answers(EncodedJudge(EmbeddingJudge(judge="embedding")), labels["word"].to_list())
+    log_odds, visible = np.array([found[word] for word in labels["word"]]), labels["visible"].to_numpy()
+    # Stated in docs/judges.md.
+    assert [auc(log_odds, visible), ((log_odds >= 0) == visible).mean()] == pytest.approx([0.975, 0.938], abs=0.005)
 
 
 @pytest.mark.slow

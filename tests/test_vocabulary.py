@@ -86,11 +86,16 @@ def test_mined_concepts_are_frequent_nouns_and_phrases_that_belong_together() ->
     assert "hot dog" not in mine_concepts(captions, size=100, min_count=4, phrases=False)["concept"]
 
 
-def test_the_number_of_processes_changes_nothing() -> None:
+def test_parts_and_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     captions = [caption_image(0, image) for image in range(PART + 700)]
-    alone = mine_concepts(captions, size=1000, min_count=2, phrase_npmi=0.2)
-    assert any(" " in name for name in alone["concept"])
-    assert mine_concepts(captions, size=1000, min_count=2, phrase_npmi=0.2, processes=2).equals(alone)
+    in_parts, in_processes = (
+        mine_concepts(captions, size=1000, min_count=2, phrase_npmi=0.2, processes=processes) for processes in (1, 2)
+    )
+    monkeypatch.setattr("contrastive_concepts.vocabulary.mining.PART", len(captions))
+    whole = mine_concepts(captions, size=1000, min_count=2, phrase_npmi=0.2)
+    assert any(" " in name for name in whole["concept"])
+    assert in_parts.equals(whole)
+    assert in_processes.equals(whole)
 
 
 def test_the_sample_is_spread_over_the_corpus(tmp_path: Path) -> None:

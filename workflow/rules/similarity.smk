@@ -15,8 +15,7 @@ if not SETTINGS.shares_encoder:
             f"{RESULTS}/usage/embeddings.tsv"
         conda:
             "../../envs/encoders.yaml"
-        # The toy CLIP is too small for two cores.
-        threads: 1 if SETTINGS.similarity.model == "toyworld-clip" else 2
+        threads: 1 if TOY else 2
         resources:
             mem_mb=growing(6000),
             runtime=240,

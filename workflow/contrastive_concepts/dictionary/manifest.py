@@ -28,7 +28,7 @@ class Carried(BaseModel):
     """How the carried encoder differs from the one that it was exported from.
 
     prompts: those of `templates`, with `{}` for the text. least_cosine: between the vectors of the two, the lowest of
-    some concepts.
+    the concepts that were compared.
     """
 
     model_config = ConfigDict(extra="forbid")

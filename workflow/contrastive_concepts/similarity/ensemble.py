@@ -15,8 +15,8 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.store import describe_encoder, save_embeddings
 
 TEXTS_AT_A_TIME = 64
-COMPARED = range(32, 257)
-"""Number of concepts whose vectors are compared with those of an exported encoder: a sixteenth, within this range."""
+FEWEST_COMPARED, MOST_COMPARED = 32, 256
+"""Of the concepts, a sixteenth within these bounds is compared with the vectors of an exported encoder."""
 SAME = 0.9999
 """Cosine from which an exported encoder counts as the same."""
 TCL_PROMPTS = (
@@ -131,7 +131,7 @@ def _carry(
     cleaning = carry(encoder, folder, settings.carry_precision)
     prompts = [template("{}") for template in load_templates(settings.templates)]
     carried = CarriedText(folder, encoder.name, encoder.weights_sha256, cleaning)
-    compared = min(max(len(concepts) // 16, COMPARED[0]), COMPARED[-1], len(concepts))
+    compared = min(max(len(concepts) // 16, FEWEST_COMPARED), MOST_COMPARED, len(concepts))
     rows = np.linspace(0, len(concepts) - 1, compared, dtype=int)
     again = embed([concepts[row] for row in rows], carried, prompts)
     least = float((again * vectors[rows]).sum(axis=1).min())

@@ -352,7 +352,7 @@ def test_a_place_without_a_writable_cache_still_compiles(tmp_path: Path) -> None
         "assert run_lengths(a, a, np.zeros(3, np.int64)) == 2\n"
     )
     source = Path(kernel.__file__).parents[2]
-    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": str(source), "HOME": str(tmp_path)})
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": str(source), "HOME": "/dev/null"})
 
 
 @pytest.mark.slow
@@ -373,6 +373,13 @@ def test_machine_code_follows_a_change_in_another_file(tmp_path: Path) -> None:
         return subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout.strip()
 
     assert run() == "1"
+    code = {file: file.stat().st_mtime_ns for file in (tmp_path / ".cache").rglob("*.nb[ic]")}
+    assert code
+    assert not list(library.rglob("*.nbc"))
+    # Another copy of the same code finds it.
+    library = library.rename(tmp_path / "workflow_moved")
+    assert run() == "1"
+    assert code == {file: file.stat().st_mtime_ns for file in (tmp_path / ".cache").rglob("*.nb[ic]")}
     changed = library / PACKAGE.name / "matching" / "forms.py"
     text = changed.read_text()
     assert "& WORD_BITS) - 1)" in text

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from contrastive_concepts.dictionary.manifest import (
     read_manifest,
 )
 from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.resources import user_cache
 
 ARCHIVES = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar"}
 """Endings of an archive's name -> fsspec's filesystem for it."""
@@ -66,8 +66,7 @@ def fetch(address: str | Path) -> Path:
 
 def cache_folder() -> Path:
     """Where copies are kept. Datasets of the hub are kept in the hub's own cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "contrastive-concepts" / "dictionaries"
+    return user_cache("dictionaries")
 
 
 def _kept(entry: Path) -> tuple[Path | None, str]:

@@ -1,14 +1,18 @@
 """Structs that the compiled loops read and write, and the options of the compiler; drawn in `docs/matching.md`."""
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
+import numba.core.caching as caching
 import numpy as np
 import numpy.typing as npt
 
 from contrastive_concepts.provenance import content_sha256
+from contrastive_concepts.resources import user_cache
 
 I8 = npt.NDArray[np.int8]
 U8 = npt.NDArray[np.uint8]
@@ -174,10 +178,46 @@ def part(function: Function) -> Function:
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
-    try:
-        compiled = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # a read-only install without a writable home
-        return cast(Function, numba.njit(**options)(function))
-    # numba checks only the function's own file for changes, but the function calls code in the other files.
-    compiled._cache._cache_file._source_stamp = _SOURCES
+    compiled = numba.njit(**options)(function)
+    # Without a writable folder every process compiles.
+    with suppress(RuntimeError):
+        compiled._cache = _MachineCode(function)  # type: ignore[no-untyped-call]
+        # numba checks only the function's own file for changes, but the function calls code in the other files.
+        compiled._cache._cache_file._source_stamp = _SOURCES
     return cast(Function, compiled)
+
+
+class _UserFolder(caching._CacheLocator):
+    """A folder in the user's cache for this version of the loops, so that a further copy of the project need not
+    compile them. `NUMBA_CACHE_DIR` goes before it, and numba's own places come after it."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        self._py_file, self._line = file, function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(user_cache("machine-code") / _SOURCES)
+
+    def get_source_stamp(self) -> str:
+        return _SOURCES
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> "_UserFolder | None":
+        if os.environ.get("NUMBA_CACHE_DIR"):
+            return None
+        locator = cls(function, file)
+        try:
+            locator.ensure_cache_path()  # type: ignore[no-untyped-call]
+        except (OSError, RuntimeError):  # a home that cannot be written, or none
+            return None
+        return locator
+
+
+class _Stored(caching.CompileResultCacheImpl):
+    _locator_classes = [_UserFolder, *caching.CompileResultCacheImpl._locator_classes]  # noqa: RUF012
+
+
+class _MachineCode(caching.FunctionCache):
+    _impl_class = _Stored

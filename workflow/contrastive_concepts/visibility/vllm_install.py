@@ -13,6 +13,7 @@ from typing import Any
 from contrastive_concepts.config.visibility import VllmJudge
 from contrastive_concepts.credentials import reveal
 from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.resources import user_cache
 from contrastive_concepts.visibility.vllm_server import own_arguments
 
 PROBE_S = 300.0
@@ -188,8 +189,7 @@ def _remembered(settings: VllmJudge, version: str) -> Path:
     """The cache file for the result of vLLM's check of these arguments."""
     text = [python_of(settings), version, settings.weights, *own_arguments(settings), *map(reveal, settings.arguments)]
     key = hashlib.sha256(json.dumps([*text, settings.gpus > 0]).encode()).hexdigest()[:24]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "contrastive-concepts" / "vllm" / f"{key}.json"
+    return user_cache("vllm") / f"{key}.json"
 
 
 def _remember(path: Path, found: dict[str, Any]) -> None:

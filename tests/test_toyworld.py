@@ -14,7 +14,7 @@ from PIL import Image
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.toyworld.captions import FUNCTION_WORDS, caption_image, mention
 from contrastive_concepts.toyworld.corpus import HELD_OUT, contact_sheet, voc_palette, write_captions, write_images
-from contrastive_concepts.toyworld.draws import Draws, Stream
+from contrastive_concepts.toyworld.draws import BATCH, Draws, Stream, generator
 from contrastive_concepts.toyworld.grammar import (
     ABSTRACT,
     ADJECTIVES,
@@ -35,6 +35,18 @@ SAID_ONLY = {*PLACES, *ABSTRACT, *ADJECTIVES, *UNINFORMATIVE, *FUNCTION_WORDS, "
 
 seeds = st.integers(0, 2**32)
 numbers = st.integers(0, 2**40)
+
+
+@given(seeds, numbers, st.lists(st.booleans(), min_size=1, max_size=200))
+def test_streams_that_are_drawn_in_turn_are_those_of_generators(seed: int, image: int, turns: list[bool]) -> None:
+    streams = {first: Draws(seed, image, Stream.CAPTION + first) for first in (False, True)}
+    drawn: dict[bool, list[float]] = {False: [], True: []}
+    for first in turns:
+        drawn[first].append(streams[first].uniform())
+    for first, found in drawn.items():
+        # Each batch is given out from its end.
+        batches = generator(seed, image, Stream.CAPTION + first).random((len(found) // BATCH + 1, BATCH))[:, ::-1]
+        assert found == batches.ravel()[: len(found)].tolist()
 
 
 def words(caption: str) -> list[str]:

@@ -13,7 +13,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.configured import configured_segmenter
 from contrastive_concepts.segmenters.image_model import load_image_model
-from contrastive_concepts.segmenters.segmenter import Segmenter
+from contrastive_concepts.segmenters.segmenter import Segmenter, probabilities
 from tests.synthetic_clip import clip_model, draw, masker
 
 HEADS = {
@@ -116,6 +116,15 @@ def test_own_background_handling(model: Any) -> None:
     best, index = logits.softmax(0).max(0)
     assert torch.equal(labels, torch.where(best < 0.6, 0, index + 1))
     assert len(labels.unique()) > 1
+
+
+def test_probabilities_without_subnormal_numbers() -> None:
+    cosines = torch.linspace(-1, 1, 64).view(1, 16, 2, 2)
+    exact = torch.softmax(100 * cosines, dim=1)
+    assert ((exact > 0) & (exact < torch.finfo(torch.float32).tiny)).any()
+    found = probabilities(cosines)
+    assert not ((found > 0) & (found < 1e-30)).any()
+    assert torch.equal(torch.where(exact > 1e-30, exact, 0), found)
 
 
 def test_wrong_use_is_one_line(model: Any) -> None:

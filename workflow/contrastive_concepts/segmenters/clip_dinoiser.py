@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrastive_concepts.segmenters.checkpoint import read_checkpoint, select
-from contrastive_concepts.segmenters.segmenter import Features, Segmenter
+from contrastive_concepts.segmenters.segmenter import Features, Segmenter, probabilities
 from contrastive_concepts.segmenters.tower import Tower, normalise_pixels, to_map, value_only
 
 CORRELATION_WIDTH = 256
@@ -65,7 +65,7 @@ class ClipDinoiser(Segmenter):
         return (pooled / (weights.sum(dim=2)[:, None] + 1e-6)).view_as(dense)
 
     def _combine(self, features: Features, similarities: Tensor, background: bool) -> Tensor:
-        scores = torch.softmax(100 * similarities, dim=1)
+        scores = probabilities(similarities)
         if background:
             saliency = torch.sigmoid(features.extra["saliency_logit"])[:, 0]
             hidden = (scores.amax(dim=1) < self.delta) & (saliency <= 0.5)

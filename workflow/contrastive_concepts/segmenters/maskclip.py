@@ -3,11 +3,10 @@
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from contrastive_concepts.segmenters.pooled_tower import PooledTower
-from contrastive_concepts.segmenters.segmenter import Features, Segmenter
+from contrastive_concepts.segmenters.segmenter import Features, Segmenter, probabilities
 from contrastive_concepts.segmenters.tower import Tower
 
 
@@ -30,4 +29,4 @@ class MaskClip(Segmenter):
         return self.tower.values(images / 255), {}
 
     def _combine(self, features: Features, similarities: Tensor, background: bool) -> Tensor:
-        return torch.softmax(100 * similarities, dim=1)
+        return probabilities(similarities)

@@ -16,6 +16,8 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.segmenters.tower import Tower
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+LEAST_PROBABILITY = 1e-30
+"""Smaller probabilities are set to 0: they win at no pixel, and a CPU resizes subnormal numbers ten times as slowly."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ class Segmenter(ABC):
 def cosine(dense: Tensor, texts: Tensor) -> Tensor:
     """[B, D, h, w] and [T, D] -> [B, T, h, w]. The texts must be unit vectors."""
     return torch.einsum("bdhw,td->bthw", F.normalize(dense, dim=1), texts)
+
+
+def probabilities(similarities: Tensor) -> Tensor:
+    """softmax(100 cos) over the texts, [B, T, h, w] -> the same shape."""
+    return F.threshold(torch.softmax(100 * similarities, dim=1), LEAST_PROBABILITY, 0.0)
 
 
 def boosted(cosines: Tensor, boosts: Tensor | None) -> Tensor:

@@ -256,7 +256,7 @@ def _all_maps(segmenter: Segmenter, samples: Sequence[CroppedSample], scores_at_
         for each in sets:
             asked = [single_query(segmenter, each, names[label], present).texts for label in shown]
             used = list(dict.fromkeys(text for of_query in asked for text in of_query))
-            compared = similarities(segmenter, sample.encoded, texts.select(used).to(device))
+            compared = similarities(segmenter, sample.encoded, torch.from_numpy(texts.select(used)).to(device))
             columns = [[used.index(text) for text in of_query] for of_query in asked]
             for _, found in label_maps(segmenter, sample.encoded, compared, columns, scores_at_once):
                 maps += list(found.to(torch.uint8).cpu().numpy())

@@ -300,7 +300,7 @@ def evaluate_straightforward(
             for label in shown:
                 asked = single_query(segmenter, each, classes[label], present)
                 encoded = encode(segmenter, sample.image, protocol)
-                compared = similarities(segmenter, encoded, texts.select(asked.texts))
+                compared = similarities(segmenter, encoded, torch.from_numpy(texts.select(asked.texts)))
                 rows = range(len(asked.texts))
                 found = label_map(segmenter, encoded, compared, rows, each.original, asked.classes).cpu().numpy()
                 result.add_query(label, classes[label], asked, found - added_channels(segmenter, each), sample.labels)

@@ -204,9 +204,8 @@ def test_gains_of_a_benchmark(tmp_path: Path) -> None:
 
 
 def test_facts_from_files(tmp_path: Path) -> None:
-    import torch
 
-    TextRows({"boat": 0, "sea": 1}, torch.eye(2)).save(tmp_path / "texts.parquet")
+    TextRows({"boat": 0, "sea": 1}, np.eye(2, dtype=np.float32)).save(tmp_path / "texts.parquet")
     pl.DataFrame({"query": ["boat"], "concept": ["ship"]}).write_parquet(tmp_path / "queries.parquet")
     pl.DataFrame({"concept": ["ship", "sea"], "count": [5, 6], "p_visible": [0.9, None]}).write_parquet(
         tmp_path / "concepts.parquet"

@@ -69,7 +69,7 @@ def absent_queries(
     """texts: the embeddings of at least the queries' names. together: for the kind seen_together."""
     similarity = None
     if "similar" in settings.kinds:
-        vectors = texts.select([classes[label] for label in queries]).double().cpu().numpy()
+        vectors = texts.select([classes[label] for label in queries]).astype(np.float64)
         similarity = vectors @ vectors.T
     return AbsentQueries(queries, settings.kinds, settings.seed, together, similarity)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.config.selection import BACKGROUND, BETA
@@ -44,7 +45,7 @@ class ClassicQuery:
         # A repeated text once: a matrix product can round equal rows differently.
         distinct = {text: column for column, text in enumerate(dict.fromkeys(self.texts))}
         boosts = boosts_of(list(distinct), self.boost)
-        compared = similarities(segmenter, encoded, rows.select(list(distinct)), boosts)
+        compared = similarities(segmenter, encoded, torch.from_numpy(rows.select(list(distinct))), boosts)
         columns = [distinct[text] for text in self.texts]
         found = label_map(segmenter, encoded, compared, columns, self.original, self.of_text)
         return np.asarray(self.classes[found.cpu().numpy()])
@@ -60,7 +61,7 @@ def classic_query(
 ) -> ClassicQuery:
     """What a data set is asked for. beta: negatives with a higher cosine to any query are dropped."""
     names = [classes[label] for label in queries]
-    vectors = {text: rows.matrix[rows.row[text]].numpy() for text in classic_texts(classes, queries, contrastive_set)}
+    vectors = {text: rows.matrix[rows.row[text]] for text in classic_texts(classes, queries, contrastive_set)}
     own = [contrastive_set.names_of(name) for name in names]
     if contrastive_set.verbatim:
         negatives = contrastive_set.negatives(names[0], names)

@@ -38,19 +38,22 @@ class GridBound:
     def table(self) -> pl.DataFrame:
         """All images as a table: for each class the pairs (pixels of the class, pixels not ignored) of a cell, and the
         number of cells that have them. Tables of several parts of a data set can be put below each other."""
-        rows = [
-            pl.DataFrame(
-                {"inside": np.concatenate([a for a, _ in found]), "kept": np.concatenate([b for _, b in found])}
-            )
+        cells = [(label, inside, kept) for label, found in self._cells.items() for inside, kept in found]
+        if not cells:
+            return pl.DataFrame(schema=CELLS)
+        columns = {
+            "class": np.repeat([label for label, *_ in cells], [len(kept) for *_, kept in cells]),
+            "inside": np.concatenate([inside for _, inside, _ in cells]),
+            "kept": np.concatenate([kept for *_, kept in cells]),
+        }
+        return (
+            pl.DataFrame(columns)
             .filter(pl.col("kept") > 0)
-            .group_by("inside", "kept")
-            .agg(pl.len().cast(pl.Int64).alias("cells"))
-            .sort("inside", "kept")
-            .select(pl.lit(label, pl.Int32).alias("class"), pl.all().cast(pl.Int64))
-            for label, found in self._cells.items()
-            if found
-        ]
-        return pl.concat(rows) if rows else pl.DataFrame(schema=CELLS)
+            .group_by("class", "inside", "kept")
+            .agg(cells=pl.len())
+            .sort("class", "inside", "kept")
+            .cast(CELLS)  # type: ignore[arg-type]
+        )
 
     def iou(self) -> Ratios:
         """Highest possible IoU of each class over the data set, float64 [C]; NaN if it is no query or never occurs."""

@@ -154,14 +154,17 @@ def label_map(
         return _best(segmenter.finish(compared[0].index_select(0, rows), background, classes))
     scores = segmenter.combine(encoded.features, compared.index_select(1, rows), background)
     # A repeated text is resized once: as another channel, its scores could be rounded differently.
-    channels = [*range(-(scores.shape[1] - len(rows)), 0), *columns]
-    first = torch.tensor([channels.index(each) for each in dict.fromkeys(channels)], device=compared.device)
-    distinct = scores.index_select(1, first)
+    first: Tensor | None = None
+    if len(set(columns)) < len(columns):
+        channels = [*range(-(scores.shape[1] - len(rows)), 0), *columns]
+        first = torch.tensor([channels.index(each) for each in dict.fromkeys(channels)], device=compared.device)
+        scores = scores.index_select(1, first)
     if segmenter.finishes_by_text(background):
-        possible = possible_winners(distinct, encoded.features.size, encoded.windows, encoded.resized, encoded.original)
-        return first[possible[_best_at_pixels(encoded, distinct.index_select(1, possible))]]
-    pixels = _at_pixels(encoded, distinct)
-    if len(first) < len(channels):
+        possible = possible_winners(scores, encoded.features.size, encoded.windows, encoded.resized, encoded.original)
+        found = possible[_best_at_pixels(encoded, scores.index_select(1, possible))]
+        return found if first is None else first[found]
+    pixels = _at_pixels(encoded, scores)
+    if first is not None:
         rows_of = {channels[place]: row for row, place in enumerate(first.tolist())}
         pixels = pixels[[rows_of[each] for each in channels]]
     return _best(segmenter.finish(pixels, background, classes))

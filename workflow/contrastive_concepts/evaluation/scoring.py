@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -51,9 +52,10 @@ class _Map(NamedTuple):
     boost: float
 
 
-def boosted(texts: Sequence[str], boost: float) -> list[tuple[str, float]]:
+@lru_cache(maxsize=1 << 16)
+def boosted(texts: tuple[str, ...], boost: float) -> tuple[tuple[str, float], ...]:
     """Each text with the number that is added to its cosine: "background" with a boost is a text of its own."""
-    return list(zip(texts, boosts_of(texts, boost), strict=True))
+    return tuple(zip(texts, boosts_of(texts, boost), strict=True))
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Scorer:
         self._segmenter, self._classes, self._queries = segmenter, classes, queries
         self._absent = absent
         self._experiments, self._row = experiments, texts.row
-        self._vectors = texts.matrix.to(device)
+        self._vectors = torch.from_numpy(texts.matrix).to(device)
         self._device = device
         self._scores_at_once, self._ahead = (0, 0) if torch.device(device).type == "cpu" else (GPU_SCORES, GPU_AHEAD)
         self._classic: list[tuple[Experiment, ClassicQuery, Tensor]] = []
@@ -210,13 +212,15 @@ class Scorer:
             if label not in of_map:
                 of_map.append(label)
         counted: dict[tuple[object, ...], Tensor] = {}
+        row_of = {label: row for row, label in enumerate({label: None for _, label, _ in asked})}
+        kinds = _kinds(labels, list(row_of)) if row_of else labels
         for keys, maps in self._maps(sample, compared, columns, list(dict.fromkeys([*wanted, *classes]))):
             queries = [(row, label, key) for row, key in enumerate(keys) for label in wanted.get(key, ())]
             if queries:
                 texts_of_each = len(keys[0].texts) + self._added(keys[0])
                 rows_of = [row for row, *_ in queries]
                 asked_maps = maps if rows_of == list(range(len(maps))) else maps[rows_of]
-                pixels = _by_kind(asked_maps, labels, [label for _, label, _ in queries], texts_of_each)
+                pixels = _by_kind(asked_maps, kinds, [row_of[label] for _, label, _ in queries], texts_of_each)
                 counted.update(((label, *key), row) for (_, label, key), row in zip(queries, pixels, strict=True))
             for row, key in enumerate(keys):
                 for of_text, class_of in classes.get(key, {}).items():
@@ -341,14 +345,21 @@ def experiment_texts(
     return list(dict.fromkeys([*single_texts(segmenter, classes, queries, sets), *classic]))
 
 
-def _by_kind(found: Tensor, labels: Tensor, queries: Sequence[int], texts: int) -> Tensor:
-    """Pixels of each query by the text that took them and by kind: ignored, of another class, of the queried one.
-
-    found: int64 [Q, H, W]. Returns int64 [Q, 3 texts]."""
+def _kinds(labels: Tensor, queries: Sequence[int]) -> Tensor:
+    """The kind of each pixel for each query, int64 [Q, H, W]: 0 ignored, 1 of another class, 2 of the queried one."""
     asked = torch.tensor(queries).to(labels.device, non_blocking=True).view(-1, 1, 1)
-    kinds = (labels != IGNORED).long() + (labels == asked)
-    first = torch.arange(len(queries), device=labels.device).view(-1, 1, 1) * (3 * texts)
-    return _bincount(found * 3 + kinds + first, 3 * texts * len(queries)).view(-1, 3 * texts)
+    return (labels != IGNORED).long() + (labels == asked)
+
+
+def _by_kind(found: Tensor, kinds: Tensor, rows: Sequence[int], texts: int) -> Tensor:
+    """Pixels of each query by the text that took them and by kind.
+
+    found: int64 [Q, H, W]. rows: of each query in the result of `_kinds`. Returns int64 [Q, 3 texts]."""
+    if len(rows) == 1:
+        return _bincount(found[0] * 3 + kinds[rows[0]], 3 * texts).view(1, -1)
+    own = kinds.index_select(0, torch.tensor(rows).to(kinds.device, non_blocking=True))
+    first = torch.arange(len(rows), device=kinds.device).view(-1, 1, 1) * (3 * texts)
+    return _bincount(found * 3 + own + first, 3 * texts * len(rows)).view(-1, 3 * texts)
 
 
 def _confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:

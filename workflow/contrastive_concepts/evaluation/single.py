@@ -108,8 +108,9 @@ def taken_by(asked: SingleQuery, pixels: Counts) -> dict[str, Counts]:
     """The numbers of pixels that each contrastive text took, if it took any: int64 [2], of other classes and of the
     queried one, without ignored ones."""
     taken: dict[str, Counts] = {}
-    for row, text in enumerate(asked.texts):
-        if row not in asked.own and pixels[row, 1:].any():
+    for row in np.flatnonzero(pixels[:, 1:].any(axis=1)).tolist():
+        if row not in asked.own:
+            text = asked.texts[row]
             taken[text] = taken.get(text, 0) + pixels[row, 1:]
     return taken
 

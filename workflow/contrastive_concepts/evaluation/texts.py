@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from contrastive_concepts.config.evaluation import BackboneSettings
 from contrastive_concepts.config.methods import Mean
@@ -28,24 +26,22 @@ class TextRows:
     """Texts and their embeddings, float32 [n, D], row by row."""
 
     row: Mapping[str, int]
-    matrix: Tensor
+    matrix: Embeddings
 
-    def select(self, texts: Sequence[str]) -> Tensor:
+    def select(self, texts: Sequence[str]) -> Embeddings:
         return self.matrix[[self.row[text] for text in texts]]
 
     def with_rows(self, others: "TextRows") -> "TextRows":
         """Add the texts of others that this one does not have."""
         new = [text for text in others.row if text not in self.row]
-        return TextRows(
-            {text: row for row, text in enumerate([*self.row, *new])}, torch.cat([self.matrix, others.select(new)])
-        )
+        matrix = np.concatenate([self.matrix, others.select(new)])
+        return TextRows({text: row for row, text in enumerate([*self.row, *new])}, matrix)
 
     def save(self, path: Path, fingerprint: str = "") -> None:
         import polars as pl
 
-        vectors = self.matrix.cpu().numpy()
-        columns = {"text": list(self.row), "vector": vectors}
-        table = pl.DataFrame(columns, {"text": pl.String, "vector": pl.Array(pl.Float32, vectors.shape[1])})
+        columns = {"text": list(self.row), "vector": self.matrix}
+        table = pl.DataFrame(columns, {"text": pl.String, "vector": pl.Array(pl.Float32, self.matrix.shape[1])})
         table.write_parquet(path, metadata={"fingerprint": fingerprint})
 
 
@@ -57,11 +53,11 @@ def embed_once(texts: Iterable[str], embed: Embed | None, known: TextRows | None
     fresh = None
     if new or known is None:
         assert embed is not None
-        fresh = torch.from_numpy(np.ascontiguousarray(embed(new), np.float32))
+        fresh = np.asarray(embed(new), np.float32)
     if known is not None:
         parts = [known.matrix] if fresh is None else [known.matrix, fresh]
         row = {**known.row, **{text: len(known.row) + index for index, text in enumerate(new)}}
-        fresh = torch.cat(parts)[[row[text] for text in distinct]]
+        fresh = np.concatenate(parts)[[row[text] for text in distinct]]
     assert fresh is not None
     return TextRows({text: index for index, text in enumerate(distinct)}, fresh)
 
@@ -75,9 +71,7 @@ def load_texts(path: Path) -> TextRows:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path}: cannot be read as text embeddings ({one_line(error)})") from None
     texts = table["text"].to_list()
-    return TextRows(
-        {text: index for index, text in enumerate(texts)}, torch.from_numpy(table["vector"].to_numpy().copy())
-    )
+    return TextRows({text: index for index, text in enumerate(texts)}, table["vector"].to_numpy().copy())
 
 
 def text_side(
@@ -117,7 +111,7 @@ def concept_rows(concepts: Path, vectors: Path) -> TextRows:
     import polars as pl
 
     names = pl.read_parquet(concepts)["concept"].to_list()
-    return TextRows({name: row for row, name in enumerate(names)}, torch.from_numpy(load_embeddings(vectors)))
+    return TextRows({name: row for row, name in enumerate(names)}, load_embeddings(vectors))
 
 
 def read_fingerprint(path: Path) -> str | None:

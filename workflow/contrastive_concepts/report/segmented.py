@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import torch
 
 from contrastive_concepts.config.evaluation import Protocol
 from contrastive_concepts.evaluation.contrastive_sets import ContrastiveSet
@@ -37,7 +38,7 @@ def segmented_row(
     encoded = encode(segmenter, sample.image, protocol)
     for name, contrastive_set in sets.items():
         asked = single_query(segmenter, contrastive_set, query, present)
-        compared = similarities(segmenter, encoded, texts.select(asked.texts), asked.boosts)
+        compared = similarities(segmenter, encoded, torch.from_numpy(texts.select(asked.texts)), asked.boosts)
         rows = range(len(asked.texts))
         found = label_map(segmenter, encoded, compared, rows, contrastive_set.original, asked.classes).cpu().numpy()
         found = found - added_channels(segmenter, contrastive_set)

@@ -331,7 +331,7 @@ class ConceptSegmenter:
 
     def _vectors(self, texts: Sequence[str]) -> Tensor:
         assert self._rows is not None
-        return self._rows.select(texts).to(self.device)
+        return torch.from_numpy(self._rows.select(texts)).to(self.device)
 
 
 def _usable(device: str) -> torch.device:

@@ -18,7 +18,7 @@ HEAVY = (
     "transformers",
 )  # fmt: skip
 """Each takes from half a second to several seconds."""
-ALLOWED = {stage: {"torch"} for stage in ("picture", "pixel_counts", "text_embeddings")}
+ALLOWED = {stage: {"torch"} for stage in ("picture", "pixel_counts")}
 ALLOWED |= {stage: {"scipy.stats"} for stage in ("audit", "results")}
 """What stages need whatever they are asked. All other heavy libraries are imported by the step that runs them."""
 

@@ -107,8 +107,8 @@ rule pixel_counts:
         f"{RESULTS}/logs/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/usage/pixel_counts/{{segmenter}}/{{backbone}}/{{dataset}}.tsv"
-    # The longest jobs of a run, and what they wait for, come before the figures.
-    priority: 10
+    # The longest jobs of a run, and what they wait for, come before the figures; the longest of them first.
+    priority: lambda wildcards: 10 + len(BENCHMARK.experiments(**wildcards))
     conda:
         "../../envs/segmenters.yaml"
     threads: segmenting_threads

@@ -13,6 +13,8 @@ if not SETTINGS.shares_encoder:
             f"{RESULTS}/logs/embeddings.log",
         benchmark:
             f"{RESULTS}/usage/embeddings.tsv"
+        # In a small run the longest job before the dictionary.
+        priority: 5 if TOY else 0
         conda:
             "../../envs/encoders.yaml"
         threads: 1 if TOY else 2

@@ -51,7 +51,7 @@ rule visibility:
         f"{RESULTS}/logs/visibility.log",
     benchmark:
         f"{RESULTS}/usage/visibility.tsv"
-    priority: 50 if ELSEWHERE else 0
+    priority: 50 if ELSEWHERE else 5 if TOY else 0
     retries: 1
     conda:
         "../../envs/judge.yaml"

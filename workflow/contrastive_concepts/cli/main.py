@@ -1,5 +1,6 @@
 """Entry point: the commands. A UserError, or a missing package, is shown as one line without a traceback."""
 
+import gc
 import sys
 
 import typer
@@ -44,6 +45,7 @@ app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
+    gc.set_threshold(200_000)  # as in jobs: `logs.ALLOCATIONS`
     try:
         app()
     except UserError as error:

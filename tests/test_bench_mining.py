@@ -60,6 +60,7 @@ def test_a_draw_has_the_lengths_of_other_captions() -> None:
     assert draw.mean_bytes == pytest.approx((2 + 4 + 8) / 3)
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_tables(captions: Path, tmp_path: Path) -> None:
     for name, names in (("small", NAMES), ("large", [*NAMES, "sand", "road"])):
         (tmp_path / name).write_text("\n".join(names))

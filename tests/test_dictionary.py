@@ -364,3 +364,14 @@ def test_the_nearest_of_each_vector_is_found_whatever_the_blocks(rows: int, monk
     assert building.nearest_similarities(vectors).tolist() == pytest.approx(expected, abs=1e-5)
     assert building.typical_nearest_similarity(vectors) == pytest.approx(np.quantile(expected, 0.25), abs=1e-5)
     assert building.typical_nearest_similarity(vectors[:1]) == 0.0
+
+
+def test_plurals_need_no_encoder_in_the_published_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(self: ContrastiveConcepts) -> None:
+        raise AssertionError("the encoder was asked for")
+
+    monkeypatch.setattr(ContrastiveConcepts, "encoder", property(absent))
+    queries = {"boats": "boat", "Dogs": "dog", "cars": "car", "children": "child", "leaves": "leaf", "men": "man"}
+    found = ContrastiveConcepts.load().lookup(list(queries))
+    assert {match.query: match.concept for match in found} == queries
+    assert all(0.8 < match.similarity < 1 for match in found)

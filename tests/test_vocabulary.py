@@ -15,7 +15,14 @@ from contrastive_concepts.matching.counting import CooccurrenceCounter
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.toyworld.captions import caption_image
 from contrastive_concepts.vocabulary.concepts import clean_name, merge_names, merged_into, read_names
-from contrastive_concepts.vocabulary.mining import PART, as_text, best_form, mine_concepts, sample_captions
+from contrastive_concepts.vocabulary.mining import (
+    PART,
+    as_text,
+    best_form,
+    further_words,
+    mine_concepts,
+    sample_captions,
+)
 
 
 def test_names_are_read_from_every_format(tmp_path: Path) -> None:
@@ -109,6 +116,22 @@ def test_the_sample_is_spread_over_the_corpus(tmp_path: Path) -> None:
     assert Counter(text.split()[1] for text in sample) == {"0": 25, "1": 25, "2": 25, "3": 25}
     assert sample == sample_captions(records, 100)
     assert len(sample_captions(records, 10_000)) == 1000
+
+
+def test_plurals_of_concepts_and_of_further_words_are_further_words(tmp_path: Path) -> None:
+    places = ("harbour", "beach", "garden", "street", "museum")
+    captions = [f"Two {things} in the {place}" for place in places for things in ("boats", "puppies", "fire hydrants")]
+    captions += [f"a {thing} near the {place}" for place in places for thing in ("boat", "puppy", "fire hydrant")]
+    pl.DataFrame({"TEXT": captions}).write_parquet(tmp_path / "shard.parquet")
+    records = [inspect_shard(shard) for shard in find_shards(["*.parquet"], str(tmp_path))]
+    concepts, _ = merge_names(["boat", "fire hydrant"], "bag")
+    found = further_words(records, concepts, 2, "bag")
+    words, others = found["concept"].to_list()[:2], set(found["concept"].to_list()[2:])
+    assert "puppy" in words
+    assert {"boats", "puppies", "fire hydrants"} <= others
+    # What is neither a concept nor among the two words has no forms either.
+    assert not others & {"boat", "puppy", "fire hydrant", "harbour", "beach"}
+    assert dict(found.iter_rows())["boats"] == 5
 
 
 def mined(captions: list[str], min_count: int = 4) -> dict[str, int]:

@@ -82,7 +82,8 @@ class Carrying(Settings):
         0,
         ge=0,
         description="Number of further words whose nearest concept the dictionary keeps, so that they need no encoder: "
-        "the most frequent nouns and noun phrases of the captions that are no concepts.",
+        "the most frequent nouns and noun phrases of the captions that are no concepts. With any of them, the plurals "
+        "of these and of the concepts are kept too.",
     )
     vector_precision: Literal["float32", "float16"] = Field(
         "float32", description="Precision of the vectors in the dictionary's index."

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from contrastive_concepts.captions.formats import read_captions
 from contrastive_concepts.captions.manifest import ShardRecord
-from contrastive_concepts.vocabulary.concepts import merged_into
+from contrastive_concepts.vocabulary.concepts import merge_names, merged_into
 from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, noun_tables, word_list
 from contrastive_concepts.vocabulary.tagger import load_tagger
 from contrastive_concepts.vocabulary.words import CharacterClass, character_class, words
@@ -37,6 +37,8 @@ BATCH = 256
 """Captions that spaCy tags at once."""
 PART = 8 * BATCH
 """Captions that a process counts at a time. Whole batches, so that their number changes nothing."""
+NPMI = 0.4
+"""Least normalised pointwise mutual information of the words of a phrase."""
 SELDOM = 10
 """A noun is named in the plural if captions have the plural more than this many times as often as the singular."""
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
@@ -100,6 +102,13 @@ class _Counts:
         for own, more in zip(self._counters(), other._counters(), strict=True):
             own.update(more)
 
+    def all_forms(self) -> Iterator[tuple[str, int]]:
+        """Yield each noun and each phrase as captions spell it, with the number of captions."""
+        for (_, form), count in self.forms.items():
+            yield form, count
+        for (_, _, first, head), count in self.spellings.items():
+            yield f"{first} {head}", count
+
     def _counters(self) -> tuple[Counter[Any], ...]:
         return self.nouns, self.forms, self.pairs, self.spellings, self.words
 
@@ -109,7 +118,7 @@ def mine_concepts(
     size: int,
     min_count: int,
     phrases: bool = True,
-    phrase_npmi: float = 0.4,
+    phrase_npmi: float = NPMI,
     proper_nouns: bool = False,
     processes: int = 1,
 ) -> pl.DataFrame:
@@ -118,9 +127,10 @@ def mine_concepts(
     A phrase is an adjective or noun followed by a noun. It occurs in at least `min_count` captions, and the normalised
     pointwise mutual information of its two words is at least `phrase_npmi`. The number of processes changes nothing.
     """
-    counts = _Counts()
-    for part in _counted_parts(captions, phrases, proper_nouns, processes):
-        counts.update(part)
+    return _most_frequent(_counted_all(captions, phrases, proper_nouns, processes), size, min_count, phrase_npmi)
+
+
+def _most_frequent(counts: _Counts, size: int, min_count: int, phrase_npmi: float = NPMI) -> pl.DataFrame:
     forms: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for (noun, form), count in counts.forms.items():
         forms[noun][form] = count
@@ -135,6 +145,13 @@ def mine_concepts(
             named[_phrase_name(b, spellings[a, b])] = count
     ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))[:size]
     return pl.DataFrame(ranked, schema=MINED, orient="row")
+
+
+def _counted_all(captions: Sequence[str], phrases: bool, proper_nouns: bool, processes: int) -> _Counts:
+    counts = _Counts()
+    for part in _counted_parts(captions, phrases, proper_nouns, processes):
+        counts.update(part)
+    return counts
 
 
 def _counted_parts(captions: Sequence[str], phrases: bool, proper_nouns: bool, processes: int) -> Iterator[_Counts]:
@@ -169,11 +186,18 @@ def further_words(
     mode: Literal["bag", "phrase"],
     processes: int = 1,
 ) -> pl.DataFrame:
-    """The most frequent nouns and noun phrases that are none of the concepts, in the columns of `mine_concepts`."""
-    captions = sample_captions(records, FURTHER_SAMPLE)
-    mined = mine_concepts(captions, size + concepts.height, FURTHER_MIN_COUNT, processes=processes)
+    """The most frequent nouns and noun phrases that are none of the concepts, in the columns of `mine_concepts`; below
+    them the other forms of these and of the concepts that captions use: boats, puppies, traffic lights."""
+    counts = _counted_all(sample_captions(records, FURTHER_SAMPLE), True, False, processes)
+    mined = _most_frequent(counts, size + concepts.height, FURTHER_MIN_COUNT)
     known = merged_into(mined["concept"].to_list(), concepts, mode)
-    return mined.filter([number is None for number in known]).head(size)
+    further = mined.filter([number is None for number in known]).head(size)
+    named = dict.fromkeys([*concepts["concept"], *further["concept"]])
+    forms = {form: count for form, count in counts.all_forms() if count >= FURTHER_MIN_COUNT and form not in named}
+    belongs = merged_into(list(forms), merge_names(named, mode)[0], mode)
+    others = [form for form, number in zip(forms.items(), belongs, strict=True) if number is not None]
+    others.sort(key=lambda form: (-form[1], form[0]))
+    return pl.concat([further, pl.DataFrame(others, MINED, orient="row")])
 
 
 def best_form(noun: str, said: Mapping[str, int]) -> str:

@@ -52,7 +52,7 @@ class _Map(NamedTuple):
     boost: float
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=4096)
 def boosted(texts: tuple[str, ...], boost: float) -> tuple[tuple[str, float], ...]:
     """Each text with the number that is added to its cosine: "background" with a boost is a text of its own."""
     return tuple(zip(texts, boosts_of(texts, boost), strict=True))

@@ -371,7 +371,15 @@ def test_plurals_need_no_encoder_in_the_published_dictionary(monkeypatch: pytest
         raise AssertionError("the encoder was asked for")
 
     monkeypatch.setattr(ContrastiveConcepts, "encoder", property(absent))
-    queries = {"boats": "boat", "Dogs": "dog", "cars": "car", "children": "child", "leaves": "leaf", "men": "man"}
+    queries = {
+        "boats": "boat",
+        "Dogs": "dog",
+        "cars": "car",
+        "children": "child",
+        "leaves": "leaf",
+        "men": "man",
+        "buses": "bus",
+    }
     found = ContrastiveConcepts.load().lookup(list(queries))
     assert {match.query: match.concept for match in found} == queries
     assert all(0.8 < match.similarity < 1 for match in found)

@@ -124,11 +124,12 @@ def test_plurals_of_concepts_and_of_further_words_are_further_words(tmp_path: Pa
     captions += [f"a {thing} near the {place}" for place in places for thing in ("boat", "puppy", "fire hydrant")]
     pl.DataFrame({"TEXT": captions}).write_parquet(tmp_path / "shard.parquet")
     records = [inspect_shard(shard) for shard in find_shards(["*.parquet"], str(tmp_path))]
-    concepts, _ = merge_names(["boat", "fire hydrant"], "bag")
+    concepts, _ = merge_names(["boat", "fire hydrant", "traffic light"], "bag")
     found = further_words(records, concepts, 2, "bag")
     words, others = found["concept"].to_list()[:2], set(found["concept"].to_list()[2:])
     assert "puppy" in words
-    assert {"boats", "puppies", "fire hydrants"} <= others
+    # Of the concepts also those that no caption uses.
+    assert {"boats", "puppies", "fire hydrants", "traffic lights"} <= others
     # What is neither a concept nor among the two words has no forms either.
     assert not others & {"boat", "puppy", "fire hydrant", "harbour", "beach"}
     assert dict(found.iter_rows())["boats"] == 5

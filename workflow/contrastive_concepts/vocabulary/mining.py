@@ -25,7 +25,7 @@ import pyarrow as pa
 from contrastive_concepts.captions.formats import read_captions
 from contrastive_concepts.captions.manifest import ShardRecord
 from contrastive_concepts.vocabulary.concepts import merge_names, merged_into
-from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, noun_tables, word_list
+from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, noun_tables, surface_forms, word_list
 from contrastive_concepts.vocabulary.tagger import load_tagger
 from contrastive_concepts.vocabulary.words import CharacterClass, character_class, words
 
@@ -102,12 +102,14 @@ class _Counts:
         for own, more in zip(self._counters(), other._counters(), strict=True):
             own.update(more)
 
-    def all_forms(self) -> Iterator[tuple[str, int]]:
-        """Yield each noun and each phrase as captions spell it, with the number of captions."""
+    def all_forms(self) -> Counter[str]:
+        """Each noun and each phrase as captions spell it, with the number of captions."""
+        said: Counter[str] = Counter()
         for (_, form), count in self.forms.items():
-            yield form, count
+            said[form] += count
         for (_, _, first, head), count in self.spellings.items():
-            yield f"{first} {head}", count
+            said[f"{first} {head}"] += count
+        return said
 
     def _counters(self) -> tuple[Counter[Any], ...]:
         return self.nouns, self.forms, self.pairs, self.spellings, self.words
@@ -187,17 +189,26 @@ def further_words(
     processes: int = 1,
 ) -> pl.DataFrame:
     """The most frequent nouns and noun phrases that are none of the concepts, in the columns of `mine_concepts`; below
-    them the other forms of these and of the concepts that captions use: boats, puppies, traffic lights."""
+    them other forms: those of these and of the concepts that captions use, and all plurals of the concepts."""
     counts = _counted_all(sample_captions(records, FURTHER_SAMPLE), True, False, processes)
     mined = _most_frequent(counts, size + concepts.height, FURTHER_MIN_COUNT)
     known = merged_into(mined["concept"].to_list(), concepts, mode)
     further = mined.filter([number is None for number in known]).head(size)
     named = dict.fromkeys([*concepts["concept"], *further["concept"]])
-    forms = {form: count for form, count in counts.all_forms() if count >= FURTHER_MIN_COUNT and form not in named}
-    belongs = merged_into(list(forms), merge_names(named, mode)[0], mode)
-    others = [form for form, number in zip(forms.items(), belongs, strict=True) if number is not None]
+    said = counts.all_forms()
+    used = [form for form, count in said.items() if count >= FURTHER_MIN_COUNT]
+    forms = [form for form in dict.fromkeys([*used, *_plurals(concepts["concept"])]) if form not in named]
+    belongs = merged_into(forms, merge_names(named, mode)[0], mode)
+    others = [(form, said[form]) for form, number in zip(forms, belongs, strict=True) if number is not None]
     others.sort(key=lambda form: (-form[1], form[0]))
     return pl.concat([further, pl.DataFrame(others, MINED, orient="row")])
+
+
+def _plurals(concepts: Iterable[str]) -> Iterator[str]:
+    """Yield each concept with every form of its last word: fire hydrants, buses and busses."""
+    for concept in concepts:
+        first, _, last = concept.rpartition(" ")
+        yield from (f"{first} {form}".strip() for form in surface_forms(last))
 
 
 def best_form(noun: str, said: Mapping[str, int]) -> str:

@@ -1,6 +1,8 @@
 """The concept list: read, merged, mined."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -103,6 +105,18 @@ def test_parts_and_processes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert any(" " in name for name in whole["concept"])
     assert in_parts.equals(whole)
     assert in_processes.equals(whole)
+
+
+def test_the_tagger_tags_without_torch_and_leaves_it_to_others() -> None:
+    program = (
+        "import sys\n"
+        "from contrastive_concepts.vocabulary.tagger import load_tagger\n"
+        "print([token.pos_ for token in load_tagger('lemmatizer')('a red boat')], 'torch' in sys.modules)\n"
+        "import torch\n"
+        "print(torch.ones(2).sum().item())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["['DET', 'ADJ', 'NOUN'] False", "2.0"]
 
 
 def test_the_sample_is_spread_over_the_corpus(tmp_path: Path) -> None:

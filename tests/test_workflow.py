@@ -203,6 +203,10 @@ def test_a_release_enters_as_x(project: Project) -> None:
 def test_mistakes_in_the_config_are_one_line_before_any_job(project: Project) -> None:
     for options, message in (
         (["--config", "selection={gama: 0.5}"], "config: selection.gama: unknown key, did you mean gamma?"),
+        (
+            ["--config", "selection={gamma: 1.5}"],
+            "config: selection.gamma: found '1.5', expected less than or equal to 1",
+        ),
         (["--config", "data_dir=nowhere"], "config: vocabulary.path: no file 'nowhere/concepts.txt'"),
         (
             ["--config", "captions={shards: [nothing.parquet]}"],

@@ -1,6 +1,5 @@
 """What several tests share: the real data, where it is there, and a small encoder whose vectors a person can follow."""
 
-import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +13,6 @@ from hypothesis import HealthCheck, settings
 # The machines are shared and noisy: how long an example takes says nothing.
 settings.register_profile("shared", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
-# As in jobs (`logs.ALLOCATIONS`): 4 % of the tests' time.
-gc.set_threshold(200_000)
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

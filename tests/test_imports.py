@@ -46,7 +46,7 @@ def stages() -> Iterator[Any]:
     yield from (pytest.param([path], id=path.stem, marks=pytest.mark.slow) for path in alone)
 
 
-@pytest.mark.parametrize("scripts", stages())
+@pytest.mark.parametrize("scripts", list(stages()))
 def test_a_job_imports_what_its_stage_runs(scripts: list[Path]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], input=json.dumps([[path.stem, imports_of(path)] for path in scripts]),

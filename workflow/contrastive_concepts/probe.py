@@ -70,7 +70,7 @@ def try_judge(settings: OneJudge) -> Tried:
 
 
 def _try_encoder(settings: RunSettings) -> Iterator[str]:
-    from contrastive_concepts.encoders.text import build_encoder
+    from contrastive_concepts.encoders.configured import build_encoder
     from contrastive_concepts.similarity.ensemble import embed
 
     started = time.monotonic()

@@ -9,7 +9,7 @@ with job_log(snakemake.log[0]):
 
     from contrastive_concepts.config.load import parse_config
     from contrastive_concepts.dictionary.written import build_written_dictionary
-    from contrastive_concepts.encoders.text import build_encoder
+    from contrastive_concepts.encoders.configured import build_encoder
     from contrastive_concepts.similarity.ensemble import embed_concepts
     from contrastive_concepts.similarity.store import load_embeddings
 

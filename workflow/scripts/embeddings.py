@@ -5,7 +5,7 @@ with job_log(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from contrastive_concepts.config.similarity import SimilaritySettings
-    from contrastive_concepts.encoders.text import build_encoder
+    from contrastive_concepts.encoders.configured import build_encoder
     from contrastive_concepts.similarity.ensemble import embed_concepts
 
     settings = TypeAdapter(SimilaritySettings).validate_python(snakemake.params.encoder)

@@ -50,6 +50,11 @@ class OpenClipModel(Settings):
     batch_size: int = Field(256, ge=1, description=BATCH)
     device: str = Field("auto", description=DEVICE)
 
+    @property
+    def is_light(self) -> bool:
+        """Whether the encoder is small and on this disk."""
+        return self.model == TOY and self.pretrained is None
+
 
 class SentenceModel(Settings):
     """A sentence encoder, loaded with sentence-transformers."""
@@ -62,6 +67,11 @@ class SentenceModel(Settings):
     )
     batch_size: int = Field(256, ge=1, description=BATCH)
     device: str = Field("auto", description=DEVICE)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the encoder is small and on this disk."""
+        return 0 < _weight_bytes(self.model) <= CARRIED_BYTES
 
 
 class Carrying(Settings):
@@ -98,7 +108,7 @@ class OpenClipEncoder(Carrying, OpenClipModel):
     @property
     def carries(self) -> bool:
         """Whether a dictionary carries this encoder."""
-        return (self.model == TOY and self.pretrained is None) if self.carry_encoder is None else self.carry_encoder
+        return self.is_light if self.carry_encoder is None else self.carry_encoder
 
 
 class SentenceTransformersEncoder(Carrying, SentenceModel):
@@ -109,7 +119,7 @@ class SentenceTransformersEncoder(Carrying, SentenceModel):
     @property
     def carries(self) -> bool:
         """Whether a dictionary carries this encoder."""
-        return 0 < _weight_bytes(self.model) <= CARRIED_BYTES if self.carry_encoder is None else self.carry_encoder
+        return self.is_light if self.carry_encoder is None else self.carry_encoder
 
 
 def sentence_model_folder(model: str) -> Path | None:

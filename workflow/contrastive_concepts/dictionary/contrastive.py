@@ -185,7 +185,7 @@ class ContrastiveConcepts(Mapping[str, list[str]]):
             from pydantic import TypeAdapter
 
             from contrastive_concepts.config.similarity import SimilaritySettings
-            from contrastive_concepts.encoders.text import build_encoder
+            from contrastive_concepts.encoders.configured import build_encoder
 
             encoder = build_encoder(TypeAdapter(SimilaritySettings).validate_python(self.manifest.encoder.settings))
         for what in ("dimension", "weights_sha256"):

@@ -1,6 +1,8 @@
 """A text encoder as two files, an ONNX model and its tokenizer. It runs without torch."""
 
 import html
+import os
+import shutil
 import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from contrastive_concepts.config.similarity import ENCODER_FILES, Cleaning
+from contrastive_concepts.config.similarity import ENCODER_FILES, Cleaning, Precision
 from contrastive_concepts.encoders import Embeddings
 from contrastive_concepts.errors import UserError, one_line
 
 MODEL, TOKENIZER = ENCODER_FILES
 BATCH = 256
+SAME = 0.9999
+"""Cosine from which an exported encoder counts as the same."""
 
 
 class CarriedText:
@@ -26,9 +30,12 @@ class CarriedText:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        self.name, self.weights_sha256 = name, weights_sha256
-        self._clean = CLEANINGS[cleaning]
+        self.name, self.weights_sha256, self.cleaning = name, weights_sha256, cleaning
+        self._folder, self._clean = folder, CLEANINGS[cleaning]
         options = onnxruntime.SessionOptions()
+        # As torch does; by itself the library takes all cores, also those of other jobs.
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
         options.log_severity_level = 3
         try:
             self.word_tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
@@ -40,8 +47,19 @@ class CarriedText:
 
     def encode(self, prompts: Sequence[str]) -> Embeddings:
         """float32 [n, dimension], not normalised."""
-        starts = range(0, len(prompts), BATCH)
-        return np.concatenate([self._encode(prompts[start : start + BATCH]) for start in starts])
+        # Prompts of like length together, because a batch is padded to its longest.
+        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+        vectors = np.empty((len(prompts), self.dimension), np.float32)
+        for start in range(0, len(prompts), BATCH):
+            rows = order[start : start + BATCH]
+            vectors[rows] = self._encode([prompts[row] for row in rows])
+        return vectors
+
+    def copy_to(self, folder: Path) -> None:
+        """Write its two files to another folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ENCODER_FILES:
+            shutil.copyfile(self._folder / name, folder / name)
 
     def _encode(self, prompts: Sequence[str]) -> Embeddings:
         encodings = self.word_tokenizer.encode_batch([self._clean(prompt) for prompt in prompts])
@@ -54,7 +72,22 @@ class CarriedText:
         return np.asarray(self._session.run(None, given)[0], np.float32)
 
 
+def compress(path: Path, precision: Precision) -> None:
+    """Write the weights of a MODEL in another precision: in float16 it has half the size, in int8 a quarter."""
+    if precision == "float16":
+        import onnx
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+    elif precision == "int8":
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        quantize_dynamic(path, path, weight_type=QuantType.QInt8)
+
+
 def _basic(text: str) -> str:
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return text  # Nothing in it can be damaged or escaped.
     import ftfy
 
     return html.unescape(html.unescape(ftfy.fix_text(text)))

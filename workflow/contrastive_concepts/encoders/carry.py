@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contrastive_concepts.config.similarity import Cleaning, Precision
+from contrastive_concepts.config.similarity import Cleaning
 from contrastive_concepts.encoders.carried import MODEL, TOKENIZER
 from contrastive_concepts.encoders.text import OpenClipText, SentenceText, TextEncoder
 from contrastive_concepts.encoders.text_tower import encode_positions, reads_end_token
@@ -24,11 +24,10 @@ OPEN_CLIP_CLEANING: dict[str, Cleaning] = {
 }
 
 
-def carry(encoder: TextEncoder, folder: Path, precision: Precision = "float32") -> Cleaning:
-    """Write MODEL and TOKENIZER to `folder`. Returns what `CarriedText` does to a text before the tokenizer.
+def carry(encoder: TextEncoder, folder: Path) -> Cleaning:
+    """Write MODEL and TOKENIZER to `folder`, in float32. Returns how `CarriedText` cleans a text for the tokenizer.
 
-    float16 and int8 halve and quarter the file. Raises UserError for an encoder whose tokenizer has no `tokenizers`
-    counterpart, or that ONNX cannot express.
+    Raises UserError for an encoder whose tokenizer has no `tokenizers` counterpart, or that ONNX cannot express.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tower, tokenizer, cleaning = _clip(encoder) if isinstance(encoder, OpenClipText) else _sentence(encoder)
@@ -60,7 +59,6 @@ def carry(encoder: TextEncoder, folder: Path, precision: Precision = "float32") 
             # The exporter notes where in the code each operation comes from, with the paths of this machine.
             ClearMetadataAndDocStringPass()(program.model)
             program.save(folder / MODEL)
-            _compress(folder / MODEL, precision)
     except Exception as error:  # torch raises exceptions of many types
         raise UserError(
             f"config: similarity.carry_encoder: {encoder.name} cannot be exported ({one_line(error)}): set it to false"
@@ -158,18 +156,6 @@ def _byte_pairs(given: Any) -> Any:
         single=f"{start} $A {end}", special_tokens=[(start, given.sot_token_id), (end, given.eot_token_id)]
     )
     return tokenizer
-
-
-def _compress(path: Path, precision: Precision) -> None:
-    if precision == "float16":
-        import onnx
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-
-        onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
-    elif precision == "int8":
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        quantize_dynamic(path, path, weight_type=QuantType.QInt8)
 
 
 @contextlib.contextmanager

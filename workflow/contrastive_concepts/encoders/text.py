@@ -1,4 +1,4 @@
-"""Text encoders behind one interface: CLIP's text tower through open_clip, or a sentence encoder."""
+"""Text encoders behind one interface: CLIP's text tower through open_clip, or a sentence encoder, each with torch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class SentenceText:
         self.name = encoder_name(settings)
         self._batch_size = settings.batch_size
         try:
-            self.model = SentenceTransformer(_model_folder(settings.model, key), device=str(_device(settings.device)))
+            self.model = SentenceTransformer(model_folder(settings.model, key), device=str(_device(settings.device)))
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"config: {key}.model: {settings.model!r} cannot be loaded ({one_line(error)})") from None
         self.word_tokenizer = getattr(self.model.tokenizer, "backend_tokenizer", None)
@@ -91,8 +91,11 @@ class SentenceText:
         return np.asarray(vectors, np.float32)
 
 
-def build_encoder(settings: OpenClipModel | SentenceModel, key: str = "similarity") -> TextEncoder:
-    """The encoder that the settings name. Raises UserError with the config's `key` if it or its library is missing."""
+def load_encoder(settings: OpenClipModel | SentenceModel, key: str = "similarity") -> TextEncoder:
+    """The encoder that the settings name, in its own library.
+
+    Raises UserError with the config's `key` if it or its library is missing.
+    """
     try:
         return OpenClipText(settings, key) if isinstance(settings, OpenClipModel) else SentenceText(settings, key)
     except ModuleNotFoundError as error:
@@ -117,7 +120,9 @@ def weights_sha256(model: "torch.nn.Module") -> str:
     return digest.hexdigest()
 
 
-def _model_folder(model: str, key: str) -> str:
+def model_folder(model: str, key: str = "similarity") -> str:
+    """The folder of a sentence encoder in a package; any other name unchanged. Raises UserError with the config's `key`
+    if the package is not installed or does not hold exactly one."""
     if not model.startswith(PACKAGE):
         return model
     package, installed = model.removeprefix(PACKAGE), sentence_model_folder(model)

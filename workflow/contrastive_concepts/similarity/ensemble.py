@@ -9,7 +9,7 @@ import numpy as np
 from contrastive_concepts.config.methods import Mean
 from contrastive_concepts.config.similarity import FURTHER, OpenClipEncoder, SentenceTransformersEncoder, Templates
 from contrastive_concepts.encoders import Embeddings, normalise
-from contrastive_concepts.encoders.carried import CarriedText
+from contrastive_concepts.encoders.carried import MODEL, SAME, CarriedText, compress
 from contrastive_concepts.encoders.text import TextEncoder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.store import describe_encoder, save_embeddings
@@ -17,8 +17,6 @@ from contrastive_concepts.similarity.store import describe_encoder, save_embeddi
 TEXTS_AT_A_TIME = 64
 FEWEST_COMPARED, MOST_COMPARED = 32, 256
 """Of the concepts, a sixteenth within these bounds is compared with the vectors of an exported encoder."""
-SAME = 0.9999
-"""Cosine from which an exported encoder counts as the same."""
 TCL_PROMPTS = (
     "itap of a {}.",
     "a bad photo of a {}.",
@@ -45,9 +43,23 @@ def load_templates(name: Templates | Sequence[str]) -> list[Callable[[str], str]
         return [prompt.format for prompt in TCL_PROMPTS]
     if name == "photo":
         return ["a photo of a {}.".format]
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
+    return _imagenet_templates()
 
-    return list(OPENAI_IMAGENET_TEMPLATES)
+
+def _imagenet_templates() -> list[Callable[[str], str]]:
+    """open_clip's list, from its file alone: to import all of open_clip takes four seconds."""
+    from importlib import util
+
+    package = util.find_spec("open_clip")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+    file = Path(package.submodule_search_locations[0]) / "zero_shot_metadata.py"
+    spec = util.spec_from_file_location("open_clip.zero_shot_metadata", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.OPENAI_IMAGENET_TEMPLATES)
 
 
 def embed(
@@ -126,9 +138,14 @@ def _carry(
     folder: Path,
 ) -> dict[str, Any]:
     """Export the encoder, and describe the export. The vectors of some concepts are compared with its own."""
-    from contrastive_concepts.encoders.carry import carry
+    if isinstance(encoder, CarriedText):
+        encoder.copy_to(folder)
+        cleaning = encoder.cleaning
+    else:
+        from contrastive_concepts.encoders.carry import carry
 
-    cleaning = carry(encoder, folder, settings.carry_precision)
+        cleaning = carry(encoder, folder)
+    compress(folder / MODEL, settings.carry_precision)
     prompts = [template("{}") for template in load_templates(settings.templates)]
     carried = CarriedText(folder, encoder.name, encoder.weights_sha256, cleaning)
     compared = min(max(len(concepts) // 16, FEWEST_COMPARED), MOST_COMPARED, len(concepts))

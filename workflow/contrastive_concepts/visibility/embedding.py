@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from contrastive_concepts.config.visibility import EmbeddingJudge
 from contrastive_concepts.encoders import Embeddings, normalise
-from contrastive_concepts.encoders.text import TextEncoder, build_encoder, encoder_name
+from contrastive_concepts.encoders.configured import build_encoder
+from contrastive_concepts.encoders.text import TextEncoder, encoder_name
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.text_files import read_json_as

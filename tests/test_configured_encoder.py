@@ -1,0 +1,150 @@
+"""A light encoder is exported once for a user. From then on no process imports torch for it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contrastive_concepts.config.similarity import OpenClipEncoder, OpenClipModel, SentenceModel
+from contrastive_concepts.encoders import carried, configured
+from contrastive_concepts.encoders.carried import MODEL, TOKENIZER, CarriedText
+from contrastive_concepts.encoders.configured import build_encoder
+from contrastive_concepts.encoders.text import OpenClipText, TextEncoder, load_encoder
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.similarity.ensemble import embed_concepts
+
+TOY = OpenClipModel(encoder="open_clip", model="toyworld-clip", pretrained=None, device="cpu")
+WORDS = ["boat", "a photo of a hot dog", "freedom"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A user's cache with the export of the toy CLIP."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        build_encoder(TOY)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def loaded() -> TextEncoder:
+    return load_encoder(TOY)
+
+
+def exports(cache: Path) -> list[Path]:
+    return list((cache / "contrastive-concepts" / "encoders").iterdir())
+
+
+def test_the_export_gives_the_vectors_of_the_encoder(cache: Path, loaded: TextEncoder) -> None:
+    exported = build_encoder(TOY)
+    assert isinstance(exported, CarriedText)
+    for what in ("name", "weights_sha256", "dimension"):
+        assert getattr(exported, what) == getattr(loaded, what)
+    assert np.allclose(exported.encode(WORDS), loaded.encode(WORDS), atol=1e-5)
+    assert len(exports(cache)) == 1
+
+
+def test_another_process_imports_no_torch(cache: Path) -> None:
+    program = (
+        "import sys\n"
+        "from contrastive_concepts.config.similarity import OpenClipModel\n"
+        "from contrastive_concepts.encoders.configured import build_encoder\n"
+        "from contrastive_concepts.similarity.ensemble import embed\n"
+        f"vectors = embed(['boat'], build_encoder(OpenClipModel(**{TOY.model_dump()!r})), 'imagenet')\n"
+        "print(vectors.shape, [name for name in ('torch', 'open_clip', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["(1, 128) []"]
+
+
+def test_a_damaged_export_is_made_anew(cache: Path, loaded: TextEncoder) -> None:
+    (folder,) = exports(cache)
+    (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:1000])
+    (folder / TOKENIZER).unlink()
+    again = build_encoder(TOY)
+    assert isinstance(again, CarriedText)
+    assert np.allclose(again.encode(WORDS), loaded.encode(WORDS), atol=1e-5)
+    assert exports(cache) == [folder]
+
+
+def test_the_encoder_itself_runs_where_there_is_no_export(
+    cache: Path, loaded: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(encoder: TextEncoder, folder: Path) -> None:
+        raise UserError("cannot be exported")
+
+    # For a GPU, and for an encoder that is large or elsewhere.
+    monkeypatch.setattr(configured, "load_encoder", lambda settings, key: loaded)
+    assert isinstance(build_encoder(TOY.model_copy(update={"device": "cuda"})), OpenClipText)
+    monkeypatch.setattr(configured, "_GPUS", ("/dev/null",))
+    assert isinstance(build_encoder(TOY.model_copy(update={"device": "auto"})), OpenClipText)
+    assert isinstance(build_encoder(TOY.model_copy(update={"pretrained": "some.pt"})), OpenClipText)
+    # Where the cache is no folder, and where the export fails.
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert isinstance(build_encoder(TOY), OpenClipText)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(configured, "_export", refuse)
+    assert isinstance(build_encoder(TOY), OpenClipText)
+
+
+def test_an_export_with_other_vectors_is_not_kept(
+    loaded: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(carried.CLEANINGS, "whitespace", lambda text: "dog")
+    monkeypatch.setattr(configured, "load_encoder", lambda settings, key: loaded)
+    assert build_encoder(TOY) is loaded
+    assert exports(tmp_path) == []
+
+
+def test_a_changed_model_is_exported_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def note(encoder: TextEncoder, folder: Path) -> None:
+        asked.append(folder.name)
+        raise UserError("not here")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(configured, "load_encoder", lambda settings, key: "an encoder")
+    monkeypatch.setattr(configured, "_export", note)
+    (tmp_path / "model").mkdir()
+    settings = SentenceModel(encoder="sentence_transformers", model=str(tmp_path / "model"), device="cpu")
+    for weights in (b"one", b"two", b"one"):
+        (tmp_path / "model" / "model.safetensors").write_bytes(weights)
+        assert build_encoder(settings) == "an encoder"
+    assert asked[0] == asked[2] != asked[1]
+
+
+def test_a_dictionary_carries_the_export(cache: Path, tmp_path: Path) -> None:
+    exported = build_encoder(TOY)
+    (folder,) = exports(cache)
+    for precision in ("float32", "int8"):
+        settings = OpenClipEncoder(**TOY.model_dump(), carry_precision=precision)
+        embed_concepts(["boat", "dog"], exported, settings, tmp_path / "vectors.npy", tmp_path / "encoder.json")
+        same = (tmp_path / MODEL).read_bytes() == (folder / MODEL).read_bytes()
+        assert same == (precision == "float32")
+        assert (tmp_path / TOKENIZER).read_bytes() == (folder / TOKENIZER).read_bytes()
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_plain_text_needs_no_repair(text: str) -> None:
+    import html
+
+    import ftfy
+
+    assert carried._basic(text) == html.unescape(html.unescape(ftfy.fix_text(text)))
+
+
+def test_as_many_threads_as_a_job_has(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, threads in (("1", 1), ("3", 3), ("", 0), ("4,2", 0)):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        encoder = build_encoder(TOY)
+        assert isinstance(encoder, CarriedText)
+        assert encoder._session.get_session_options().intra_op_num_threads == threads

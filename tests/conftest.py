@@ -94,6 +94,24 @@ def fault(request: pytest.FixtureRequest) -> Iterator[Callable[[str, int, str], 
 
 
 @pytest.fixture(scope="session")
+def toy() -> Any:
+    """The toy CLIP's text tower in its own library."""
+    from contrastive_concepts.config.similarity import OpenClipModel
+    from contrastive_concepts.encoders.text import load_encoder
+
+    return load_encoder(OpenClipModel(encoder="open_clip", model="toyworld-clip", pretrained=None, device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def toy_export(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The folder of its export, and how it cleans a text."""
+    from contrastive_concepts.encoders.carry import carry
+
+    folder = tmp_path_factory.mktemp("export")
+    return folder, carry(toy, folder)
+
+
+@pytest.fixture(scope="session")
 def small_clip() -> Any:
     """Two blocks with random weights, for windows of 64 pixels."""
     from tests.synthetic_clip import clip_model

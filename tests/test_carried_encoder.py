@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from contrastive_concepts.config.similarity import (
     CARRIED_BYTES,
     ENCODER_FILES,
+    Cleaning,
     OpenClipEncoder,
     SentenceTransformersEncoder,
 )
@@ -50,13 +51,8 @@ def carried(encoder: TextEncoder, folder: Path, precision: Any = "float32") -> C
 
 
 @pytest.fixture(scope="module")
-def toy() -> TextEncoder:
-    return load_encoder(TOY)
-
-
-@pytest.fixture(scope="module")
-def toy_carried(toy: TextEncoder, tmp_path_factory: pytest.TempPathFactory) -> CarriedText:
-    return carried(toy, tmp_path_factory.mktemp("toy"))
+def toy_carried(toy: TextEncoder, toy_export: tuple[Path, Cleaning]) -> CarriedText:
+    return CarriedText(toy_export[0], toy.name, toy.weights_sha256, toy_export[1])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -65,9 +61,8 @@ def test_any_text_gets_the_same_vector(toy: TextEncoder, toy_carried: CarriedTex
     assert cosines(toy_carried.encode(texts), toy.encode(texts)).min() > 0.99999
 
 
-def test_the_export_names_no_path(toy: TextEncoder, tmp_path: Path) -> None:
-    carry(toy, tmp_path)
-    content = (tmp_path / ENCODER_FILES[0]).read_bytes()
+def test_the_export_names_no_path(toy_export: tuple[Path, Cleaning]) -> None:
+    content = (toy_export[0] / ENCODER_FILES[0]).read_bytes()
     assert b".py" not in content
     assert str(Path(sys.prefix)).encode() not in content
 
@@ -137,7 +132,15 @@ def test_embedding_writes_the_encoder_and_how_well_it_agrees(toy: TextEncoder, t
     assert (told["precision"], told["cleaning"], len(told["prompts"])) == ("float32", "whitespace", 80)
 
 
-def test_an_export_that_differs_is_refused(toy: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_differs_is_refused(
+    toy: TextEncoder, toy_carried: CarriedText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied(encoder: TextEncoder, folder: Path) -> Cleaning:
+        toy_carried.copy_to(folder)
+        return toy_carried.cleaning
+
+    monkeypatch.setattr("contrastive_concepts.encoders.carry.carry", copied)
+
     class Other(CarriedText):
         def encode(self, prompts: Sequence[str]) -> Any:
             return super().encode(prompts)[:, ::-1]

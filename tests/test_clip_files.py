@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -14,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
 
-from contrastive_concepts.encoders.clip import load_clip  # noqa: E402
+from contrastive_concepts.encoders.clip import _cached, load_clip  # noqa: E402
 from contrastive_concepts.errors import UserError  # noqa: E402
 from tests.synthetic_clip import clip_model  # noqa: E402
 
@@ -121,8 +122,6 @@ for name in sys.argv[1:]:
 
 
 def run(models: Sequence[str], home: Path, **environment: str) -> list[str]:
-    import os
-
     proxies = {name for name in os.environ if name.lower().endswith("_proxy")}
     kept = {name: value for name, value in os.environ.items() if name not in proxies and not name.startswith("HF_")}
     kept |= {"HF_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1] / "workflow")} | environment
@@ -132,7 +131,8 @@ def run(models: Sequence[str], home: Path, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_model_in_the_hubs_cache(tmp_path: Path) -> None:
+def test_a_model_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
     from safetensors.torch import save_file
 
     model = tmp_path / "hub" / "models--owner--tiny"
@@ -150,9 +150,14 @@ def test_a_model_in_the_hubs_cache(tmp_path: Path) -> None:
     assert found == f"{float(state['logit_scale'])} (1, 77)"
     assert absent.startswith("line: config: similarity.model: 'hf-hub:owner/absent' is not in the cache")
     assert wrong.startswith("line: config: similarity.model: 'hf-hub:a/b/c' is no name on the hub")
-    found, absent = run(models[:2], tmp_path, HF_ENDPOINT="https://hub.invalid")
-    assert found == f"{float(state['logit_scale'])} (1, 77)"
-    assert "https://hub.invalid cannot be reached" in absent
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    assert _cached("similarity", models[0]) == f"local-dir:{snapshot}"
+    with pytest.raises(UserError, match=r"https://hub\.invalid cannot be reached"):
+        load_clip("similarity", models[1], None, "cpu")
 
 
 def test_a_tag_without_a_network_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

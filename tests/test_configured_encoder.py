@@ -1,5 +1,6 @@
 """A light encoder is exported once for a user. From then on no process imports torch for it."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contrastive_concepts.config.similarity import OpenClipEncoder, OpenClipModel, SentenceModel
+from contrastive_concepts.config.similarity import Cleaning, OpenClipEncoder, OpenClipModel, SentenceModel
 from contrastive_concepts.encoders import carried, configured
 from contrastive_concepts.encoders.carried import MODEL, TOKENIZER, CarriedText
 from contrastive_concepts.encoders.configured import build_encoder
-from contrastive_concepts.encoders.text import OpenClipText, TextEncoder, load_encoder
+from contrastive_concepts.encoders.text import OpenClipText, TextEncoder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.similarity.ensemble import embed_concepts
 
@@ -23,30 +24,34 @@ WORDS = ["boat", "a photo of a hot dog", "freedom"]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A user's cache with the export of the toy CLIP."""
+def cache(
+    toy: TextEncoder, toy_export: tuple[Path, Cleaning], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A user's cache with the export of the toy CLIP. To export it again is to copy it."""
+
+    def copied(encoder: TextEncoder, folder: Path) -> Cleaning:
+        shutil.copytree(toy_export[0], folder)
+        return toy_export[1]
+
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setattr("contrastive_concepts.encoders.carry.carry", copied)
+        patch.setattr(configured, "load_encoder", lambda settings, key: toy)
         build_encoder(TOY)
         yield folder
-
-
-@pytest.fixture(scope="module")
-def loaded() -> TextEncoder:
-    return load_encoder(TOY)
 
 
 def exports(cache: Path) -> list[Path]:
     return list((cache / "contrastive-concepts" / "encoders").iterdir())
 
 
-def test_the_export_gives_the_vectors_of_the_encoder(cache: Path, loaded: TextEncoder) -> None:
+def test_the_export_gives_the_vectors_of_the_encoder(cache: Path, toy: TextEncoder) -> None:
     exported = build_encoder(TOY)
     assert isinstance(exported, CarriedText)
     for what in ("name", "weights_sha256", "dimension"):
-        assert getattr(exported, what) == getattr(loaded, what)
-    assert np.allclose(exported.encode(WORDS), loaded.encode(WORDS), atol=1e-5)
+        assert getattr(exported, what) == getattr(toy, what)
+    assert np.allclose(exported.encode(WORDS), toy.encode(WORDS), atol=1e-5)
     assert len(exports(cache)) == 1
 
 
@@ -63,24 +68,23 @@ def test_another_process_imports_no_torch(cache: Path) -> None:
     assert done.stdout.splitlines() == ["(1, 128) []"]
 
 
-def test_a_damaged_export_is_made_anew(cache: Path, loaded: TextEncoder) -> None:
+def test_a_damaged_export_is_made_anew(cache: Path, toy: TextEncoder) -> None:
     (folder,) = exports(cache)
     (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:1000])
     (folder / TOKENIZER).unlink()
     again = build_encoder(TOY)
     assert isinstance(again, CarriedText)
-    assert np.allclose(again.encode(WORDS), loaded.encode(WORDS), atol=1e-5)
+    assert np.allclose(again.encode(WORDS), toy.encode(WORDS), atol=1e-5)
     assert exports(cache) == [folder]
 
 
 def test_the_encoder_itself_runs_where_there_is_no_export(
-    cache: Path, loaded: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, toy: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(encoder: TextEncoder, folder: Path) -> None:
         raise UserError("cannot be exported")
 
     # For a GPU, and for an encoder that is large or elsewhere.
-    monkeypatch.setattr(configured, "load_encoder", lambda settings, key: loaded)
     assert isinstance(build_encoder(TOY.model_copy(update={"device": "cuda"})), OpenClipText)
     monkeypatch.setattr(configured, "_GPUS", ("/dev/null",))
     assert isinstance(build_encoder(TOY.model_copy(update={"device": "auto"})), OpenClipText)
@@ -95,12 +99,11 @@ def test_the_encoder_itself_runs_where_there_is_no_export(
 
 
 def test_an_export_with_other_vectors_is_not_kept(
-    loaded: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, toy: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(carried.CLEANINGS, "whitespace", lambda text: "dog")
-    monkeypatch.setattr(configured, "load_encoder", lambda settings, key: loaded)
-    assert build_encoder(TOY) is loaded
+    assert build_encoder(TOY) is toy
     assert exports(tmp_path) == []
 
 

@@ -51,6 +51,7 @@ def test_the_shared_cache_scores_as_whole_sentences_do(judge: InProcessJudge) ->
         assert row == pytest.approx([mean(context, word) for context in load_contexts()], abs=1e-4)
 
 
+@pytest.mark.slow
 @needs_model
 def test_things_are_seen_and_ideas_are_not_and_no_word_depends_on_its_neighbours(judge: InProcessJudge) -> None:
     together = answers(judge, WORDS)

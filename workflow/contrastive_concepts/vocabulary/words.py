@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterator
 from enum import IntEnum
 from functools import lru_cache
+from itertools import chain
 
 
 class CharacterClass(IntEnum):
@@ -37,21 +38,13 @@ _MINUS = "\u2212"
 @lru_cache(maxsize=4096)
 def character_class(character: str) -> CharacterClass:
     """The class of one code point."""
-    if character in APOSTROPHES:
-        return CharacterClass.APOSTROPHE
-    category = unicodedata.category(character)
-    if category[0] in "LN":
-        return CharacterClass.WORD if fold_character(character) else CharacterClass.IGNORED
-    if category in ("Zs", "Pd", "Pc") or character.isspace() or character in (_ZERO_WIDTH_SPACE, _MINUS):
-        return CharacterClass.SPACE
-    return CharacterClass.IGNORED if category[0] == "M" or category == "Cf" else CharacterClass.BREAK
+    return _class_and_folding(character, unicodedata.category(character))[0]
 
 
 @lru_cache(maxsize=4096)
 def fold_character(character: str) -> str:
     """A letter or number without case, compatibility form and accents: É -> e, ß -> ss, ﬁ -> fi, ² -> 2."""
-    decomposed = unicodedata.normalize("NFKD", character.casefold()).casefold()
-    return "".join([c for c in decomposed if unicodedata.category(c)[0] in "LN" and c not in APOSTROPHES])
+    return _folding(character)
 
 
 def runs(text: str | bytes) -> list[list[str]]:
@@ -102,13 +95,30 @@ def words(text: str | bytes) -> list[str]:
 def code_points() -> Iterator[tuple[int, CharacterClass, str]]:
     """Yield (code point, class, folding) of every code point that is not a BREAK, ascending. The folding is "" unless
     the class is WORD."""
-    for number in range(0x110000):
-        character = chr(number)
-        # Three in four are unassigned, private or surrogates, which are BREAKs.
-        if unicodedata.category(character) in ("Cn", "Co", "Cs"):
+    # The others are unassigned or private, which makes them BREAKs.
+    for number in chain(range(0x40000), range(0xE0000, 0xF0000)):
+        category = unicodedata.category(character := chr(number))
+        if category in ("Cn", "Co", "Cs"):
             continue
-        if (kind := character_class(character)) is not CharacterClass.BREAK:
-            yield number, kind, fold_character(character) if kind is CharacterClass.WORD else ""
+        kind, folding = _class_and_folding(character, category)
+        if kind is not CharacterClass.BREAK:
+            yield number, kind, folding
+
+
+def _class_and_folding(character: str, category: str) -> tuple[CharacterClass, str]:
+    if character in APOSTROPHES:
+        return CharacterClass.APOSTROPHE, ""
+    if category[0] in "LN":
+        folding = _folding(character)
+        return (CharacterClass.WORD if folding else CharacterClass.IGNORED), folding
+    if category in ("Zs", "Pd", "Pc") or character.isspace() or character in (_ZERO_WIDTH_SPACE, _MINUS):
+        return CharacterClass.SPACE, ""
+    return (CharacterClass.IGNORED if category[0] == "M" or category == "Cf" else CharacterClass.BREAK), ""
+
+
+def _folding(character: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", character.casefold()).casefold()
+    return "".join([c for c in decomposed if unicodedata.category(c)[0] in "LN" and c not in APOSTROPHES])
 
 
 def _is_word(visible: list[tuple[CharacterClass, str, int]], position: int) -> bool:

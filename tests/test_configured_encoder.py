@@ -1,8 +1,10 @@
 """A light encoder is exported once for a user. From then on no process imports torch for it."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +86,9 @@ def test_the_encoder_itself_runs_where_there_is_no_export(
     def refuse(encoder: TextEncoder, folder: Path) -> None:
         raise UserError("cannot be exported")
 
+    def homeless(name: str) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
     # For a GPU, and for an encoder that is large or elsewhere.
     assert isinstance(build_encoder(TOY.model_copy(update={"device": "cuda"})), OpenClipText)
     monkeypatch.setattr(configured, "_GPUS", ("/dev/null",))
@@ -96,6 +101,21 @@ def test_the_encoder_itself_runs_where_there_is_no_export(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(configured, "_export", refuse)
     assert isinstance(build_encoder(TOY), OpenClipText)
+    # Where the user has no home.
+    monkeypatch.setattr(configured, "user_cache", homeless)
+    assert isinstance(build_encoder(TOY), OpenClipText)
+
+
+def test_what_a_killed_process_left_is_removed(cache: Path) -> None:
+    (folder,) = exports(cache)
+    for name, age in (("unfinished-old", 2 * 3600), ("unfinished-new", 0)):
+        (folder.parent / name).mkdir()
+        (folder.parent / name / MODEL).write_bytes(b"x")
+        os.utime(folder.parent / name, (time.time() - age,) * 2)
+    shutil.rmtree(folder)
+    build_encoder(TOY)
+    assert {path.name for path in exports(cache)} == {folder.name, "unfinished-new"}
+    shutil.rmtree(folder.parent / "unfinished-new")
 
 
 def test_an_export_with_other_vectors_is_not_kept(

@@ -6,6 +6,7 @@ export gives the same vectors up to rounding, which is checked as it is made.
 
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +34,9 @@ COMPARED = (
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Devices of the drivers of NVIDIA and AMD, and of either below Windows."""
 
+_UNFINISHED, _ABANDONED = "unfinished-", 3600
+"""How the folder of an export begins while it is made, and the seconds after which a killed process left it."""
+
 
 class _Exported(BaseModel):
     """What of an encoder is not in its two files."""
@@ -51,8 +55,12 @@ def build_encoder(settings: OpenClipModel | SentenceModel, key: str = "similarit
         return load_encoder(settings, key)
     is_clip = isinstance(settings, OpenClipModel)
     model = resource(CARRIED[settings.model]) if is_clip else Path(model_folder(settings.model, key))
-    files = [*sorted(path for path in model.rglob("*") if path.is_file()), *sorted(Path(__file__).parent.glob("*.py"))]
-    folder = user_cache("encoders") / content_sha256(files)
+    code = [Path(__file__).with_name(name) for name in ("carried.py", "carry.py", "text_tower.py")]
+    files = [*sorted(path for path in model.rglob("*") if path.is_file()), *code]
+    try:
+        folder = user_cache("encoders") / content_sha256(files)
+    except RuntimeError:  # a user without a home
+        return load_encoder(settings, key)
     try:
         return _read(folder, encoder_name(settings))
     except UserError:
@@ -76,7 +84,10 @@ def _export(encoder: TextEncoder, folder: Path) -> None:
     from contrastive_concepts.encoders.carry import carry
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+    for left in folder.parent.glob(f"{_UNFINISHED}*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder.parent) as parent:
         made = Path(parent) / folder.name
         cleaning = carry(encoder, made)
         exported = _Exported(weights_sha256=encoder.weights_sha256, cleaning=cleaning)

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,11 +84,11 @@ def test_a_damaged_export_is_made_anew(cache: Path, toy: TextEncoder) -> None:
 def test_the_encoder_itself_runs_where_there_is_no_export(
     cache: Path, toy: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(encoder: TextEncoder, folder: Path) -> None:
-        raise UserError("cannot be exported")
+    def refuse(error: Exception) -> Callable[..., Any]:
+        def refused(*_: object) -> Any:
+            raise error
 
-    def homeless(name: str) -> Path:
-        raise RuntimeError("Could not determine home directory.")
+        return refused
 
     # For a GPU, and for an encoder that is large or elsewhere.
     assert isinstance(build_encoder(TOY.model_copy(update={"device": "cuda"})), OpenClipText)
@@ -99,10 +100,13 @@ def test_the_encoder_itself_runs_where_there_is_no_export(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert isinstance(build_encoder(TOY), OpenClipText)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(configured, "_export", refuse)
+    for error in (UserError("cannot be exported"), ModuleNotFoundError("No module named 'onnxscript'")):
+        monkeypatch.setattr(configured, "_export", refuse(error))
+        assert isinstance(build_encoder(TOY), OpenClipText)
+    # Where the user has no home, and where a file cannot be read.
+    monkeypatch.setattr(configured, "user_cache", refuse(RuntimeError("Could not determine home directory.")))
     assert isinstance(build_encoder(TOY), OpenClipText)
-    # Where the user has no home.
-    monkeypatch.setattr(configured, "user_cache", homeless)
+    monkeypatch.setattr(configured, "content_sha256", refuse(PermissionError("Permission denied")))
     assert isinstance(build_encoder(TOY), OpenClipText)
 
 

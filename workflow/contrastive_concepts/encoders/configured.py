@@ -33,7 +33,6 @@ COMPARED = (
 """Texts that an export is compared on."""
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Devices of the drivers of NVIDIA and AMD, and of either below Windows."""
-
 _UNFINISHED, _ABANDONED = "unfinished-", 3600
 """How the folder of an export begins while it is made, and the seconds after which a killed process left it."""
 
@@ -59,14 +58,14 @@ def build_encoder(settings: OpenClipModel | SentenceModel, key: str = "similarit
     files = [*sorted(path for path in model.rglob("*") if path.is_file()), *code]
     try:
         folder = user_cache("encoders") / content_sha256(files)
-    except RuntimeError:  # a user without a home
+    except (OSError, RuntimeError):  # a file of the model cannot be read, or the user has no home
         return load_encoder(settings, key)
     try:
         return _read(folder, encoder_name(settings))
     except UserError:
         encoder = load_encoder(settings, key)
-    # The cache may not be writable, the encoder not be one that can be exported, or another process be quicker.
-    with suppress(OSError, UserError):
+    # The cache may not be writable, the exporter not installed, the encoder beyond it, or another process quicker.
+    with suppress(OSError, ImportError, UserError):
         _export(encoder, folder)
     try:
         return _read(folder, encoder_name(settings))

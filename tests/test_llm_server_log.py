@@ -1,7 +1,10 @@
 """Why a vLLM server died: logs as vLLM 0.32 writes them, made by a real one or after its source."""
 
+import tempfile
+
 import pytest
 
+from contrastive_concepts.visibility import vllm_server
 from contrastive_concepts.visibility.server_log import HINTS, cause_of
 
 START = """\
@@ -144,3 +147,11 @@ def test_a_killed_server_and_a_silent_one() -> None:
     assert "memory" in cause_of(START, -9)
     assert cause_of("", 0) == "its last lines: none"
     assert cause_of("one\n\ntwo\n", 3) == "its last lines: one | two"
+
+
+def test_sockets_lie_where_their_paths_are_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    for usual, found in (("/scratch", "/scratch"), ("/" + "s" * 55, "/" + "s" * 55), ("/" + "s" * 56, "/tmp")):
+        monkeypatch.setattr(tempfile, "tempdir", usual)
+        assert vllm_server._place_of_sockets() == found
+    monkeypatch.setattr(vllm_server, "SHORT_PLACE", "/nowhere")
+    assert vllm_server._place_of_sockets() == "/" + "s" * 56

@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -38,6 +39,13 @@ def settings(vllm_python: Path, smollm2: Path) -> Callable[..., VllmJudge]:
     return partial(cpu_server, vllm_python, smollm2, concurrency=4)
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for temporary files with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 def group_is_gone(group: int, within_s: float) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -60,7 +68,7 @@ def test_a_model_that_is_not_there_is_one_line_with_the_servers_last_words(
 
 
 def test_a_server_killed_at_work_is_one_line_within_a_minute_and_its_answers_are_those_in_process(
-    settings: Callable[..., VllmJudge], tmp_path: Path
+    settings: Callable[..., VllmJudge], tmp_path: Path, short: Path
 ) -> None:
     asked = settings(form="likelihood")
     killed: list[float] = []
@@ -81,11 +89,13 @@ def test_a_server_killed_at_work_is_one_line_within_a_minute_and_its_answers_are
     words = [*WORDS, *(f"{word} {number}" for number in range(20) for word in WORDS)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vllm_server, "VllmServer", Watched)
+        patch.setattr(tempfile, "tempdir", str(short))
         with pytest.raises(UserError, match=r"vLLM server for .*: exited with code -9; .+") as caught:
             judge_concepts(words, ServedJudge(asked), tmp_path / "a.duckdb", 0.5, progress)
     assert time.monotonic() - killed[0] < 60
     assert "\n" not in str(caught.value)
     assert group_is_gone(groups[0], 5)
+    assert [path.suffix for path in short.iterdir()] == [".log"]
     with AnswerStore(tmp_path / "a.duckdb") as store:
         served = store.known(ServedJudge(asked).answer_key, words)
     with InProcessJudge(TransformersJudge(judge="transformers")) as judge:
@@ -109,12 +119,18 @@ with server:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_leaves_no_server(settings: Callable[..., VllmJudge], number: signal.Signals) -> None:
+def test_a_killed_run_leaves_no_server(settings: Callable[..., VllmJudge], number: signal.Signals, short: Path) -> None:
     command = [sys.executable, "-c", OWNER, settings().model_dump_json()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+    environment = {**os.environ, "TMPDIR": str(short)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
         assert owner.stdout is not None
         group = int(owner.stdout.readline())
         time.sleep(5)
         owner.send_signal(number)
+        assert list(short.glob("vllm-*/server.log"))
         owner.wait()
         assert group_is_gone(group, 30)
+    deadline = time.monotonic() + 30
+    while list(short.glob("vllm-*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not list(short.glob("vllm-*"))

@@ -27,8 +27,10 @@ from contrastive_concepts.visibility.server_log import cause_of
 TERM_S = 10.0
 POLL_S = 0.3
 PORT_TRIES = 3
+SHORT_PLACE, LONGEST_PLACE = "/tmp", 56
+"""A socket's path has at most 107 bytes, of which 51 name its folder and its file."""
 WATCHDOG = """
-import os, signal, sys, time
+import os, shutil, signal, sys, time
 sys.stdin.buffer.read()
 for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 0)):
     try:
@@ -36,8 +38,10 @@ for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 0)):
     except ProcessLookupError:
         break
     time.sleep(seconds)
+shutil.rmtree(sys.argv[2], ignore_errors=True)
 """
-"""Runs in a process that outlives this one: when this one dies, the pipe closes, and it kills the server's group."""
+"""Runs in a process that outlives this one: when this one dies, the pipe closes, and it kills the server's group and
+removes its folder."""
 
 
 class ServedJudge:
@@ -157,6 +161,7 @@ class VllmServer:
             self._watchdog.stdin.close()
         self._watchdog.wait()
         self._log.close()
+        self._folder.cleanup()
         del self._process
 
     def _start(self) -> None:
@@ -181,17 +186,20 @@ class VllmServer:
             str(port),
         ]
         command += own_arguments(settings)
-        self._log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")  # noqa: SIM115
+        # For its log and its sockets, which vLLM itself leaves behind.
+        self._folder = tempfile.TemporaryDirectory(prefix="vllm-", dir=_place_of_sockets(), ignore_cleanup_errors=True)
+        self._log = (Path(self._folder.name) / "server.log").open("wb")
+        environment = {"VLLM_RPC_BASE_PATH": self._folder.name, **settings.environment}
         self._process = subprocess.Popen(
             [*command, *map(reveal, settings.arguments)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **{name: reveal(value) for name, value in settings.environment.items()}},
+            env={**os.environ, **{name: reveal(value) for name, value in environment.items()}},
             start_new_session=True,
         )
         self._watchdog = subprocess.Popen(
-            [sys.executable, "-S", "-c", WATCHDOG, str(self._process.pid)],
+            [sys.executable, "-S", "-c", WATCHDOG, str(self._process.pid), self._folder.name],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -237,6 +245,12 @@ def own_arguments(settings: VllmJudge) -> list[str]:
     if settings.quantization:
         arguments += ["--quantization", settings.quantization]
     return arguments
+
+
+def _place_of_sockets() -> str:
+    """The folder for temporary files, or /tmp where the path of a socket below it would be too long."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= LONGEST_PLACE or not os.access(SHORT_PLACE, os.W_OK) else SHORT_PLACE
 
 
 def _free_port() -> int:

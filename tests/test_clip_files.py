@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
 
-from contrastive_concepts.encoders.clip import _cached, load_clip  # noqa: E402
+from contrastive_concepts.encoders.clip import load_clip  # noqa: E402
 from contrastive_concepts.errors import UserError  # noqa: E402
 from tests.synthetic_clip import clip_model  # noqa: E402
 
@@ -155,9 +155,10 @@ def test_a_model_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    assert _cached("similarity", models[0]) == f"local-dir:{snapshot}"
+    loaded, tokenizer = load_clip("similarity", models[0], "laion2b_s34b_b88k", "cpu")
+    assert found == f"{float(loaded.logit_scale.detach())} {tuple(tokenizer(['a dog']).shape)}"
     with pytest.raises(UserError, match=r"https://hub\.invalid cannot be reached"):
-        load_clip("similarity", models[1], None, "cpu")
+        load_clip("similarity", models[1], "laion2b_s34b_b88k", "cpu")
 
 
 def test_a_tag_without_a_network_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

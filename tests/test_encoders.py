@@ -1,5 +1,6 @@
 """Text encoders: the ensemble's arithmetic, a real sentence encoder, a real CLIP architecture with random weights."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,12 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     settings = SentenceTransformersEncoder(encoder="sentence_transformers", model="any")
     with pytest.raises(UserError, match=r"install contrastive-concepts\[clip\]"):
         load_encoder(settings)
+
+
+def test_prompts_that_are_not_installed_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"open_clip is not installed, .*: install contrastive-concepts\[clip\]"):
+        load_templates("imagenet")
 
 
 def test_weights_of_another_activation_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

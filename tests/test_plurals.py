@@ -155,7 +155,7 @@ concept_lists = st.lists(
 sentences = st.lists(st.sampled_from([*PIECES, "home", "wine", "the", ",", "-"]), max_size=12).map(" ".join)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(concept_lists, st.lists(sentences, max_size=4))
 def test_forms_of_several_nouns_against_plain_python(concepts: list[str], captions: list[str]) -> None:
     """Among them concepts and captions in which a form of two nouns stands beside these nouns: each counts once."""

@@ -33,7 +33,7 @@ TCL_PROMPTS = (
 def load_templates(name: Templates | Sequence[str]) -> list[Callable[[str], str]]:
     """open_clip's 80 ImageNet prompts, CLIP's single one, TCL's nine, the bare text, or the given prompts.
 
-    A given prompt has `{}` in place of the text.
+    A given prompt has `{}` in place of the text. Raises UserError if open_clip's prompts are not installed.
     """
     if not isinstance(name, str):
         return [prompt.format for prompt in name]
@@ -52,7 +52,9 @@ def _imagenet_templates() -> list[Callable[[str], str]]:
 
     package = util.find_spec("open_clip")
     if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+        raise UserError(
+            "open_clip is not installed, expected it for the ImageNet prompts: install contrastive-concepts[clip]"
+        )
     file = Path(package.submodule_search_locations[0]) / "zero_shot_metadata.py"
     spec = util.spec_from_file_location("open_clip.zero_shot_metadata", file)
     assert spec is not None

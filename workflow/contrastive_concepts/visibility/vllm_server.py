@@ -189,13 +189,13 @@ class VllmServer:
         # For its log and its sockets, which vLLM itself leaves behind.
         self._folder = tempfile.TemporaryDirectory(prefix="vllm-", dir=_place_of_sockets(), ignore_cleanup_errors=True)
         self._log = (Path(self._folder.name) / "server.log").open("wb")
-        environment = {"VLLM_RPC_BASE_PATH": self._folder.name, **settings.environment}
+        sockets = {"VLLM_RPC_BASE_PATH": self._folder.name}
         self._process = subprocess.Popen(
             [*command, *map(reveal, settings.arguments)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **{name: reveal(value) for name, value in environment.items()}},
+            env={**sockets, **os.environ, **{name: reveal(value) for name, value in settings.environment.items()}},
             start_new_session=True,
         )
         self._watchdog = subprocess.Popen(

@@ -1,5 +1,6 @@
 """What several tests share: the real data, where it is there, and a small encoder whose vectors a person can follow."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -76,6 +77,21 @@ def vllm_python() -> Path:
     if built.returncode:
         pytest.skip(built.stderr.strip().splitlines()[-1])
     return Path(built.stdout.strip())
+
+
+MOST_WORKERS = {"": 4, "slow": 2}
+"""By mark, so that a laptop's memory is enough: a process takes one or two gigabytes, a slow test up to three."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Whole suites of fast and of slow tests run in several processes, each file in one of them.
+
+    A file or test that is named runs in this process. So do the other marks: they kill runs or start servers.
+    """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    mark = "" if config.option.markexpr.startswith("not ") else config.option.markexpr
+    workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS.get(mark, 0)) if whole else 0
+    return workers if workers > 1 else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -26,8 +26,9 @@ TINY = "test_vit.r160_in1k"
 def image_model(patch: int = 16, size: int = 64, name: str = "vit_tiny_patch16_224", **options: Any) -> ImageModel:
     """Two blocks with weights so large that patches differ."""
     options = {"img_size": size, "patch_size": patch, "depth": 2, "num_classes": 0} | options
-    model = timm.create_model(name, dynamic_img_size=True, **options)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = timm.create_model(name, dynamic_img_size=True, **options)
         for key, value in model.named_parameters():
             if value.ndim > 1:
                 value.copy_(2 * draw(key, tuple(value.shape), 0))

@@ -133,8 +133,10 @@ def test_reduced_precision(model: Any) -> None:
     expected, found = full.encode_image(image()).dense, reduced.encode_image(image()).dense
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
-    # Rounding tips some pairs over the threshold: 0.950 was measured.
-    assert float(F.cosine_similarity(found, expected, dim=1).min()) > 0.93
+    # Rounding tips a pair over the threshold now and then, and with it one of the 64 places: of 60 seeds at most two.
+    alike = F.cosine_similarity(found, expected, dim=1)
+    assert float(alike.median()) > 0.9999
+    assert int((alike < 0.99).sum()) <= 4
 
 
 def test_proxyclip_needs_an_image_model(model: Any) -> None:

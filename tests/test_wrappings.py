@@ -112,7 +112,7 @@ def refused(path: Path, message: str | None = None) -> None:
         ("a.tsv", b"7z\xbc\xaf\x27\x1c\0\x04", "7z"),
         ("a.tsv", b"\x89PNG\r\n\x1a\n", "PNG"),
         ("a.tsv.br", b"\x8b\x01", "layout not known"),
-        ("a.parquet.gz", gzip.compress(b"PAR1"), "packed parquet"),
+        ("a.parquet.gz", gzip.compress(b"PAR1", mtime=0), "packed parquet"),
         ("a.tsv", "a boat\thttp://x\n".encode("utf-16")[:-1], "not a readable tsv file"),
         ("a.jsonl", b'{"caption": 3}\n', "line 1: 'caption' holds int"),
         ("a.jsonl", b'{"caption": "a"}\n{"capt', "line 2: not JSON"),

@@ -4,9 +4,6 @@ To import torch and the library that loads an encoder takes ten seconds, more th
 export gives the same vectors up to rounding, which is checked as it is made.
 """
 
-import shutil
-import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from contrastive_concepts.encoders.clip import CARRIED
 from contrastive_concepts.encoders.text import TextEncoder, encoder_name, load_encoder, model_folder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.provenance import content_sha256
-from contrastive_concepts.resources import resource, user_cache
+from contrastive_concepts.resources import made_whole, resource, user_cache
 from contrastive_concepts.text_files import read_json_as
 
 DESCRIPTION = "encoder.json"
@@ -33,8 +30,6 @@ COMPARED = (
 """Texts that an export is compared on."""
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Devices of the drivers of NVIDIA and AMD, and of either below Windows."""
-_UNFINISHED, _ABANDONED = "unfinished-", 3600
-"""How the folder of an export begins while it is made, and the seconds after which a killed process left it."""
 
 
 class _Exported(BaseModel):
@@ -79,23 +74,16 @@ def _read(folder: Path, name: str) -> CarriedText:
 
 
 def _export(encoder: TextEncoder, folder: Path) -> None:
-    """Write the export as a whole: a reader finds all of it or nothing. Raises UserError if its vectors differ."""
+    """Write the export as a whole. Raises UserError if its vectors differ."""
     from contrastive_concepts.encoders.carry import carry
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f"{_UNFINISHED}*"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder.parent) as parent:
-        made = Path(parent) / folder.name
+    with made_whole(folder) as made:
         cleaning = carry(encoder, made)
         exported = _Exported(weights_sha256=encoder.weights_sha256, cleaning=cleaning)
         (made / DESCRIPTION).write_text(exported.model_dump_json())
         vectors = normalise(_read(made, encoder.name).encode(COMPARED))
         if (vectors * normalise(encoder.encode(COMPARED))).sum(axis=1).min() < SAME:
             raise UserError(f"{encoder.name}: the export gives other vectors")
-        shutil.rmtree(folder, ignore_errors=True)  # one that cannot be read
-        made.rename(folder)
 
 
 def _runs_on_cpu(device: str) -> bool:

@@ -1,17 +1,26 @@
-"""Loads a language model into this process: a packaged GGUF file, a folder or a hub name; optionally in 4 bits."""
+"""Loads a language model into this process: a packaged GGUF file, a folder or a hub name; optionally in 4 bits.
+
+To read a GGUF file takes Python half a minute, whatever its size. So the weights of a small one, no longer quantised,
+are written once for a user.
+"""
 
 import hashlib
+from contextlib import suppress
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contrastive_concepts.config.visibility import TransformersJudge
 from contrastive_concepts.errors import UserError, one_line
+from contrastive_concepts.resources import made_whole, user_cache
 from contrastive_concepts.visibility.server_log import hint_for
 
 if TYPE_CHECKING:
     import torch
 
+SMALL_GGUF_BYTES = 150_000_000
+"""Largest GGUF file whose weights are written to the user's cache, where they take up to eight times as much."""
 EXPERTS_DIMENSIONS = 3
 """The experts of a mixture-of-experts layer are one parameter of three dimensions: [experts, outputs, inputs]."""
 
@@ -19,22 +28,19 @@ EXPERTS_DIMENSIONS = 3
 def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
     """Model and tokeniser, on the GPU if there is one. Raises UserError if they cannot be loaded."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    where: dict[str, Any] = {"pretrained_model_name_or_path": settings.model}
-    options: dict[str, Any] = {}
     gguf = packaged_gguf(settings.model)
-    if gguf:
-        where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        options = {"quantization_config": GgufConfig(dequantize=True)}
-    elif settings.revision:
-        where["revision"] = settings.revision
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        model: Any = AutoModelForCausalLM.from_pretrained(**where, **options, dtype=getattr(torch, settings.dtype))
+        if gguf:
+            model, tokenizer = _load_gguf(gguf)
+            model = model.to(getattr(torch, settings.dtype))
+        else:
+            model, tokenizer = _load(
+                settings.model, settings.dtype, {"revision": settings.revision} if settings.revision else {}
+            )
         if settings.quantization == "nf4":
             to_nf4(model, torch.device(device))
         model = model.to(device)
@@ -45,6 +51,45 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
             f"{f'; {hint}' if hint else ''}"
         ) from None
     return model.eval(), tokenizer
+
+
+def _load(name: str | Path, dtype: str, where: dict[str, Any], **options: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name, **where)
+    return AutoModelForCausalLM.from_pretrained(name, **where, **options, dtype=dtype), tokenizer
+
+
+def _load_gguf(file: Path) -> tuple[Any, Any]:
+    """Model in fp32 and tokeniser, from the user's cache where they are there, else from the file."""
+    from safetensors import SafetensorError
+    from transformers import GgufConfig
+
+    folder = None
+    with suppress(RuntimeError):  # the user has no home
+        folder = user_cache("models") / _name_of_copy(file)
+    if folder is not None and folder.is_dir():
+        with suppress(OSError, ValueError, RuntimeError, SafetensorError):
+            return _load(folder, "float32", {})
+    options = {"quantization_config": GgufConfig(dequantize=True)}
+    model, tokenizer = _load(file.parent, "float32", {"gguf_file": file.name}, **options)
+    if folder is not None and file.stat().st_size <= SMALL_GGUF_BYTES:
+        # The cache may not be writable, or the disk full.
+        with suppress(OSError, RuntimeError, SafetensorError), made_whole(folder) as made:
+            model.save_pretrained(made)
+            tokenizer.save_pretrained(made)
+    return model, tokenizer
+
+
+def _name_of_copy(file: Path) -> str:
+    """A hash of the file, of this module, and of the versions of the libraries that read it."""
+    versions = [metadata.version(name) for name in ("gguf", "transformers")]
+    return hashlib.sha256(f"{_file_sha256(file)} {_file_sha256(Path(__file__))} {versions}".encode()).hexdigest()[:16]
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_nf4(model: "torch.nn.Module", device: "torch.device") -> None:
@@ -90,8 +135,7 @@ def revision_of(settings: TransformersJudge) -> str:
     gguf = packaged_gguf(settings.model)
     if gguf is None:
         return settings.revision
-    with gguf.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return _file_sha256(gguf)[:16]
 
 
 def packaged_gguf(model: str) -> Path | None:

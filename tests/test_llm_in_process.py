@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -89,6 +90,43 @@ def test_a_copy_in_the_users_cache_is_read_in_place_of_the_packaged_file(
     assert weights.stat().st_size > 1000
     package = packaged_gguf(MODEL).parent  # type: ignore[union-attr]
     assert read == [package, copy, copy, package]
+
+
+@needs_model
+def test_where_a_packaged_file_is_read_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Saved:
+        def save_pretrained(self, folder: Path) -> None:
+            folder.mkdir(exist_ok=True)
+            (folder / "saved").touch()
+
+        def to(self, dtype: object) -> Self:
+            return self
+
+    read: list[tuple[Path, str]] = []
+
+    def load(name: Path, dtype: str, **_: object) -> tuple[Saved, Saved]:
+        read.append((name, dtype))
+        return Saved(), Saved()
+
+    def found() -> list[tuple[Path, str]]:
+        read.clear()
+        local_model._load_gguf(file, "bfloat16")
+        return list(read)
+
+    monkeypatch.setattr(local_model, "_load", load)
+    file = tmp_path / "package" / "model.gguf"
+    file.parent.mkdir()
+    file.write_bytes(b"GGUF")
+    from_the_file, copies = [(file.parent, "float32")], tmp_path / "contrastive-concepts" / "models"
+    for nowhere in ("/dev/null", str(file)):
+        monkeypatch.setenv("XDG_CACHE_HOME", nowhere)
+        assert found() == from_the_file
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert found() == from_the_file
+    assert found() == [(copies / local_model._name_of_copy(file), "bfloat16")]
+    monkeypatch.setattr(local_model, "SMALL_GGUF_BYTES", 3)
+    assert found() == [(file.parent, "bfloat16")]
+    assert len(list(copies.iterdir())) == 1
 
 
 @needs_model

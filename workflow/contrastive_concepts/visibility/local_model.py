@@ -35,12 +35,10 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         if gguf:
-            model, tokenizer = _load_gguf(gguf)
-            model = model.to(getattr(torch, settings.dtype))
+            model, tokenizer = _load_gguf(gguf, settings.dtype)
         else:
-            model, tokenizer = _load(
-                settings.model, settings.dtype, {"revision": settings.revision} if settings.revision else {}
-            )
+            where = {"revision": settings.revision} if settings.revision else {}
+            model, tokenizer = _load(settings.model, settings.dtype, **where)
         if settings.quantization == "nf4":
             to_nf4(model, torch.device(device))
         model = model.to(device)
@@ -53,32 +51,35 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
-def _load(name: str | Path, dtype: str, where: dict[str, Any], **options: Any) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _load(name: str | Path, dtype: str, **where: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     tokenizer = AutoTokenizer.from_pretrained(name, **where)
+    options = {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in where else {}
     return AutoModelForCausalLM.from_pretrained(name, **where, **options, dtype=dtype), tokenizer
 
 
-def _load_gguf(file: Path) -> tuple[Any, Any]:
-    """Model in fp32 and tokeniser, from the user's cache where they are there, else from the file."""
+def _load_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
+    """Model and tokeniser of a GGUF file. A small one is read from its copy in the user's cache, which is made once."""
+    import torch
     from safetensors import SafetensorError
-    from transformers import GgufConfig
 
-    folder = None
-    with suppress(RuntimeError):  # the user has no home
-        folder = user_cache("models") / _name_of_copy(file)
-    if folder is not None and folder.is_dir():
-        with suppress(OSError, ValueError, RuntimeError, SafetensorError):
-            return _load(folder, "float32", {})
-    options = {"quantization_config": GgufConfig(dequantize=True)}
-    model, tokenizer = _load(file.parent, "float32", {"gguf_file": file.name}, **options)
-    if folder is not None and file.stat().st_size <= SMALL_GGUF_BYTES:
-        # The cache may not be writable, or the disk full.
-        with suppress(OSError, RuntimeError, SafetensorError), made_whole(folder) as made:
-            model.save_pretrained(made)
-            tokenizer.save_pretrained(made)
-    return model, tokenizer
+    if file.stat().st_size > SMALL_GGUF_BYTES:
+        return _load(file.parent, dtype, gguf_file=file.name)
+    # The user may have no home, no copy yet, or a damaged one.
+    with suppress(OSError, ValueError, RuntimeError, SafetensorError):
+        copy = user_cache("models") / _name_of_copy(file)
+        if copy.is_dir():
+            return _load(copy, dtype)
+    model, tokenizer = _load(file.parent, "float32", gguf_file=file.name)
+    # The cache may not be writable, or the disk full.
+    with (
+        suppress(OSError, RuntimeError, SafetensorError),
+        made_whole(user_cache("models") / _name_of_copy(file)) as made,
+    ):
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+    return model.to(getattr(torch, dtype)), tokenizer
 
 
 def _name_of_copy(file: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from contrastive_concepts.config.visibility import Ratings, TransformersJudge
 from contrastive_concepts.errors import UserError
@@ -84,12 +85,11 @@ def test_a_copy_in_the_users_cache_is_read_in_place_of_the_packaged_file(
     assert again() == expected
     (copy,) = (tmp_path / "contrastive-concepts" / "models").iterdir()
     assert again() == expected
+    assert read == [packaged_gguf(MODEL).parent, copy]  # type: ignore[union-attr]
     (weights,) = copy.glob("*.safetensors")
     os.truncate(weights, 1000)
-    assert again() == expected  # A damaged copy is made anew.
-    assert weights.stat().st_size > 1000
-    package = packaged_gguf(MODEL).parent  # type: ignore[union-attr]
-    assert read == [package, copy, copy, package]
+    with pytest.raises(SafetensorError):
+        load(copy, "float32")
 
 
 @needs_model
@@ -106,6 +106,8 @@ def test_where_a_packaged_file_is_read_from(tmp_path: Path, monkeypatch: pytest.
 
     def load(name: Path, dtype: str, **_: object) -> tuple[Saved, Saved]:
         read.append((name, dtype))
+        if (name / "damaged").exists():
+            raise SafetensorError("incomplete metadata")
         return Saved(), Saved()
 
     def found() -> list[tuple[Path, str]]:
@@ -123,7 +125,11 @@ def test_where_a_packaged_file_is_read_from(tmp_path: Path, monkeypatch: pytest.
         assert found() == from_the_file
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert found() == from_the_file
-    assert found() == [(copies / local_model._name_of_copy(file), "bfloat16")]
+    copy = copies / local_model._name_of_copy(file)
+    assert found() == [(copy, "bfloat16")]
+    (copy / "damaged").touch()
+    assert found() == [(copy, "bfloat16"), *from_the_file]
+    assert found() == [(copy, "bfloat16")]
     monkeypatch.setattr(local_model, "SMALL_GGUF_BYTES", 3)
     assert found() == [(file.parent, "bfloat16")]
     assert len(list(copies.iterdir())) == 1

@@ -79,18 +79,20 @@ def vllm_python() -> Path:
     return Path(built.stdout.strip())
 
 
-MOST_WORKERS = {"": 4, "slow": 2}
-"""By mark, so that a laptop's memory is enough: a process takes one or two gigabytes, a slow test up to three."""
+FAST = "not (slow or faults or vllm or slurm or browser)"
+"""The `-m` of `pyproject.toml`, which holds if no other is given."""
+MOST_WORKERS = {FAST: 4, "slow": 2}
+"""By `-m`, so that a laptop's memory is enough: a process takes one or two gigabytes, a slow test up to three."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Whole suites of fast and of slow tests run in several processes, each file in one of them.
+    """The whole suites of fast and of slow tests run in several processes, each file in one of them.
 
-    A file or test that is named runs in this process. So do the other marks: they kill runs or start servers.
+    A file or test that is named runs in this process. So does any other choice of marks: those tests kill runs or start
+    servers.
     """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    mark = "" if config.option.markexpr.startswith("not ") else config.option.markexpr
-    workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS.get(mark, 0)) if whole else 0
+    workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS.get(config.option.markexpr, 0)) if whole else 0
     return workers if workers > 1 else 0
 
 

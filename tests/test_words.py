@@ -2,7 +2,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contrastive_concepts.vocabulary.words import (
@@ -97,6 +97,8 @@ def test_code_points_are_all_that_do_not_break() -> None:
 
 
 @given(st.text())
+@example("\u0345")  # the iota below a Greek vowel
+@example("\u1fb3")
 def test_case_and_normal_form_do_not_matter(text: str) -> None:
     assert words(text.casefold()) == words(text)
     assert words(unicodedata.normalize("NFC", text)) == words(unicodedata.normalize("NFD", text))

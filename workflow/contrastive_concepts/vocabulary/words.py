@@ -4,7 +4,8 @@ Every code point has a class and, if it is part of words, a folding. The kernel'
 `character_class` and `fold_character` alone.
 
 - letters and numbers (categories L*, N*) make words; case, compatibility forms and accents are removed by folding
-- combining marks (M*) and invisible format characters (Cf) are skipped
+- combining marks (M*) and invisible format characters (Cf) are skipped, but for the iota below a Greek vowel, which is
+  a letter as soon as case is folded
 - an apostrophe between two word characters joins them (don't -> dont), except that a closing 's is dropped (dog's ->
   dog); any other apostrophe separates words
 - white space, hyphens, dashes and underscores separate words; a phrase can continue across them and apostrophes
@@ -33,6 +34,7 @@ APOSTROPHES = frozenset("'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u2018\u2019\u201
 
 _ZERO_WIDTH_SPACE = "\u200b"
 _MINUS = "\u2212"
+_IOTA_SUBSCRIPT = "\u0345"
 
 
 @lru_cache(maxsize=4096)
@@ -108,7 +110,7 @@ def code_points() -> Iterator[tuple[int, CharacterClass, str]]:
 def _class_and_folding(character: str, category: str) -> tuple[CharacterClass, str]:
     if character in APOSTROPHES:
         return CharacterClass.APOSTROPHE, ""
-    if category[0] in "LN":
+    if category[0] in "LN" or character == _IOTA_SUBSCRIPT:
         folding = _folding(character)
         return (CharacterClass.WORD if folding else CharacterClass.IGNORED), folding
     if category in ("Zs", "Pd", "Pc") or character.isspace() or character in (_ZERO_WIDTH_SPACE, _MINUS):

@@ -79,10 +79,8 @@ def vllm_python() -> Path:
     return Path(built.stdout.strip())
 
 
-FAST = "not (slow or faults or vllm or slurm or browser)"
-"""The `-m` of `pyproject.toml`, which holds if no other is given."""
-MOST_WORKERS = {FAST: 4, "slow": 2}
-"""By `-m`, so that a laptop's memory is enough: a process takes one or two gigabytes, a slow test up to three."""
+MOST_FAST, MOST_SLOW = 4, 2
+"""Processes that a laptop has the memory for: one of fast tests takes one or two gigabytes, of slow ones up to three."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -91,8 +89,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     A file or test that is named runs in this process. So does any other choice of marks: those tests kill runs or start
     servers.
     """
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS.get(config.option.markexpr, 0)) if whole else 0
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    most = {"slow": MOST_SLOW} | dict.fromkeys(config.getini("addopts"), MOST_FAST)
+    workers = min(len(os.sched_getaffinity(0)), most.get(config.option.markexpr, 0))
     return workers if workers > 1 else 0
 
 

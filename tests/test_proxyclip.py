@@ -133,10 +133,10 @@ def test_reduced_precision(model: Any) -> None:
     expected, found = full.encode_image(image()).dense, reduced.encode_image(image()).dense
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
-    # Rounding tips a pair over the threshold now and then, and with it one of the 64 places: of 60 seeds at most two.
+    # With other weights rounding tips a pair over the threshold now and then, and with it one of the 64 places.
     alike = F.cosine_similarity(found, expected, dim=1)
     assert float(alike.median()) > 0.9999
-    assert int((alike < 0.99).sum()) <= 4
+    assert float(alike.min()) > 0.93
 
 
 def test_proxyclip_needs_an_image_model(model: Any) -> None:

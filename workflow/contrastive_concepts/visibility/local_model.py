@@ -1,7 +1,7 @@
 """Loads a language model into this process: a packaged GGUF file, a folder or a hub name; optionally in 4 bits.
 
-To read a GGUF file takes Python half a minute, whatever its size. So the weights of a small one, no longer quantised,
-are written once for a user.
+transformers takes half a minute to read the GGUF file of a small model. So its weights, no longer quantised, are
+written to the user's cache once.
 """
 
 import hashlib

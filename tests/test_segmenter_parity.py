@@ -168,7 +168,9 @@ def norms(maps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(np.linalg.norm(maps, axis=1, keepdims=True))
 
 
-def test_pamr_against_loops() -> None:
+@pytest.mark.parametrize("at_once", [1 << 16, 5])
+def test_pamr_against_loops(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contrastive_concepts.segmenters.pamr.AT_ONCE", at_once)
     generator = torch.Generator().manual_seed(0)
     image, mask = torch.rand(1, 3, 7, 6, generator=generator), torch.rand(1, 2, 7, 6, generator=generator)
     found = pamr(image, mask, iterations=2, dilations=(1, 3))

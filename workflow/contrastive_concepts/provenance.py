@@ -105,7 +105,7 @@ def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]
     pending: list[ast.AST] = [ast.parse(source)]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             pending += node.orelse
             continue
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -152,27 +152,36 @@ def entry(word: int, row: int) -> int:
     return (word + 1) << 1 | row << 32
 
 
-def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
-    """A folded form as chunks of eight bytes."""
-    return np.frombuffer(form.ljust(-(-len(form) // 8) * 8, b"\0"), "<u8").astype(np.uint64)
-
-
 def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
     """Build the arrays of `Forms` for distinct folded forms. Raises ValueError if two forms have the same key."""
-    chunked = [chunks_of(form) for form in forms]
-    keys = np.array([key_of(chunks, 0, len(chunks)) for chunks in chunked], np.uint64)
+    sizes = np.array([-(-len(form) // 8) for form in forms], np.int64)
+    chunks = np.frombuffer(b"".join(form.ljust(-(-len(form) // 8) * 8, b"\0") for form in forms), "<u8")
+    first = np.cumsum(sizes) - sizes
+    keys = _keys(chunks.astype(np.uint64), first, sizes)
     if len(np.unique(keys)) < len(keys):
         raise ValueError("two forms have one key")
-    long = [number for number, chunks in enumerate(chunked) if len(chunks) > 1]
+    [long] = np.nonzero(sizes > 1)
     packed = np.array(entries, np.uint64)
     values = packed.copy()
     values[long] = np.arange(len(long), dtype=np.uint64) << ONE | ONE
     return {
         **_placed(keys, values),
-        "long_offsets": np.cumsum([0, *(len(chunked[number]) for number in long)]).astype(np.int32),
-        "long_chunks": np.concatenate([np.empty(0, np.uint64), *(chunked[number] for number in long)]),
+        "long_offsets": np.cumsum([0, *sizes[long]]).astype(np.int32),
+        "long_chunks": chunks[np.repeat(sizes > 1, sizes)].astype(np.uint64),
         "long_entries": packed[long],
     }
+
+
+def _keys(chunks: U64, first: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> U64:
+    """`key_of` many forms at once: chunk after chunk of those that have one more."""
+    codes = chunks[first]
+    of_long = np.flatnonzero(sizes > 1)
+    codes[of_long] *= GOLDEN
+    for k in range(1, sizes.max(initial=1)):
+        longer = np.flatnonzero(sizes > k)
+        codes[longer] = (codes[longer] ^ chunks[first[longer] + k]) * PRIME
+    codes[of_long] = (codes[of_long] ^ codes[of_long] >> np.uint64(32)) | NO_TEXT
+    return codes
 
 
 def _placed(keys: U64, values: U64) -> dict[str, npt.NDArray[Any]]:

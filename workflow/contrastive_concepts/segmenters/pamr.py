@@ -5,34 +5,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
+AT_ONCE = 1 << 16
+"""Pixels whose weights are computed at once: half a kilobyte each for every colour, several times."""
 
 
 def pamr(image: Tensor, masks: Tensor, iterations: int = 10, dilations: tuple[int, ...] = DILATIONS) -> Tensor:
-    """Image float32 [B, 3, H, W], masks [B, C, h, w] -> refined masks [B, C, h, w]."""
-    image = F.interpolate(image, masks.shape[-2:], mode="bilinear", align_corners=True)
-    around = _neighbours(image, dilations)
-    centre = image[:, :, None]
-    spread = torch.cat([around, centre.expand(-1, -1, len(dilations), -1, -1)], dim=2).std(dim=2, keepdim=True)
+    """Images [B, 3, H, W], masks [B, C, h, w] -> refined masks [B, C, h, w]. Computed in float32."""
+    height, width = masks.shape[-2:]
+    image = F.interpolate(image.float(), (height, width), mode="bilinear", align_corners=True)
+    around = _neighbours(height, width, dilations).to(image.device)
+    refined = []
+    for colours, values in zip(image.flatten(2), masks.flatten(2), strict=True):
+        weights = [
+            _weights(centre, colours.index_select(1, part.flatten()).reshape(3, *part.shape), len(dilations))
+            for centre, part in zip(torch.split(colours, AT_ONCE, dim=1), torch.split(around, AT_ONCE), strict=True)
+        ]
+        # Pixels are rows: of all masks at once, each pixel is a weighted sum of the rows of its neighbours.
+        of_neighbours = torch.cat(weights)
+        rows = values.T.float().contiguous()
+        for _ in range(iterations):
+            rows = F.embedding_bag(around, rows, per_sample_weights=of_neighbours, mode="sum")
+        refined.append(rows.T)
+    return torch.stack(refined).reshape(masks.shape).to(masks.dtype)
+
+
+def _weights(centre: Tensor, around: Tensor, times: int) -> Tensor:
+    """Colours of pixels [3, n] and of their neighbours [3, n, N] -> weights of the neighbours [n, N].
+
+    times: how often the pixel itself is in the spread, once a dilation."""
+    centre = centre[..., None]
+    # The standard deviation; on a CPU `std` takes twice as long.
+    count = around.shape[2] + times
+    mean = (around.sum(dim=2, keepdim=True) + times * centre) / count
+    squares = (around - mean).square().sum(dim=2, keepdim=True) + times * (centre - mean).square()
+    spread = (squares / (count - 1)).sqrt()
     affinity = -(centre - around).abs() / (1e-8 + 0.1 * spread)
-    weights = torch.softmax(affinity.mean(dim=1), dim=1)
-    # One text at a time: with long lists, the 48 shifted copies of all masks would not fit into memory.
-    return torch.cat([_refine(mask, weights, iterations, dilations) for mask in torch.split(masks, 1, dim=1)], dim=1)
+    return torch.softmax(affinity.mean(dim=0), dim=1)
 
 
-def _refine(mask: Tensor, weights: Tensor, iterations: int, dilations: tuple[int, ...]) -> Tensor:
-    for _ in range(iterations):
-        mask = (_neighbours(mask, dilations)[:, 0] * weights).sum(dim=1, keepdim=True)
-    return mask
-
-
-def _neighbours(image: Tensor, dilations: tuple[int, ...]) -> Tensor:
-    """[B, C, H, W] -> the 8 neighbours at each dilation [B, C, 8 * len(dilations), H, W]. Borders are replicated."""
-    height, width = image.shape[-2:]
-    shifted = []
-    for step in dilations:
-        padded = F.pad(image, (step,) * 4, mode="replicate")
-        for row in (0, step, 2 * step):
-            for column in (0, step, 2 * step):
-                if (row, column) != (step, step):
-                    shifted.append(padded[..., row : row + height, column : column + width])
-    return torch.stack(shifted, dim=2)
+def _neighbours(height: int, width: int, dilations: tuple[int, ...]) -> Tensor:
+    """Indices of the 8 neighbours of each pixel at each dilation, int32 [H*W, 8 * len(dilations)]. Borders repeat."""
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)
+    shifts = [(down * step, across * step) for step in dilations for down in (-1, 0, 1) for across in (-1, 0, 1)]
+    indices = [
+        ((rows + down).clamp(0, height - 1) * width + (columns + across).clamp(0, width - 1)).int()
+        for down, across in shifts
+        if (down, across) != (0, 0)
+    ]
+    return torch.stack(indices, dim=2).flatten(0, 1)

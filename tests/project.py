@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +12,7 @@ import yaml
 from contrastive_concepts import ContrastiveConcepts
 
 from .conftest import ROOT
+from .snakemake_server import snakemake
 
 CONCEPTS = ["boat", "ship", "water", "dog", "man", "freedom", "photo", "sky", "grass"]
 CAPTIONS = [
@@ -69,22 +69,16 @@ class Project:
 
     def command(self, *options: str, snakefile: str = "Snakefile") -> list[str]:
         """What a user would type in the project's folder."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / snakefile)]
-        return [*command, "--configfile", "config.yaml", "--cores", "2", *options]
+        return [sys.executable, "-m", "snakemake", *self.arguments(*options, snakefile=snakefile)]
+
+    def arguments(self, *options: str, snakefile: str = "Snakefile") -> list[str]:
+        return ["--snakefile", str(ROOT / snakefile), "--configfile", "config.yaml", "--cores", "2", *options]
 
     def snakemake(self, *options: str, fails: bool = False, snakefile: str = "Snakefile") -> str:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
-        done = subprocess.run(
-            self.command(*options, snakefile=snakefile),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stderr[-3000:]
-        return done.stdout + done.stderr
+        status, said = snakemake(self.arguments(*options, snakefile=snakefile), self.folder, self.environment)
+        assert (status != 0) == fails, said[-3000:]
+        return said
 
     def planned(self, snakefile: str = "Snakefile") -> dict[str, int]:
         """The jobs that would run now, by rule."""

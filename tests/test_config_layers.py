@@ -1,8 +1,6 @@
 """A configuration that switches a variant leaves nothing of the default one, and no wrong key unseen."""
 
 import codecs
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +11,7 @@ from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.errors import UserError
 
 from .conftest import ROOT
+from .snakemake_server import snakemake
 
 DEFAULT = {
     "run": "a",
@@ -71,18 +70,9 @@ def test_another_source_on_the_command_line_runs_through_both_entry_points(tmp_p
     (tmp_path / "config").symlink_to(ROOT / "config")
     for number, snakefile in enumerate(("Snakefile", "workflow/Snakefile")):
         wanted = "results/toy/vocabulary/concepts.parquet"
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / snakefile),
-            "--cores",
-            "1",
-            "--forceall",
-        ]
-        command += ["--config", "vocabulary={source: given, path: v.txt}", f"answers=a{number}.duckdb", "--", wanted]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
+        options = ["--snakefile", str(ROOT / snakefile), "--cores", "1", "--forceall"]
+        options += ["--config", "vocabulary={source: given, path: v.txt}", f"answers=a{number}.duckdb", "--", wanted]
+        status, said = snakemake(options, tmp_path)
+        assert status == 0, said[-2000:]
         assert pl.read_parquet(tmp_path / wanted)["concept"].to_list() == ["boat", "dog"]
         (tmp_path / wanted).unlink()

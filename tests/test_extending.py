@@ -3,8 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from contrastive_concepts.config.methods import METHODS, Method, Options
 from contrastive_concepts.evaluation.datasets import LAYOUTS
 from tests.conftest import ROOT
 from tests.helpers import vectors
+from tests.snakemake_server import snakemake
 from tests.synthetic_clip import clip_model
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -89,16 +88,13 @@ def test_one_file_and_one_entry_are_a_method_of_the_benchmark(tmp_path: Path) ->
         },
     }
 
-    def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def benchmark(*options: str) -> tuple[int, str]:
         (tmp_path / "plain.yaml").write_text(yaml.safe_dump(values))
-        command = [sys.executable, "-m", "snakemake", "benchmark", "--configfile", "plain.yaml", "--cores", "2"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        options = ("benchmark", "--configfile", "plain.yaml", "--cores", "2", *options)
+        return snakemake(options, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
 
-    done = snakemake()
-    assert done.returncode == 0, done.stderr[-3000:]
+    status, said = benchmark()
+    assert status == 0, said[-3000:]
     results = tmp_path / "results" / "plain" / "benchmark"
     scores = pl.read_parquet(results / "scores.parquet")
     assert set(scores["method"]) == {"plain", "maskclip"}
@@ -106,9 +102,9 @@ def test_one_file_and_one_entry_are_a_method_of_the_benchmark(tmp_path: Path) ->
     assert "Plain" in (results / "summary.md").read_text()
     # The code of a method is part of what its scores depend on.
     (package / "segmenters" / "plain.py").write_text(segmenter.replace("blocks:", "blocks[:-1]:"))
-    assert "pixel_counts" in snakemake("--dry-run").stdout
+    assert "pixel_counts" in benchmark("--dry-run")[1]
     values["benchmark"]["segmenters"]["plain"]["options"] = {"faktor": 50}  # type: ignore[index]
-    wrong = snakemake("--dry-run")
-    assert wrong.returncode != 0
+    status, said = benchmark("--dry-run")
+    assert status != 0
     line = "config: benchmark.segmenters.plain.options: option 'faktor' is unknown, expected one of precision, factor"
-    assert line in wrong.stdout + wrong.stderr
+    assert line in said

@@ -112,6 +112,13 @@ class UserWorkflow(Project):
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.config))
         return [sys.executable, "-m", "snakemake", "--cores", "2", *options]
 
+    def snakemake(self, *options: str, fails: bool = False, snakefile: str = "") -> str:
+        """In a process of its own, which the observer watches from its start."""
+        command = self.command(*options)
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert (done.returncode != 0) == fails, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
     def planned_after(self, file: str, hub: Hub) -> set[str]:
         """The jobs that would run with the revision in which a file has another comment."""
         with (hub.source / file).open("a") as changed:

@@ -1,14 +1,13 @@
 """The shipped profiles: each plans the embedded default from nothing, and says what only it knows."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from .conftest import ROOT
+from .snakemake_server import snakemake
 
 PROFILES = sorted(path.name for path in (ROOT / "profiles").iterdir())
 # A storage is asked what is there already: tests/test_kubernetes.py has one.
@@ -18,13 +17,9 @@ PLANNED = [name for name in PROFILES if name != "kubernetes"]
 @pytest.mark.parametrize("name", PLANNED)
 def test_a_first_run_is_planned(name: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run"]
-    done = subprocess.run(
-        [*command, "--workflow-profile", str(ROOT / "profiles" / name)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    planned = done.stdout + done.stderr
+    options = ["--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--workflow-profile", str(ROOT / "profiles" / name)]
+    status, planned = snakemake(options, tmp_path)
+    assert status == 0, planned[-2000:]
     for rule in ("toy_captions", "match_shards", "visibility", "dictionary", "pixel_counts", "results"):
         assert rule in planned
     assert not (tmp_path / "results").exists()

@@ -18,6 +18,7 @@ import yaml
 from contrastive_concepts import ContrastiveConcepts
 from tests.conftest import ROOT
 from tests.project import Project
+from tests.snakemake_server import snakemake
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 [PAGE] = re.findall(r"```python\n(configfile.*?)```", (ROOT / "docs" / "operate.md").read_text(), re.DOTALL)
@@ -113,11 +114,15 @@ class UserWorkflow(Project):
         return [sys.executable, "-m", "snakemake", "--cores", "2", *options]
 
     def snakemake(self, *options: str, fails: bool = False, snakefile: str = "") -> str:
-        """In a process of its own, which the observer watches from its start."""
         command = self.command(*options)
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        assert (done.returncode != 0) == fails, done.stderr[-3000:]
-        return done.stdout + done.stderr
+        if "--dry-run" in options:
+            status, said = snakemake(command[3:], self.folder, self.environment)
+        else:
+            # In a process of its own, which the observer watches from its start.
+            done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+            status, said = done.returncode, done.stdout + done.stderr
+        assert (status != 0) == fails, said[-3000:]
+        return said
 
     def planned_after(self, file: str, hub: Hub) -> set[str]:
         """The jobs that would run with the revision in which a file has another comment."""

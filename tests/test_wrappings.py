@@ -20,6 +20,7 @@ from contrastive_concepts.captions.packing import open_text
 from contrastive_concepts.captions.shards import Shard, find_shards
 from contrastive_concepts.cooccurrence.shard import count_shard
 from contrastive_concepts.errors import UserError
+from contrastive_concepts.file_kinds import HEAD
 from contrastive_concepts.matching.lexicon import Lexicon
 from contrastive_concepts.vocabulary.mining import sample_captions
 from tests.helpers import read_all, written_captions
@@ -46,6 +47,17 @@ def table(captions: list[str], layout: str, end: str) -> str:
         return sink.getvalue()
     rows = [["", "filepath", "title"], *([str(n), f"{n}.jpg", caption] for n, caption in enumerate(captions))]
     return "".join("\t".join(row) + end for row in rows)
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
+@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
+def test_a_file_of_one_line(encoding: str, end: str, tmp_path: Path) -> None:
+    """Of every length up to some bytes, and with its line end where the first bytes that are looked at end."""
+    unit = len(encoded("a", encoding)) - len(ENCODINGS[encoding])
+    room = (HEAD - len(ENCODINGS[encoding])) // unit - len("1.jpg#0\t")
+    for length in (*range(1, 9), *range(room - 3, room + 2)):
+        (tmp_path / "caps.token.txt").write_bytes(encoded(f"1.jpg#0\t{'a' * length}{end}", encoding))
+        assert read_all(tmp_path / "caps.token.txt") == ["a" * length], length
 
 
 @given(

@@ -112,11 +112,15 @@ def _as_utf8(file: Any) -> Iterator[bytes]:
     head = read_head(file)
     encoding, mark = encoding_of(head)
     chunks: Iterator[bytes] = chunks_of(file, head[mark:])
+    begin = head[mark:]
     if encoding != "utf-8":
+        begin = codecs.getincrementaldecoder(encoding)("replace").decode(begin).encode("utf-8", "replace")
         decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-        head = head[mark : len(head) - (len(head) - mark) % 4].decode(encoding, "replace").encode("utf-8", "replace")
         chunks = (text.encode("utf-8", "surrogatepass") for text in _decoded(decoder, chunks))
-    if b"\r" in head and b"\n" not in head:
+    if len(head) == HEAD:
+        # The other half of a line end can lie behind it.
+        begin = begin.removesuffix(b"\r")
+    if b"\r" in begin and b"\n" not in begin:
         chunks = (chunk.replace(b"\r", b"\n") for chunk in chunks)
     yield from chunks
 

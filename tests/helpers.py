@@ -19,6 +19,7 @@ from contrastive_concepts.captions.formats import detect_format, find_column, re
 from contrastive_concepts.dictionary.official import import_release
 from contrastive_concepts.matching.counting import CooccurrenceCounter, mentions
 from contrastive_concepts.matching.lexicon import Lexicon
+from contrastive_concepts.resources import user_cache
 from tests.conftest import DATA
 from tests.synthetic_clip import draw
 
@@ -29,6 +30,14 @@ VALID: dict[str, Any] = {
     "visibility": {"judge": "transformers"},
     "similarity": {"encoder": "open_clip"},
 }
+
+
+def lend_cache(folder: Path) -> None:
+    """What is kept between runs, in a cache of a test's own: nothing is compiled or exported anew."""
+    kept = user_cache("")
+    kept.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    (folder / kept.name).symlink_to(kept)
 
 
 def read_all(path: Path, column: str | int | None = None) -> list[str | None]:

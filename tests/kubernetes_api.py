@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from .helpers import lend_cache
+
 PIP = '#!/bin/sh\necho "$@" >> {calls}\n'
 
 
@@ -72,6 +74,7 @@ class Cluster(ThreadingHTTPServer):
         self.deleted: list[str] = []
         self.namespaces: set[str] = set()
         (folder / "bin").mkdir(parents=True)
+        lend_cache(folder / ".cache")
         # What the image has: this environment's Python, and a pip that would find the storage plugin.
         (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         (folder / "bin" / "pip").write_text(PIP.format(calls=folder / "pip"))

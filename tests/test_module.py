@@ -17,6 +17,7 @@ import yaml
 
 from contrastive_concepts import ContrastiveConcepts
 from tests.conftest import ROOT
+from tests.helpers import lend_cache
 from tests.project import Project
 from tests.snakemake_server import snakemake
 
@@ -89,6 +90,7 @@ class UserWorkflow(Project):
         super().__init__(folder)
         self.config = SMALL
         self.cache = folder / "cache"
+        lend_cache(self.cache)
         self.environment = {
             **Project.environment,
             "XDG_CACHE_HOME": str(self.cache),

@@ -152,12 +152,21 @@ def entry(word: int, row: int) -> int:
     return (word + 1) << 1 | row << 32
 
 
+def chunks_of(form: bytes) -> npt.NDArray[np.uint64]:
+    """A folded form as chunks of eight bytes."""
+    return np.frombuffer(_padded(form), "<u8").astype(np.uint64)
+
+
+def _padded(form: bytes) -> bytes:
+    return form.ljust(-(-len(form) // 8) * 8, b"\0")
+
+
 def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
     """Build the arrays of `Forms` for distinct folded forms. Raises ValueError if two forms have the same key."""
     sizes = np.array([-(-len(form) // 8) for form in forms], np.int64)
-    chunks = np.frombuffer(b"".join(form.ljust(-(-len(form) // 8) * 8, b"\0") for form in forms), "<u8")
+    chunks = chunks_of(b"".join(map(_padded, forms)))
     first = np.cumsum(sizes) - sizes
-    keys = _keys(chunks.astype(np.uint64), first, sizes)
+    keys = _keys(chunks, first, sizes)
     if len(np.unique(keys)) < len(keys):
         raise ValueError("two forms have one key")
     [long] = np.nonzero(sizes > 1)
@@ -167,7 +176,7 @@ def form_arrays(forms: Sequence[bytes], entries: Sequence[int]) -> dict[str, npt
     return {
         **_placed(keys, values),
         "long_offsets": np.cumsum([0, *sizes[long]]).astype(np.int32),
-        "long_chunks": chunks[np.repeat(sizes > 1, sizes)].astype(np.uint64),
+        "long_chunks": chunks[np.repeat(sizes > 1, sizes)],
         "long_entries": packed[long],
     }
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.matching.forms import ONE
+from contrastive_concepts.matching.forms import ONE, chunks_of
 from contrastive_concepts.matching.tables import U64, NounModel, Scratch, Tokens, part
 from contrastive_concepts.provenance import content_sha256
 from contrastive_concepts.resources import resource
@@ -154,8 +154,7 @@ def byte_of(chunks: U64, first: int, k: int) -> int:
 def kind_of(form: str) -> int:
     """`form_kind` of a folded form."""
     raw = form.encode()
-    chunks = np.frombuffer(raw[:LONGEST_KIND].ljust(-(-LONGEST_KIND // 8) * 8, b"\0"), "<u8").astype(np.uint64)
-    return form_kind(chunks, 0, len(raw))
+    return form_kind(chunks_of(raw[:LONGEST_KIND]), 0, len(raw))
 
 
 @part

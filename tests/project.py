@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -65,6 +66,7 @@ class Project:
             self.folder / "data" / f"part-{shard}.parquet"
         )
 
+    start: Callable[[Sequence[str], Path, Mapping[str, str]], tuple[int, str]] = staticmethod(snakemake)
     environment: ClassVar = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
     def command(self, *options: str, snakefile: str = "Snakefile") -> list[str]:
@@ -76,7 +78,7 @@ class Project:
 
     def snakemake(self, *options: str, fails: bool = False, snakefile: str = "Snakefile") -> str:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
-        status, said = snakemake(self.arguments(*options, snakefile=snakefile), self.folder, self.environment)
+        status, said = self.start(self.arguments(*options, snakefile=snakefile), self.folder, self.environment)
         assert (status != 0) == fails, said[-3000:]
         return said
 

@@ -5,6 +5,7 @@ This module imports nothing of ours. A started process would have it before the 
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,13 @@ def snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[str, 
             started.join()
         assert started.exitcode is not None
         return started.exitcode, printed.read()
+
+
+def imported_anew(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """The same in a process that imports Snakemake itself: where imports read the environment."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
+    return done.returncode, done.stdout + done.stderr
 
 
 def _snakemake(arguments: Sequence[str], folder: Path, environment: dict[str, str], printed: str) -> None:

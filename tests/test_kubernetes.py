@@ -17,6 +17,7 @@ from .kubernetes_api import Pod, kubernetes
 from .object_servers import s3_server
 from .project import Project
 from .scripted_model import scripted_model
+from .snakemake_server import imported_anew
 
 pytestmark = pytest.mark.slow
 DICTIONARY = "results/small/dictionary/manifest.json"
@@ -101,6 +102,7 @@ def test_the_jobs_of_kubernetes(world: World) -> None:
         subprocess.run(["git", *command], cwd=project.folder, check=True)
     with kubernetes(world.folder / "cluster", kill={"lexicon"}) as cluster:
         project.environment["KUBECONFIG"] = str(cluster.folder / "kubeconfig")
+        project.start = imported_anew
         snakefile = str(project.folder / "Snakefile")
         said = project.snakemake(DICTIONARY, *ON_KUBERNETES, snakefile=snakefile)
         again = project.snakemake(DICTIONARY, *ON_KUBERNETES, "--dry-run", snakefile=snakefile)

@@ -19,7 +19,7 @@ from contrastive_concepts import ContrastiveConcepts
 from tests.conftest import ROOT
 from tests.helpers import lend_cache
 from tests.project import Project
-from tests.snakemake_server import snakemake
+from tests.snakemake_server import imported_anew, snakemake
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 [PAGE] = re.findall(r"```python\n(configfile.*?)```", (ROOT / "docs" / "operate.md").read_text(), re.DOTALL)
@@ -116,13 +116,9 @@ class UserWorkflow(Project):
         return [sys.executable, "-m", "snakemake", "--cores", "2", *options]
 
     def snakemake(self, *options: str, fails: bool = False, snakefile: str = "") -> str:
-        command = self.command(*options)
-        if "--dry-run" in options:
-            status, said = snakemake(command[3:], self.folder, self.environment)
-        else:
-            # In a process of its own, which the observer watches from its start.
-            done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-            status, said = done.returncode, done.stdout + done.stderr
+        # The observer watches a process from its start.
+        start = snakemake if "--dry-run" in options else imported_anew
+        status, said = start(self.command(*options)[3:], self.folder, self.environment)
         assert (status != 0) == fails, said[-3000:]
         return said
 

@@ -236,7 +236,7 @@ def test_changed_attention_of_the_last_block(name: str, size: str, gelu_model: A
         if name == "naclip":
             refined = build(name, quick_model, refine=True)
             seen = refined.encode_image(image).extra["pixels"][0]
-            masks = refined.refine_maps(pixels, seen)
+            masks = refined.refiner(seen, tuple(pixels.shape[1:]))(pixels)
             close(masks[None, :, ::8, ::8], stored[f"pamr_up{suffix}"])
             same_labels(masks, stored[f"argmax_pamr{suffix}"][0], 1e-5)
 

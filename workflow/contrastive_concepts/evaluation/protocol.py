@@ -128,10 +128,9 @@ def similarities(segmenter: Segmenter, encoded: EncodedImage, texts: Tensor, boo
         return compared
     image = average(encoded.windows, encoded.features.extra["pixels"], *encoded.resized)
     scores = segmenter.combine(encoded.features, compared)
+    refine = segmenter.refiner(image, encoded.original)
     step = max(PIXEL_SCORES // (encoded.original[0] * encoded.original[1]), 1)
-    return torch.cat(
-        [segmenter.refine_maps(_at_pixels(encoded, part), image) for part in torch.split(scores, step, dim=1)]
-    )[None]
+    return torch.cat([refine(_at_pixels(encoded, part)) for part in torch.split(scores, step, dim=1)])[None]
 
 
 @torch.inference_mode()

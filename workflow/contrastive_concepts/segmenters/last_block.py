@@ -1,6 +1,6 @@
 """SCLIP, ClearCLIP and NACLIP: patches attend to similar patches in the last block of the tower."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contrastive_concepts.segmenters.pamr import pamr
+from contrastive_concepts.segmenters.pamr import refiner
 from contrastive_concepts.segmenters.segmenter import Features, Segmenter
 from contrastive_concepts.segmenters.tower import normalise_pixels, to_map
 
@@ -88,9 +88,8 @@ class LastBlock(Segmenter):
     def finishes_by_text(self, background: bool = False) -> bool:
         return not background
 
-    def refine_maps(self, scores: Tensor, image: Tensor) -> Tensor:
-        resized = F.interpolate(image[None], scores.shape[-2:], mode="bilinear", align_corners=False)
-        return pamr(resized, scores[None], dilations=DILATIONS)[0]
+    def refiner(self, image: Tensor, size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
+        return refiner(F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0], dilations=DILATIONS)
 
     def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         if not background:

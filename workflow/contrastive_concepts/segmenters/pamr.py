@@ -1,32 +1,42 @@
 """PAMR: pixel-adaptive mask refinement, an average over neighbours of similar colour."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
 AT_ONCE = 1 << 16
-"""Pixels whose weights are computed at once: half a kilobyte each for every colour, several times."""
+"""Pixels whose weights are computed at once: 600 bytes each, in several copies."""
 
 
 def pamr(image: Tensor, masks: Tensor, iterations: int = 10, dilations: tuple[int, ...] = DILATIONS) -> Tensor:
-    """Images [B, 3, H, W], masks [B, C, h, w] -> refined masks [B, C, h, w]. Computed in float32."""
-    height, width = masks.shape[-2:]
-    image = F.interpolate(image.float(), (height, width), mode="bilinear", align_corners=True)
+    """Images float32 [B, 3, H, W], masks [B, C, h, w] -> refined masks [B, C, h, w]."""
+    image = F.interpolate(image, masks.shape[-2:], mode="bilinear", align_corners=True)
+    return torch.stack([refiner(one, iterations, dilations)(each) for one, each in zip(image, masks, strict=True)])
+
+
+def refiner(image: Tensor, iterations: int = 10, dilations: tuple[int, ...] = DILATIONS) -> Callable[[Tensor], Tensor]:
+    """What refines masks float32 [C, h, w] by an image float32 [3, h, w]. The weights are computed once."""
+    height, width = image.shape[-2:]
+    colours = image.flatten(1)
     around = _neighbours(height, width, dilations).to(image.device)
-    refined = []
-    for colours, values in zip(image.flatten(2), masks.flatten(2), strict=True):
-        weights = [
+    weights = torch.cat(
+        [
             _weights(centre, colours.index_select(1, part.flatten()).reshape(3, *part.shape), len(dilations))
             for centre, part in zip(torch.split(colours, AT_ONCE, dim=1), torch.split(around, AT_ONCE), strict=True)
         ]
+    )
+
+    def refine(masks: Tensor) -> Tensor:
         # Pixels are rows: of all masks at once, each pixel is a weighted sum of the rows of its neighbours.
-        of_neighbours = torch.cat(weights)
-        rows = values.T.float().contiguous()
+        rows = masks.flatten(1).T.contiguous()
         for _ in range(iterations):
-            rows = F.embedding_bag(around, rows, per_sample_weights=of_neighbours, mode="sum")
-        refined.append(rows.T)
-    return torch.stack(refined).reshape(masks.shape).to(masks.dtype)
+            rows = F.embedding_bag(around, rows, per_sample_weights=weights, mode="sum")
+        return rows.T.reshape(masks.shape)
+
+    return refine
 
 
 def _weights(centre: Tensor, around: Tensor, times: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Base class of the segmenters: an image is encoded once, then any number of sets of texts can be scored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -64,7 +64,7 @@ class Segmenter(ABC):
 
     @property
     def refines(self) -> bool:
-        """Whether `refine_maps` changes maps. Then `combine` mixes no texts, and `extra` has the images: "pixels"."""
+        """Whether `refiner` changes maps. Then `combine` mixes no texts, and `extra` has the images: "pixels"."""
         return False
 
     @cached_property
@@ -114,11 +114,11 @@ class Segmenter(ABC):
             )
         return self._combine(features, similarities, background)
 
-    def refine_maps(self, scores: Tensor, image: Tensor) -> Tensor:
-        """Refine the map of each text by itself, after averaging over windows and resizing: [T, H, W] -> same shape.
+    def refiner(self, image: Tensor, size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
+        """What refines maps, each by itself, after averaging over windows and resizing: [T, H, W] -> same shape.
 
-        image: pixels of the whole resized image as the encoder gets them, float32 [3, h, w]."""
-        return scores
+        image: pixels of the whole resized image as the encoder gets them, float32 [3, h, w]. size: (H, W)."""
+        return lambda scores: scores
 
     def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax.

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -169,9 +170,36 @@ def test_plain_text_needs_no_repair(text: str) -> None:
     assert carried._basic(text) == html.unescape(html.unescape(ftfy.fix_text(text)))
 
 
-def test_as_many_threads_as_a_job_has(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for said, threads in (("1", 1), ("3", 3), ("", 0), ("4,2", 0)):
+def test_as_many_batches_at_once_as_a_job_has_threads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["boat on the water", "dog"] * 3 * carried.BATCH
+    expected: np.ndarray[Any, Any] | None = None
+    for said, threads in (("1", 1), ("3", 3), ("", len(os.sched_getaffinity(0))), ("4,2", None)):
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         encoder = build_encoder(TOY)
         assert isinstance(encoder, CarriedText)
-        assert encoder._session.get_session_options().intra_op_num_threads == threads
+        running: set[int] = set()
+        encode = encoder._encode
+        monkeypatch.setattr(encoder, "_encode", lambda batch, e=encode, r=running: (r.add(get_ident()), e(batch))[1])
+        found = encoder.encode(words)
+        assert threads is None or len(running) <= threads
+        assert threads is None or threads == 1 or len(running) > 1
+        expected = found if expected is None else expected
+        assert np.array_equal(found, expected)
+
+
+def test_a_batch_has_texts_of_as_many_tokens(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = build_encoder(TOY)
+    assert isinstance(encoder, CarriedText)
+    sizes: list[list[int]] = []
+    encode = encoder._encode
+    monkeypatch.setattr(
+        encoder, "_encode", lambda batch: (sizes.append([len(each) for each in batch]), encode(batch))[1]
+    )
+    monkeypatch.setattr(carried, "AT_ONCE", 4 * carried.BATCH)
+    texts = ["waterfalls", "a dog here"] * 4 * carried.BATCH  # as many characters
+    vectors = encoder.encode(texts)
+    assert len(sizes) == 8
+    assert all(len(set(batch)) == 1 for batch in sizes)
+    assert len({batch[0] for batch in sizes}) == 2
+    assert (vectors[::2] == vectors[0]).all()
+    assert (vectors[1::2] == vectors[1]).all()

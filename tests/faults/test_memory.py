@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ..snakemake_server import imported_anew
 from .conftest import Disturbed
 
 pytestmark = pytest.mark.faults
@@ -52,6 +53,7 @@ def test_a_job_that_runs_out_of_memory(
     shutil.copytree(done.folder, alone.folder, copy_function=link_shards)
     plugins = str(Path(__file__).with_name("executors"))
     done.environment = {**done.environment, "PYTHONPATH": plugins, "CONFINED_GROUPS": str(groups)}
+    done.start = imported_anew
     said = done.snakemake("--executor", "confined", "--jobs", "2", "--retries", "1", "--set-threads", "match_shards=1")
     attempts = sorted(group for group in groups.glob("job-*") if kills(group) or group.name.endswith("-2"))
     # One process or several of the attempt: the kernel kills until there is room.

@@ -67,6 +67,7 @@ class Project:
         )
 
     start: Callable[[Sequence[str], Path, Mapping[str, str]], tuple[int, str]] = staticmethod(snakemake)
+    """How Snakemake is started: `imported_anew` where its imports read the environment."""
     environment: ClassVar = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
     def command(self, *options: str, snakefile: str = "Snakefile") -> list[str]:

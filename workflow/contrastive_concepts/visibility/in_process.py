@@ -17,7 +17,7 @@ from contrastive_concepts.visibility.likelihood import (
     load_calibration,
     load_contexts,
 )
-from contrastive_concepts.visibility.local_model import load_model, packaged_gguf, revision_of
+from contrastive_concepts.visibility.local_model import load_model, gguf_file, revision_of
 from contrastive_concepts.visibility.prompts import LIST_TOKENS, load_prompt
 from contrastive_concepts.visibility.yes_no import NEITHER, names_of
 
@@ -27,7 +27,7 @@ class InProcessJudge:
 
     def __init__(self, settings: TransformersJudge) -> None:
         self._settings = settings
-        packaged_gguf(settings.model)
+        gguf_file(settings.model)
         self.tokens = 0
         """Number of tokens that the model has read so far."""
 
@@ -41,7 +41,7 @@ class InProcessJudge:
 
     @cached_property
     def identity(self) -> tuple[str, str, str]:
-        """Backend, model and revision (a hash for a packaged file), as stored with the answers."""
+        """Backend, model and revision (a hash for a GGUF file), as stored with the answers."""
         return "transformers", self._settings.model, revision_of(self._settings)
 
     @property

@@ -1,4 +1,4 @@
-"""Loads a language model into this process: a packaged GGUF file, a folder or a hub name; optionally in 4 bits.
+"""Loads a language model into this process: a GGUF file, a folder or a hub name; optionally in 4 bits.
 
 transformers takes half a minute to read the GGUF file of a small model. So its weights, no longer quantised, are
 written to the user's cache once.
@@ -31,7 +31,7 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    gguf = packaged_gguf(settings.model)
+    gguf = gguf_file(settings.model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         if gguf:
@@ -42,7 +42,9 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
         if settings.quantization == "nf4":
             to_nf4(model, torch.device(device))
         model = model.to(device)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # A damaged file raises errors of many types.
         hint = hint_for(str(error))
         raise UserError(
             f"config: visibility.model: {settings.model!r} cannot be loaded ({one_line(error)})"
@@ -132,24 +134,33 @@ def to_nf4(model: "torch.nn.Module", device: "torch.device") -> None:
 
 
 def revision_of(settings: TransformersJudge) -> str:
-    """An identifier of the weights: the first 16 digits of a packaged file's SHA-256, or the settings' revision."""
-    gguf = packaged_gguf(settings.model)
+    """An identifier of the weights: the first 16 digits of a GGUF file's SHA-256, or the settings' revision."""
+    gguf = gguf_file(settings.model)
     if gguf is None:
         return settings.revision
     return _file_sha256(gguf)[:16]
 
 
-def packaged_gguf(model: str) -> Path | None:
-    """The GGUF file of `package:NAME`, found without importing the package. Raises UserError if there is none."""
-    if not model.startswith("package:"):
+def gguf_file(model: str) -> Path | None:
+    """The GGUF file that `model` names, or None for a name on the hub or a folder in the hub's own format.
+
+    It is a path, or the one file in a folder, or in the package of `package:NAME`, which is not imported. Raises
+    UserError if there is none, or more than one in a folder.
+    """
+    path = Path(model).expanduser()
+    if model.startswith("package:"):
+        spec = find_spec(model.removeprefix("package:"))
+        folders = list(map(Path, spec.submodule_search_locations or [])) if spec else []
+    elif path.suffix.lower() == ".gguf" and not path.is_dir():
+        if not path.is_file():
+            raise UserError(f"config: visibility.model: {model!r} is no file, expected a GGUF file")
+        return path
+    elif path.is_dir() and not (path / "config.json").exists():
+        folders = [path]
+    else:
         return None
-    package = model.removeprefix("package:")
-    spec = find_spec(package)
-    files = (
-        [file for folder in (spec.submodule_search_locations or []) for file in Path(folder).glob("*.gguf")]
-        if spec
-        else []
-    )
+    files = [file for folder in folders for file in folder.glob("*.gguf")]
     if len(files) != 1:
-        raise UserError(f"config: visibility.model: package {package!r} holds {len(files)} GGUF files, expected one")
+        also = "" if model.startswith("package:") else ", or the model's config.json"
+        raise UserError(f"config: visibility.model: {model!r} holds {len(files)} GGUF files, expected one{also}")
     return files[0]

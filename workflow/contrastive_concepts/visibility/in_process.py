@@ -17,7 +17,7 @@ from contrastive_concepts.visibility.likelihood import (
     load_calibration,
     load_contexts,
 )
-from contrastive_concepts.visibility.local_model import load_model, gguf_file, revision_of
+from contrastive_concepts.visibility.local_model import gguf_file, load_model, revision_of
 from contrastive_concepts.visibility.prompts import LIST_TOKENS, load_prompt
 from contrastive_concepts.visibility.yes_no import NEITHER, names_of
 

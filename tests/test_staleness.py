@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from contrastive_concepts import provenance
 from contrastive_concepts.provenance import PACKAGE, code_files
 from contrastive_concepts.resources import RESOURCES
 from tests.project import ROOT, Project
@@ -151,6 +152,38 @@ TOY_CLIP = {path.name for path in (RESOURCES / "toyworld" / "clip").iterdir()}
 def test_the_resources_that_a_stage_opens_count(script: str, resources: set[str]) -> None:
     files = code_files(SCRIPTS / f"{script}.py")
     assert {path.name for path in files if RESOURCES in path.parents} == resources
+
+
+def test_a_source_is_parsed_once_for_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    parse = provenance._imports_and_strings
+    monkeypatch.setattr(provenance, "_imports_and_strings", lambda source: parsed.append(source) or parse(source))
+
+    def found(cache: Path) -> tuple[list[Path], int]:
+        """What a new process finds, and how many sources it parses."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        provenance._parsed.cache_clear()
+        parsed.clear()
+        return code_files(SCRIPTS / "embeddings.py"), len(parsed)
+
+    files, first = found(tmp_path)
+    assert first == len({path.read_bytes() for path in files if path.suffix == ".py"})
+    assert found(tmp_path) == (files, 0)
+    (kept,) = (tmp_path / "contrastive-concepts" / "imports").glob("*/*.json")
+    whole = kept.read_text()
+    for damaged in ("", whole[:-100], "[]", '{"a": 1}', '{"a": [1, 2]}'):
+        kept.write_text(damaged)
+        assert found(tmp_path) == (files, first)
+        assert found(tmp_path) == (files, 0)
+    _, *others = json.loads(whole).items()
+    kept.write_text(json.dumps(dict(others)))
+    assert found(tmp_path) == (files, 1)
+    monkeypatch.setattr(provenance, "MOST_PARSED", 10)
+    kept.unlink()
+    assert found(tmp_path) == (files, first)
+    assert len(json.loads(kept.read_text())) == 10
+    assert found(kept) == found(Path("/dev/null")) == (files, first)
+    provenance._parsed.cache_clear()
 
 
 @pytest.mark.slow

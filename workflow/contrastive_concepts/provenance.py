@@ -2,13 +2,15 @@
 
 import ast
 import hashlib
+import json
 import os
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from contrastive_concepts.resources import RESOURCES
+from contrastive_concepts.resources import RESOURCES, made_whole, user_cache
 
 PACKAGE = Path(__file__).resolve().parent
 LIBRARIES = (
@@ -27,6 +29,11 @@ LIBRARIES = (
     "torch",
     "transformers",
 )
+Parsed = tuple[frozenset[str], frozenset[str]]
+PARSED = "modules.json"
+MOST_PARSED = 2000
+"""Number of sources that the user's cache keeps, ten times those of the project."""
+LONGEST_NAME = 256
 
 
 def code_sha256(file: Path) -> str:
@@ -40,6 +47,8 @@ def code_sha256(file: Path) -> str:
 
 def code_files(file: Path) -> list[Path]:
     """The files that `code_sha256` hashes, sorted."""
+    parsed = _parsed()
+    before = len(parsed)
     modules: set[Path] = set()
     resources: set[Path] = set()
     pending = [file]
@@ -48,10 +57,16 @@ def code_files(file: Path) -> list[Path]:
         if path in modules:
             continue
         modules.add(path)
-        imports, strings = _imports_and_strings(path.read_bytes())
+        source = path.read_bytes()
+        key = hashlib.sha256(source).hexdigest()
+        if key not in parsed:
+            parsed[key] = _imports_and_strings(source)
+        imports, strings = parsed[key]
         pending += [module for name in imports for module in _modules(name)]
         for pattern in strings & _resource_names():
             resources.update(found for found in _below(pattern) if found.is_file())
+    if len(parsed) > before:
+        _keep_parsed(parsed)
     return sorted(modules) + sorted(resources)
 
 
@@ -94,9 +109,34 @@ def _below(pattern: str) -> list[Path]:
     return sorted(path.rglob("*")) if path.is_dir() else sorted(RESOURCES.glob(pattern))
 
 
-@lru_cache(maxsize=1000)
-def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    """The dotted names that a source imports from this package, and its strings. TYPE_CHECKING imports are left out.
+@cache
+def _parsed() -> dict[str, Parsed]:
+    """`_imports_and_strings` of the sources met so far, by their SHA-256.
+
+    Parsing all modules takes half a second, at every start of Snakemake. So the user's cache keeps what was found.
+    """
+    with suppress(OSError, RuntimeError, ValueError, TypeError, AttributeError):
+        kept = json.loads((_kept_parsed() / PARSED).read_bytes())
+        return {key: (frozenset(imports), frozenset(strings)) for key, (imports, strings) in kept.items()}
+    return {}
+
+
+def _keep_parsed(parsed: dict[str, Parsed]) -> None:
+    latest = list(parsed.items())[-MOST_PARSED:]
+    with suppress(OSError, RuntimeError), made_whole(_kept_parsed()) as folder:
+        folder.mkdir()
+        (folder / PARSED).write_text(json.dumps({key: [sorted(part) for part in found] for key, found in latest}))
+
+
+def _kept_parsed() -> Path:
+    """Another version of this module may find other imports, so that it has a folder of its own."""
+    return user_cache("imports") / content_sha256([Path(__file__)])
+
+
+def _imports_and_strings(source: bytes) -> Parsed:
+    """The dotted names that a source imports from this package, and its strings that may name a resource.
+
+    TYPE_CHECKING imports are left out.
 
     A string such as `contrastive_concepts.segmenters.*` counts as an import of all modules of that package: it stands
     where a module is imported by a name that is known only when the program runs."""
@@ -113,7 +153,8 @@ def _imports_and_strings(source: bytes) -> tuple[frozenset[str], frozenset[str]]
         elif isinstance(node, ast.Import):
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            strings.add(node.value)
+            if "/" in node.value and len(node.value) < LONGEST_NAME:
+                strings.add(node.value)
             if node.value.startswith(f"{PACKAGE.name}.") and node.value.endswith(".*"):
                 imports.add(node.value)
         pending += ast.iter_child_nodes(node)

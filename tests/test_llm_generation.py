@@ -39,6 +39,19 @@ def test_lists_of_all_shapes_are_read(text: str) -> None:
     assert [name.casefold() for name in read_list(text, "boat")][-3:] == ["water", "dock", "life jacket"]
 
 
+def test_a_name_that_the_limit_of_tokens_cut_is_left_out() -> None:
+    for cut in (
+        '["water", "dock", "life ja',
+        "['water', 'dock', 'fisherman's bo",
+        '["water", "dock", "',
+        '["water", "dock", ',
+    ):
+        assert read_list(cut, "boat") == ["water", "dock"]
+    assert read_list('["water", "dock"', "boat") == read_list("[water, dock", "boat") == ["water", "dock"]
+    assert read_list('["water", "fisherman\'s dock"', "boat") == ["water", "fisherman's dock"]
+    assert read_list('["water", "dock]', "boat") == ["water", "dock"]
+
+
 def test_an_answer_without_a_list_has_no_names() -> None:
     assert read_list("", "boat") == []
     assert read_list("<think>boat, sail, mast</think>\nwater, dock", "boat") == ["water", "dock"]

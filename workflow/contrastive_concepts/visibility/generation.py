@@ -41,6 +41,8 @@ class Writer(Protocol):
 _BRACKETS = re.compile(r"\[([^\[\]]*)(?:\]|$)")
 _BULLET = re.compile(r"^\s*(?:[-*+•–]|\(?\d{1,3}[.):])\s+")
 _QUOTES = "\"'`“”‘’„«»"
+_UNFINISHED = re.compile(rf"\s*[{_QUOTES}]([^{_QUOTES}]|[{_QUOTES}](?=\w))*")
+"""A quoted name whose quote is not closed. A quote before a letter is an apostrophe."""
 
 
 def read_list(text: str, query: str) -> list[str]:
@@ -68,7 +70,10 @@ def read_list(text: str, query: str) -> list[str]:
 def _items(text: str) -> Iterable[str]:
     for match in _BRACKETS.finditer(text):
         if any(map(str.isalnum, match[1])):
-            return re.split(r"[,;\n]", match[1])
+            items = re.split(r"[,;\n]", match[1])
+            # A model that reaches its limit of tokens stops within a name.
+            cut = not match[0].endswith("]") and _UNFINISHED.fullmatch(items[-1])
+            return items[:-1] if cut else items
     lines = [line for line in text.splitlines() if line.strip()]
     listed = [_BULLET.sub("", line) for line in lines if _BULLET.match(line)]
     if listed:

@@ -129,7 +129,7 @@ def test_each_rule_hashes_the_script_that_it_runs() -> None:
     assert rules > 25
 
 
-CALIBRATIONS = ("smollm2-135m-instruct.json", "all-minilm-l6-v2.json")
+CALIBRATIONS = ("smollm2-135m-instruct.json", "all-minilm-l6-v2.json", "all-mpnet-base-v2.json")
 # A text encoder can judge, so that of the toy world is one of a judge's files.
 TOY_CLIP = {path.name for path in (RESOURCES / "toyworld" / "clip").iterdir()}
 

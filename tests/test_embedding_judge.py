@@ -167,6 +167,44 @@ def test_labels_turn_the_regression_and_are_measured_apart(monkeypatch: pytest.M
             read_labels(labels)
 
 
+def test_verdicts_of_another_judge_turn_the_regression(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    judge = hashed_judge(monkeypatch)
+    words = nouns(1500)
+    values = judge.features(words, load_prompts("prompts/frames.txt"))[:, 0].astype(float)
+    noise = np.random.default_rng(1).uniform(1, 7, len(words))
+    pl.DataFrame({"WORD": words, "CONC": noise}).write_csv(tmp_path / "rated.csv")
+    log_odds = 8 * (values - np.quantile(values, 0.6)) / values.std()
+    file, labels = tmp_path / "visibility.parquet", tmp_path / "labels.csv"
+    share = pl.Series(1 / (1 + np.exp(-log_odds)))
+    table = pl.DataFrame({"concept": words, "p_visible": share, "visible": share >= 0.5, "parsed": True}).with_columns(
+        pl.lit("x").alias(name) for name in ("answer", "judge", "model", "revision", "prompt_hash")
+    )
+    unparsed = table.head(1).with_columns(concept=pl.lit("unheard"), p_visible=pl.lit(None, pl.Float64))
+    pl.concat([table, unparsed]).write_parquet(file)
+
+    def fitted(**more: Path) -> EmbeddingCalibration:
+        return calibrate_embedding(judge, [], tmp_path / "rated.csv", Ratings(ratings=["CONC"]), **more)  # type: ignore[arg-type]
+
+    def verdicts(found: EmbeddingCalibration) -> float:
+        return sum(found.agreement[f"verdicts, {half}"]["words"] for half in ("fitted", "left out"))
+
+    plain, learned = fitted(), fitted(judged_path=file)
+    assert learned.weights[0][0] > 3 * abs(plain.weights[0][0])
+    assert learned.agreement["verdicts, left out"]["auc"] > 0.95
+    assert learned.agreement["verdicts, left out"]["accuracy"] > 0.9
+    assert verdicts(learned) == len(words)
+    assert learned.fitted_on.endswith(f", {sum(map(in_fitted_half, words))} judged words")
+    # Of a labelled word the label counts, not the verdict.
+    lines = [f"{word},{'no' if value > 0 else 'yes'}" for word, value in zip(words, log_odds, strict=True)]
+    labels.write_text("\n".join(["word,visible", *lines[:400]]))
+    assert verdicts(fitted(labels_path=labels, judged_path=file)) == len(words) - 400
+    labels.write_text("\n".join(["word,visible", *lines]))
+    with pytest.raises(UserError, match=r"visibility.parquet: found no verdict on a word without a label"):
+        fitted(labels_path=labels, judged_path=file)
+    with pytest.raises(UserError, match=r"rated.csv: cannot be read as verdicts"):
+        fitted(judged_path=tmp_path / "rated.csv")
+
+
 def test_each_kept_calibration_belongs_to_its_encoders_names() -> None:
     files = list(RESOURCES.glob(embedding.CALIBRATIONS))
     assert len(files) > 1

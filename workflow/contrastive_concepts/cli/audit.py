@@ -21,26 +21,15 @@ def audit(
     nearest: Annotated[int, typer.Option(help="Number of words in each list.")] = 50,
 ) -> None:
     """Write a report on the verdicts: words by P(visible), doubtful and unparsed ones, agreement with human ratings."""
-    import polars as pl
 
     from contrastive_concepts.config.visibility import AuditSettings
-    from contrastive_concepts.errors import UserError, one_line
-    from contrastive_concepts.visibility.audit import REQUIRED, write_audit
+    from contrastive_concepts.visibility.agreement import read_verdicts
     from contrastive_concepts.visibility.audit import audit as audit_verdicts
-
-    def read(path: Path) -> pl.DataFrame:
-        try:
-            table = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise UserError(f"{path}: cannot be read as verdicts ({one_line(error)})") from None
-        if not set(table.columns) >= REQUIRED:
-            found = ", ".join(table.columns)[:80]
-            raise UserError(f"{path}: found the columns {found}, expected {', '.join(sorted(REQUIRED))}")
-        return table
+    from contrastive_concepts.visibility.audit import write_audit
 
     settings = AuditSettings(word=word, ratings=rating or ["CONC", "IMAG"], low=low, high=high, nearest=nearest)
-    other = read(second) if second else None
-    table, sections = audit_verdicts(read(verdicts), threshold, settings, ratings, other)
+    other = read_verdicts(second) if second else None
+    table, sections = audit_verdicts(read_verdicts(verdicts), threshold, settings, ratings, other)
     folder.mkdir(parents=True, exist_ok=True)
     write_audit(table, sections, folder / "audit.md", folder / "audit.html", folder / "audit.parquet")
     print(f"{folder / 'audit.md'}: {table.height} concepts, {int(table['visible'].sum())} visible")

@@ -23,6 +23,10 @@ def calibrate(
         Path | None,
         typer.Option(help="For a text encoder: CSV of further words, with the columns word and visible (yes or no)."),
     ] = None,
+    judged: Annotated[
+        Path | None,
+        typer.Option(help="For a text encoder: a visibility.parquet, the verdicts of a judge to learn from."),
+    ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="Further name of the same weights. The calibration is used for it too.")
     ] = None,
@@ -45,13 +49,16 @@ def calibrate(
         raise UserError(
             f"config: visibility.judge: found {settings.judge!r}, expected one language model or text encoder to fit"
         )
-    if labels and not isinstance(settings, EmbeddingJudge):
-        raise UserError(f"--labels: found the judge {settings.judge!r}, expected 'embedding': only it takes labels")
+    for option, given in (("labels", labels), ("judged", judged)):
+        if given and not isinstance(settings, EmbeddingJudge):
+            raise UserError(f"--{option}: found the judge {settings.judge!r}, expected 'embedding': only it takes them")
     columns = Ratings(word=word, ratings=rating or ["CONC", "IMAG"], low=low, high=high)
     rated = read_ratings(ratings, columns).height
     with progress_bar("scoring", rated) as progress:
         if isinstance(settings, EmbeddingJudge):
-            fitted = calibrate_embedding(EncodedJudge(settings), model or [], ratings, columns, labels, progress)
+            fitted = calibrate_embedding(
+                EncodedJudge(settings), model or [], ratings, columns, labels, judged, progress
+            )
         else:
             with build_judge(settings) as judge:
                 names = [settings.model, *(model or [])]

@@ -13,8 +13,6 @@ from contrastive_concepts.markup import markdown_table
 from contrastive_concepts.visibility.agreement import MIDDLE, agreement, auc, read_ratings
 
 SHOWN = ["concept", "p_visible", "visible", "answer"]
-REQUIRED = {*SHOWN, "parsed", "judge", "model", "revision", "prompt_hash"}
-"""Columns of a table of verdicts that the report needs."""
 
 MARKDOWN = """\
 # Audit of the verdicts on visibility

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from contrastive_concepts.config.visibility import Ratings
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.text_files import read_table
-from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, auc, read_ratings
+from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, auc, read_ratings, read_verdicts
 from contrastive_concepts.visibility.embedding import WORDS_AT_A_TIME, EmbeddingCalibration, EncodedJudge
 from contrastive_concepts.visibility.likelihood import Calibration, contexts_sha256, load_contexts
 from contrastive_concepts.visibility.prompts import load_prompts
@@ -42,8 +42,13 @@ CONSTANT = 1e-6
 LABELS = (6.2, 2.8)
 """Ratings that a label of yes and no stands for, on the scale of 1-7."""
 LABEL_WEIGHT = 3.0
+SURE, SUREST = 3.0, 4.0
+"""Log-odds at which a verdict of another judge stands for the rating of a label, and at which it is cut off."""
+RATED_BESIDE = 0.3
+"""Weight of a rated word beside verdicts, which have 1. Like SURE, it was chosen on the fitted half."""
 DIGITS = 4
 LABELLED = {"word": pl.String, "visible": pl.Boolean}
+JUDGED = {"word": pl.String, "log_odds": pl.Float64}
 YES_NO = {"yes": True, "no": False, "1": True, "0": False, "true": True, "false": False}
 
 
@@ -155,6 +160,7 @@ def calibrate_embedding(
     path: str | Path,
     columns: Ratings,
     labels_path: str | Path | None = None,
+    judged_path: str | Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> EmbeddingCalibration:
     """Fit to the first rating column on one half of the nouns and phrases, then measure all columns on both halves.
@@ -162,50 +168,59 @@ def calibrate_embedding(
     A ridge regression of the rating on the standardised vectors gives the direction; its penalty is chosen by
     generalised cross-validation. A logistic curve, fitted to predictions for words that the regression had not seen,
     gives the scale. Phrases with the same last word are unseen together. Labels (see `read_labels`) join the fitted
-    half as the ratings LABELS, with their own weight, and the curve is fitted to them alone.
+    half as the ratings LABELS, with their own weight, and the curve is fitted to them alone. Verdicts of another judge
+    (see `read_judged`) join it with ratings by their log-odds; without labels they give the curve.
     """
     frames = load_prompts("prompts/frames.txt")
     table = rated_nouns(path, columns)
     labels = pl.DataFrame(schema=LABELLED) if labels_path is None else read_labels(labels_path)
-    words = [*table["word"], *labels["word"]]
+    judged = pl.DataFrame(schema=JUDGED) if judged_path is None else read_judged(judged_path, labels["word"])
+    further = [*labels["word"], *judged["word"]]
+    words = [*table["word"], *further]
     features = np.empty((len(words), len(frames) * judge.encoder.dimension), np.float32)
     for start in range(0, len(words), WORDS_AT_A_TIME):
         features[start : start + WORDS_AT_A_TIME] = judge.features(words[start : start + WORDS_AT_A_TIME], frames)
         progress(min(start + WORDS_AT_A_TIME, len(words)))
     # In float32 the sums of many rows round so much that a constant dimension seems to vary.
     varied = features.std(axis=0, dtype=np.float64) > CONSTANT
-    visible = labels["visible"].to_numpy()
-    fitted = np.array([*table["fitted"], *map(in_fitted_half, labels["word"])], dtype=bool)
-    ratings = np.concatenate([table[columns.ratings[0]].to_numpy(), np.where(visible, *LABELS)])[fitted]
+    fitted = np.array([*table["fitted"], *map(in_fitted_half, further)], dtype=bool)
+    rated, visible = table[columns.ratings[0]].to_numpy(), labels["visible"].to_numpy()
+    certain = judged["log_odds"].to_numpy() / SURE
+    middle, half = np.mean(LABELS), (LABELS[0] - LABELS[1]) / 2
+    verdicts = middle + half * np.clip(certain, -SUREST / SURE, SUREST / SURE)
+    ratings = np.concatenate([rated, np.where(visible, *LABELS), verdicts])[fitted]
     _require_both(path, ratings)
-    weights = np.concatenate([_shares(table), np.full(labels.height, LABEL_WEIGHT)])[fitted]
+    shares = _shares(table) * (RATED_BESIDE if judged.height else 1)
+    weights = np.concatenate([shares, np.full(labels.height, LABEL_WEIGHT), np.ones(judged.height)])[fitted]
     groups = [_hash(word)[1] for word, in_half in zip(words, fitted, strict=True) if in_half]
     seen = features[fitted][:, varied]
     share = {"ridgecv__sample_weight": weights}
     model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     unseen = cross_val_predict(model, seen, ratings, cv=GroupKFold(FOLDS), groups=groups, params=share)
-    # Labels answer the judge's own question, so that they give the curve where there are any.
-    asked = np.arange(len(words))[fitted] >= (table.height if labels.height else 0)
-    if labels_path is not None:
-        _require_both(labels_path, ratings[asked])
-    slope, shift = fit_curve(unseen[asked], ratings[asked] >= MIDDLE)
+    # Labels, and verdicts after them, answer the judge's own question, so that they give the curve.
+    kinds = np.repeat([0, 1, 2], [table.height, labels.height, judged.height])
+    asked = kinds[fitted] == (1 if labels_path else 2 if judged_path else 0)
+    if given := labels_path or judged_path:
+        _require_both(given, ratings[asked])
+    slope, shift = fit_curve(unseen[asked], np.concatenate([rated >= MIDDLE, visible, certain >= 0])[fitted][asked])
     scaler, ridge = model.fit(seen, ratings, **share)
     directions = np.zeros(len(varied))
     directions[varied] = slope * ridge.coef_ / scaler.scale_
     intercept = float(shift + slope * ridge.intercept_ - directions[varied] @ scaler.mean_)
-    labelled = int(fitted[table.height :].sum())
+    joined = [f", {int(fitted[kinds == kind].sum())} {name} words" for kind, name in ((1, "labelled"), (2, "judged"))]
     calibration = EmbeddingCalibration(
         encoders=[judge.name, *further_names],
         weights_sha256=judge.encoder.weights_sha256,
         frames=frames,
         weights=[[round(float(w), DIGITS) for w in row] for row in directions.reshape(len(frames), -1)],
         intercept=round(intercept, DIGITS),
-        fitted_on=_origin(table, path, columns) + (f", {labelled} labelled words" if labelled else ""),
+        fitted_on=_origin(table, path, columns) + "".join(text for text in joined if not text.startswith(", 0 ")),
     )
     log_odds = np.array(calibration.log_odds(features))
     measured = _measured(log_odds[: table.height], table, columns)
-    if labels.height:
-        measured |= _measured_labels(log_odds[table.height :], fitted[table.height :], labels)
+    verdict = judged.select("word", visible=pl.col("log_odds") >= 0)
+    for kind, name, asked_of in ((1, "labels", labels), (2, "verdicts", verdict)):
+        measured |= _measured_yes_no(name, log_odds[kinds == kind], fitted[kinds == kind], asked_of)
     return calibration.model_copy(update={"agreement": measured})
 
 
@@ -236,6 +251,20 @@ def read_labels(path: str | Path) -> pl.DataFrame:
     return pl.DataFrame(table, schema=LABELLED, orient="row").unique("word", keep="first", maintain_order=True)
 
 
+def read_judged(path: str | Path, labelled: pl.Series) -> pl.DataFrame:
+    """Words that another judge has judged: word, log_odds. A `visibility.parquet`, without the labelled words.
+
+    Raises UserError if it cannot be read or has no verdict.
+    """
+    table = read_verdicts(path).drop_nulls("p_visible").unique("concept", keep="first", maintain_order=True)
+    share = table["p_visible"].clip(1e-9, 1 - 1e-9)
+    judged = pl.DataFrame([table["concept"].rename("word"), (share / (1 - share)).log().rename("log_odds")])
+    judged = judged.filter(~pl.col("word").is_in(labelled.implode()))
+    if not judged.height:
+        raise UserError(f"{path}: found no verdict on a word without a label")
+    return judged
+
+
 def _origin(table: pl.DataFrame, path: str | Path, columns: Ratings) -> str:
     fitted = table.filter("fitted")
     phrases = int(fitted["word"].str.contains(" ").sum())
@@ -243,12 +272,12 @@ def _origin(table: pl.DataFrame, path: str | Path, columns: Ratings) -> str:
     return f"{columns.ratings[0]} of {kinds} of {Path(path).name}"
 
 
-def _measured_labels(log_odds: Floats, fitted: Bools, labels: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """AUC and accuracy on the labels of both halves, of words and of phrases."""
+def _measured_yes_no(name: str, log_odds: Floats, fitted: Bools, labels: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """AUC and accuracy on the labels or verdicts of both halves, of words and of phrases."""
     phrases, visible = labels["word"].str.contains(" ").to_numpy(), labels["visible"].to_numpy()
     measured = {}
     for half, in_half in (("fitted", fitted), ("left out", ~fitted)):
-        for kind, of_kind in ((f"labels, {half}", ~phrases), (f"labels of phrases, {half}", phrases)):
+        for kind, of_kind in ((f"{name}, {half}", ~phrases), (f"{name} of phrases, {half}", phrases)):
             scores, seen = log_odds[in_half & of_kind], visible[in_half & of_kind]
             if len(seen):
                 right = float(((scores >= 0) == seen).mean())

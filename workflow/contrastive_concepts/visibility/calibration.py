@@ -45,7 +45,7 @@ LABEL_WEIGHT = 3.0
 SURE, SUREST = 3.0, 4.0
 """Log-odds at which a verdict of another judge stands for the rating of a label, and at which it is cut off."""
 RATED_BESIDE = 0.3
-"""Weight of a rated word beside verdicts, which have 1. Like SURE, it was chosen on the fitted half."""
+"""Weight of a rated word beside verdicts, which have 1; chosen by cross-validation on the fitted half."""
 DIGITS = 4
 LABELLED = {"word": pl.String, "visible": pl.Boolean}
 JUDGED = {"word": pl.String, "log_odds": pl.Float64}
@@ -207,14 +207,15 @@ def calibrate_embedding(
     directions = np.zeros(len(varied))
     directions[varied] = slope * ridge.coef_ / scaler.scale_
     intercept = float(shift + slope * ridge.intercept_ - directions[varied] @ scaler.mean_)
-    joined = [f", {int(fitted[kinds == kind].sum())} {name} words" for kind, name in ((1, "labelled"), (2, "judged"))]
+    used = {name: int(fitted[kinds == kind].sum()) for kind, name in ((1, "labelled"), (2, "judged"))}
     calibration = EmbeddingCalibration(
         encoders=[judge.name, *further_names],
         weights_sha256=judge.encoder.weights_sha256,
         frames=frames,
         weights=[[round(float(w), DIGITS) for w in row] for row in directions.reshape(len(frames), -1)],
         intercept=round(intercept, DIGITS),
-        fitted_on=_origin(table, path, columns) + "".join(text for text in joined if not text.startswith(", 0 ")),
+        fitted_on=_origin(table, path, columns)
+        + "".join(f", {count} {name} words" for name, count in used.items() if count),
     )
     log_odds = np.array(calibration.log_odds(features))
     measured = _measured(log_odds[: table.height], table, columns)

@@ -19,7 +19,13 @@ from contrastive_concepts.errors import UserError
 from contrastive_concepts.resources import RESOURCES
 from contrastive_concepts.visibility import embedding
 from contrastive_concepts.visibility.agreement import agreement, auc, read_ratings
-from contrastive_concepts.visibility.calibration import calibrate_embedding, in_fitted_half, rated_nouns, read_labels
+from contrastive_concepts.visibility.calibration import (
+    SUREST,
+    calibrate_embedding,
+    in_fitted_half,
+    rated_nouns,
+    read_labels,
+)
 from contrastive_concepts.visibility.embedding import EmbeddingCalibration, EncodedJudge
 from contrastive_concepts.visibility.judging import build_judge, give_verdicts
 from contrastive_concepts.visibility.prompts import load_prompts
@@ -194,6 +200,11 @@ def test_verdicts_of_another_judge_turn_the_regression(monkeypatch: pytest.Monke
     assert learned.agreement["verdicts, left out"]["accuracy"] > 0.9
     assert verdicts(learned) == len(words)
     assert learned.fitted_on.endswith(f", {sum(map(in_fitted_half, words))} judged words")
+    # A verdict beyond the limit says no more than one at it, and those of the other half say nothing.
+    left_out = np.array([not in_fitted_half(word) for word in words])
+    for others in (np.clip(log_odds, -SUREST, SUREST), np.where(left_out, -log_odds, log_odds)):
+        table.with_columns(p_visible=pl.Series(1 / (1 + np.exp(-others)))).write_parquet(file)
+        assert fitted(judged_path=file).weights == learned.weights
     # Of a labelled word the label counts, not the verdict.
     lines = [f"{word},{'no' if value > 0 else 'yes'}" for word, value in zip(words, log_odds, strict=True)]
     labels.write_text("\n".join(["word,visible", *lines[:400]]))

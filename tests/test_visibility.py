@@ -162,6 +162,7 @@ def test_a_model_that_is_no_single_gguf_file_is_named(tmp_path: Path) -> None:
         ("package:yaml", "'package:yaml' holds 0 GGUF files, expected one$"),
         (str(tmp_path), "holds 2 GGUF files, expected one, or the model's config.json$"),
         (str(tmp_path / "c.gguf"), "c.gguf' is no file, expected a GGUF file$"),
+        ("~nobody_here/c.gguf", "'~nobody_here/c.gguf' is no file, expected a GGUF file$"),
     ):
         with pytest.raises(UserError, match=said):
             build_judge(TransformersJudge(judge="transformers", model=model))
@@ -178,3 +179,5 @@ def test_what_names_a_gguf_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (other.parent / "config.json").touch()
     assert gguf_file(str(other.parent)) is None
     assert gguf_file("TheBloke/Some-GGUF") is None
+    (tmp_path / "adapter").mkdir()
+    assert gguf_file("~/adapter") is None

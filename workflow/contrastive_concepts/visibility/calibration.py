@@ -175,54 +175,70 @@ def calibrate_embedding(
     table = rated_nouns(path, columns)
     labels = pl.DataFrame(schema=LABELLED) if labels_path is None else read_labels(labels_path)
     judged = pl.DataFrame(schema=JUDGED) if judged_path is None else read_judged(judged_path, labels["word"])
-    further = [*labels["word"], *judged["word"]]
-    words = [*table["word"], *further]
+    given = _given(table.rename({columns.ratings[0]: "rating"}), labels, judged)
+    words = given["word"].to_list()
     features = np.empty((len(words), len(frames) * judge.encoder.dimension), np.float32)
     for start in range(0, len(words), WORDS_AT_A_TIME):
         features[start : start + WORDS_AT_A_TIME] = judge.features(words[start : start + WORDS_AT_A_TIME], frames)
         progress(min(start + WORDS_AT_A_TIME, len(words)))
     # In float32 the sums of many rows round so much that a constant dimension seems to vary.
     varied = features.std(axis=0, dtype=np.float64) > CONSTANT
-    fitted = np.array([*table["fitted"], *map(in_fitted_half, further)], dtype=bool)
-    rated, visible = table[columns.ratings[0]].to_numpy(), labels["visible"].to_numpy()
-    certain = judged["log_odds"].to_numpy() / SURE
-    middle, half = np.mean(LABELS), (LABELS[0] - LABELS[1]) / 2
-    verdicts = middle + half * np.clip(certain, -SUREST / SURE, SUREST / SURE)
-    ratings = np.concatenate([rated, np.where(visible, *LABELS), verdicts])[fitted]
+    fitted = given["fitted"].to_numpy()
+    used = given.filter("fitted")
+    ratings = used["rating"].to_numpy()
     _require_both(path, ratings)
-    shares = _shares(table) * (RATED_BESIDE if judged.height else 1)
-    weights = np.concatenate([shares, np.full(labels.height, LABEL_WEIGHT), np.ones(judged.height)])[fitted]
-    groups = [_hash(word)[1] for word, in_half in zip(words, fitted, strict=True) if in_half]
+    groups = [_hash(word)[1] for word in used["word"]]
     seen = features[fitted][:, varied]
-    share = {"ridgecv__sample_weight": weights}
+    share = {"ridgecv__sample_weight": used["weight"].to_numpy()}
     model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     unseen = cross_val_predict(model, seen, ratings, cv=GroupKFold(FOLDS), groups=groups, params=share)
     # Labels, and verdicts after them, answer the judge's own question, so that they give the curve.
-    kinds = np.repeat([0, 1, 2], [table.height, labels.height, judged.height])
-    asked = kinds[fitted] == (1 if labels_path else 2 if judged_path else 0)
-    if given := labels_path or judged_path:
-        _require_both(given, ratings[asked])
-    slope, shift = fit_curve(unseen[asked], np.concatenate([rated >= MIDDLE, visible, certain >= 0])[fitted][asked])
+    asked = (used["kind"] == ("labelled" if labels_path else "judged" if judged_path else "rated")).to_numpy()
+    if source := labels_path or judged_path:
+        _require_both(source, ratings[asked])
+    slope, shift = fit_curve(unseen[asked], used["visible"].to_numpy()[asked])
     scaler, ridge = model.fit(seen, ratings, **share)
     directions = np.zeros(len(varied))
     directions[varied] = slope * ridge.coef_ / scaler.scale_
     intercept = float(shift + slope * ridge.intercept_ - directions[varied] @ scaler.mean_)
-    used = {name: int(fitted[kinds == kind].sum()) for kind, name in ((1, "labelled"), (2, "judged"))}
+    joined = [(kind, used.filter(kind=kind).height) for kind in ("labelled", "judged")]
     calibration = EmbeddingCalibration(
         encoders=[judge.name, *further_names],
         weights_sha256=judge.encoder.weights_sha256,
         frames=frames,
         weights=[[round(float(w), DIGITS) for w in row] for row in directions.reshape(len(frames), -1)],
         intercept=round(intercept, DIGITS),
-        fitted_on=_origin(table, path, columns)
-        + "".join(f", {count} {name} words" for name, count in used.items() if count),
+        fitted_on=_origin(table, path, columns) + "".join(f", {count} {kind} words" for kind, count in joined if count),
     )
-    log_odds = np.array(calibration.log_odds(features))
-    measured = _measured(log_odds[: table.height], table, columns)
-    verdict = judged.select("word", visible=pl.col("log_odds") >= 0)
-    for kind, name, asked_of in ((1, "labels", labels), (2, "verdicts", verdict)):
-        measured |= _measured_yes_no(name, log_odds[kinds == kind], fitted[kinds == kind], asked_of)
-    return calibration.model_copy(update={"agreement": measured})
+    measured = given.with_columns(log_odds=pl.Series(calibration.log_odds(features)))
+    return calibration.model_copy(
+        update={
+            "agreement": _measured(measured.filter(kind="rated")["log_odds"].to_numpy(), table, columns)
+            | _measured_yes_no("labels", measured.filter(kind="labelled"))
+            | _measured_yes_no("verdicts", measured.filter(kind="judged"))
+        }
+    )
+
+
+def _given(table: pl.DataFrame, labels: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+    """What is known of each word: kind (rated, labelled, judged), rating (1-7), visible, weight, fitted."""
+    middle, half = (LABELS[0] + LABELS[1]) / 2, (LABELS[0] - LABELS[1]) / 2
+    shares = _shares(table) * (RATED_BESIDE if judged.height else 1)
+    given = pl.concat([
+        table.select(
+            "word", rating=pl.col("rating").cast(pl.Float64), visible=pl.col("rating") >= MIDDLE,
+            weight=pl.Series(shares, dtype=pl.Float64), kind=pl.lit("rated"),
+        ),
+        labels.select(
+            "word", rating=pl.when("visible").then(LABELS[0]).otherwise(LABELS[1]), visible="visible",
+            weight=pl.lit(LABEL_WEIGHT), kind=pl.lit("labelled"),
+        ),
+        judged.select(
+            "word", rating=middle + half / SURE * pl.col("log_odds").clip(-SUREST, SUREST),
+            visible=pl.col("log_odds") >= 0, weight=pl.lit(1.0), kind=pl.lit("judged"),
+        ),
+    ])  # fmt: skip
+    return given.with_columns(fitted=pl.Series([in_fitted_half(word) for word in given["word"]], dtype=pl.Boolean))
 
 
 def _require_both(path: str | Path, ratings: Floats) -> None:
@@ -273,13 +289,13 @@ def _origin(table: pl.DataFrame, path: str | Path, columns: Ratings) -> str:
     return f"{columns.ratings[0]} of {kinds} of {Path(path).name}"
 
 
-def _measured_yes_no(name: str, log_odds: Floats, fitted: Bools, labels: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """AUC and accuracy on the labels or verdicts of both halves, of words and of phrases."""
-    phrases, visible = labels["word"].str.contains(" ").to_numpy(), labels["visible"].to_numpy()
+def _measured_yes_no(name: str, given: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """AUC and accuracy of log_odds on visible, on both halves, of words and of phrases."""
     measured = {}
-    for half, in_half in (("fitted", fitted), ("left out", ~fitted)):
-        for kind, of_kind in ((f"{name}, {half}", ~phrases), (f"{name} of phrases, {half}", phrases)):
-            scores, seen = log_odds[in_half & of_kind], visible[in_half & of_kind]
+    for half, in_half in (("fitted", pl.col("fitted")), ("left out", ~pl.col("fitted"))):
+        for kind, is_phrase in ((f"{name}, {half}", False), (f"{name} of phrases, {half}", True)):
+            asked = given.filter(in_half, pl.col("word").str.contains(" ") == is_phrase)
+            scores, seen = asked["log_odds"].to_numpy(), asked["visible"].to_numpy()
             if len(seen):
                 right = float(((scores >= 0) == seen).mean())
                 measured[kind] = {"words": len(seen), "auc": round(auc(scores, seen), 4), "accuracy": round(right, 4)}

@@ -4,6 +4,7 @@ Something that one can see is concrete, and sentence encoders place concrete wor
 is encoded bare and in a few frames ("the idea of ..."), because a frame that does not fit a word moves its vector.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -114,7 +115,7 @@ class EncodedJudge:
     def _calibration(self) -> EmbeddingCalibration:
         """The file of the settings, or the one kept for the encoder's name or for its weights."""
         if self._settings.calibration is not None:
-            return _read(Path(self._settings.calibration).expanduser())
+            return _read(Path(os.path.expanduser(self._settings.calibration)))
         kept = [_read(file) for file in sorted(RESOURCES.glob(CALIBRATIONS))]
         for calibration in kept:
             if self.name in calibration.encoders:

@@ -4,6 +4,7 @@ A word that names something visible is likelier after "Things one can see in a p
 of". Each context has a weight. The weights sum to zero, so that the word's own frequency cancels.
 """
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -68,7 +69,7 @@ def load_calibration(model: str, path: str | None = None) -> Calibration:
     Raises UserError if there is none, or if it was fitted to other contexts.
     """
     if path is not None:
-        found = read_json_as(Calibration, Path(path).expanduser(), "a calibration")
+        found = read_json_as(Calibration, Path(os.path.expanduser(path)), "a calibration")
     else:
         kept = [read_json_as(Calibration, file, "a calibration") for file in sorted(RESOURCES.glob(CALIBRATIONS))]
         known = [calibration for calibration in kept if model in calibration.models]

@@ -5,6 +5,7 @@ written to the user's cache once.
 """
 
 import hashlib
+import os
 from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
@@ -38,7 +39,7 @@ def load_model(settings: TransformersJudge) -> tuple[Any, Any]:
             model, tokenizer = _load_gguf(gguf, settings.dtype)
         else:
             where = {"revision": settings.revision} if settings.revision else {}
-            model, tokenizer = _load(settings.model, settings.dtype, **where)
+            model, tokenizer = _load(os.path.expanduser(settings.model), settings.dtype, **where)
         if settings.quantization == "nf4":
             to_nf4(model, torch.device(device))
         model = model.to(device)
@@ -147,7 +148,7 @@ def gguf_file(model: str) -> Path | None:
     It is a path, or the one file in a folder, or in the package of `package:NAME`, which is not imported. Raises
     UserError if there is none, or more than one in a folder.
     """
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if model.startswith("package:"):
         spec = find_spec(model.removeprefix("package:"))
         folders = list(map(Path, spec.submodule_search_locations or [])) if spec else []
@@ -155,7 +156,7 @@ def gguf_file(model: str) -> Path | None:
         if not path.is_file():
             raise UserError(f"config: visibility.model: {model!r} is no file, expected a GGUF file")
         return path
-    elif path.is_dir() and not (path / "config.json").exists():
+    elif path.is_dir() and not (path / "config.json").exists() and any(path.glob("*.gguf")):
         folders = [path]
     else:
         return None

@@ -162,7 +162,7 @@ def _check_capability(settings: VllmJudge, version: str, gpus: list[Gpu]) -> Non
 
 
 def _check_memory(settings: VllmJudge, gpus: list[Gpu]) -> None:
-    folder = Path(settings.weights).expanduser()
+    folder = Path(os.path.expanduser(settings.weights))
     if not gpus or not folder.is_dir() or settings.quantization:
         return
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))

@@ -5,6 +5,7 @@ and stored by NLTK in `corpora/wordnet`. No maintained Python package contains o
 """
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -27,7 +28,7 @@ class LexiconJudge:
     """P(visible) is the share of a noun's senses under `physical_entity`. Uses no model and no context."""
 
     def __init__(self, settings: WordNetJudge) -> None:
-        self._folder = Path(settings.folder).expanduser()
+        self._folder = Path(os.path.expanduser(settings.folder))
 
     def __enter__(self) -> Self:
         return self

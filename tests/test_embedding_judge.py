@@ -256,7 +256,7 @@ def test_the_kept_calibration_tells_things_from_ideas() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not RATINGS.is_file(), reason="shared/data/lists/mrc_conc_imag.csv is absent")
-def test_agreement_on_words_that_nothing_was_chosen_on() -> None:
+def test_agreement_on_ratings_that_nothing_was_fitted_to() -> None:
     table = rated_nouns(RATINGS, Ratings()).filter(~pl.col("fitted"))
     found = answers(EncodedJudge(EmbeddingJudge(judge="embedding")), table["word"].to_list())
     scores = np.array([found[word] for word in table["word"]])

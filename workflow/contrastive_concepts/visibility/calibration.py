@@ -42,6 +42,7 @@ CONSTANT = 1e-6
 LABELS = (6.2, 2.8)
 """Ratings that a label of yes and no stands for, on the scale of 1-7."""
 LABEL_WEIGHT = 2.0
+"""Weight of a label beside a rated noun, which has 1. A weight of 3 fits labels better and ratings worse."""
 SURE, SUREST = 3.0, 4.0
 """Log-odds at which a verdict of another judge stands for the rating of a label, and at which it is cut off."""
 RATED_BESIDE = 0.3

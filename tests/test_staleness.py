@@ -129,7 +129,7 @@ def test_each_rule_hashes_the_script_that_it_runs() -> None:
     assert rules > 25
 
 
-CALIBRATIONS = ("smollm2-135m-instruct.json", "all-minilm-l6-v2.json", "all-mpnet-base-v2.json")
+JUDGES = ("smollm2-135m-instruct.json", "all-minilm-l6-v2.json", "all-mpnet-base-v2.json", "common_words.parquet")
 # A text encoder can judge, so that of the toy world is one of a judge's files.
 TOY_CLIP = {path.name for path in (RESOURCES / "toyworld" / "clip").iterdir()}
 
@@ -137,10 +137,10 @@ TOY_CLIP = {path.name for path in (RESOURCES / "toyworld" / "clip").iterdir()}
 @pytest.mark.parametrize(
     ("script", "resources"),
     [
-        ("visibility", {"visible.txt", "likelihood.txt", "mixtral_template.txt", *CALIBRATIONS, *TOY_CLIP}),
+        ("visibility", {"visible.txt", "likelihood.txt", "mixtral_template.txt", *JUDGES, *TOY_CLIP}),
         (
             "write_parts",
-            {"visible.txt", "likelihood.txt", "mixtral_template.txt", *CALIBRATIONS, *TOY_CLIP, "parts.txt"},
+            {"visible.txt", "likelihood.txt", "mixtral_template.txt", *JUDGES, *TOY_CLIP, "parts.txt"},
         ),
         ("vocabulary", {"plurals.txt", "plural_only.txt", "not_concepts.txt"}),
         ("lexicon", {"plurals.txt", "plural_only.txt", "noun_model.npz"}),

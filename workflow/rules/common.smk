@@ -6,7 +6,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 
-from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, data_path
+from contrastive_concepts.captions.corpus import (
+    check_inputs,
+    corpus_shards,
+    data_path,
+    without_wildcard,
+)
 from contrastive_concepts.captions.files import is_url
 from contrastive_concepts.captions.shards import unigram_shards
 from contrastive_concepts.config.layers import without_other_variants
@@ -182,6 +187,19 @@ def in_place(files):
     Unlike local(), this does not force the job to run locally.
     """
     return flag(files, PATH_MODIFIER_FLAG)
+
+
+def own_verdicts(judge):
+    """The user's file of kept verdicts. A table of the project is part of the hash of the code."""
+    name = judge.kept_verdicts
+    if name is None or (RESOURCES / "verdicts" / f"{name}.parquet").is_file():
+        return []
+    from contrastive_concepts.visibility.verdicts import kept_file
+
+    try:
+        return in_place(without_wildcard(str(kept_file(name))))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def data_file(path):

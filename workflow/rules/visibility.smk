@@ -1,5 +1,6 @@
 JUDGES = judges_of(SETTINGS.visibility)
 CALIBRATIONS = [in_place(file) for file in calibrations_of(SETTINGS.visibility)]
+OWN_VERDICTS = own_verdicts(SETTINGS.visibility)
 # The model runs on another machine or on a GPU, so it can be asked while all cores count captions.
 ELSEWHERE = JUDGES[-1].judge == "openai" or gpus_of(SETTINGS.visibility) > 0
 # Named after the judge's settings, so that another judge is checked again.
@@ -41,6 +42,7 @@ rule visibility:
         ready=ancient(READY),
         # The calibration for a model that the project has none for.
         calibration=CALIBRATIONS,
+        kept=OWN_VERDICTS,
         further=FURTHER_WORDS if SETTINGS.shares_encoder else [],
     output:
         # Not protected for a mined vocabulary: it changes with the captions, and the verdicts with it.
@@ -81,6 +83,7 @@ if SETTINGS.audit.judge:
             calibration=[
                 in_place(file) for file in calibrations_of(SETTINGS.audit.judge)
             ],
+            kept=own_verdicts(SETTINGS.audit.judge),
         output:
             SECOND_VERDICTS,
         log:

@@ -23,9 +23,9 @@ def audit(
     """Write a report on the verdicts: words by P(visible), doubtful and unparsed ones, agreement with human ratings."""
 
     from contrastive_concepts.config.visibility import AuditSettings
-    from contrastive_concepts.visibility.agreement import read_verdicts
     from contrastive_concepts.visibility.audit import audit as audit_verdicts
     from contrastive_concepts.visibility.audit import write_audit
+    from contrastive_concepts.visibility.verdicts import read_verdicts
 
     settings = AuditSettings(word=word, ratings=rating or ["CONC", "IMAG"], low=low, high=high, nearest=nearest)
     other = read_verdicts(second) if second else None

@@ -13,6 +13,7 @@ from contrastive_concepts.cli import (
     data,
     demo,
     exchange,
+    judge,
     push,
     query,
     resources,
@@ -36,6 +37,7 @@ app.command("diff")(exchange.diff)
 app.command("explore")(exchange.explore)
 app.command("push")(push.push)
 app.command("audit")(audit.audit)
+app.command("judge")(judge.judge)
 app.command("calibrate")(calibrate.calibrate)
 app.command("resources")(resources.resources)
 app.command("weights")(weights.weights)

@@ -34,6 +34,11 @@ class Judging(Settings):
         "drop",
         description="What an answer means that is neither yes nor no. drop: not visible; keep: visible.",
     )
+    kept_verdicts: str | None = Field(
+        None,
+        description="Verdicts that are taken as they are; only other words are judged. The visibility.parquet of a "
+        "run, or the name of a file in resources/verdicts; null: every word is judged.",
+    )
 
 
 class Endpoint(Judging):
@@ -184,7 +189,8 @@ class CascadeJudge(Judging):
     )
     embedding: Embedding = Field(Embedding(), description="The first judge: an embedding, asked about every word.")
     second: SecondJudge = Field(
-        description="The second judge, such as a language model, with its own keys (but for threshold and unparsed)."
+        description="The second judge, such as a language model, with its own keys (but for threshold, unparsed "
+        "and kept_verdicts)."
     )
     unclear: tuple[float, float] = Field(
         (0.1, 0.9), description="The second judge is asked if the embedding's P(visible) lies between these two."
@@ -200,7 +206,7 @@ class CascadeJudge(Judging):
         low, high = self.unclear
         if not 0 <= low <= high <= 1:
             raise ValueError(f"visibility.unclear: found {list(self.unclear)}, expected two rising numbers from 0 to 1")
-        for key in ("threshold", "unparsed"):
+        for key in ("threshold", "unparsed", "kept_verdicts"):
             # Not `model_fields_set`: the settings of a job have every key.
             if getattr(self.second, key) != Judging.model_fields[key].default:
                 raise ValueError(f"visibility.second.{key}: unknown key, expected visibility.{key}: it holds for both")

@@ -17,9 +17,6 @@ from contrastive_concepts.text_files import read_text
 HIGH, MIDDLE, LOW = 5.8, 4.75, 3.4
 """4.2, 3.5 and 2.6 on a scale of 1-5, converted to 1-7. A word is clear-cut if its rating is >= HIGH or <= LOW."""
 
-VERDICTS = ("concept", "p_visible", "visible", "answer", "parsed", "judge", "model", "revision", "prompt_hash")
-"""Columns that a table of verdicts must have."""
-
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -33,18 +30,6 @@ class Agreement:
     clear_auc: float
     auc: float
     spearman: float
-
-
-def read_verdicts(path: str | Path) -> pl.DataFrame:
-    """What `judging.give_verdicts` wrote. Raises UserError if it cannot be read or lacks a column."""
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: cannot be read as verdicts ({one_line(error)})") from None
-    if not set(table.columns) >= set(VERDICTS):
-        found = ", ".join(table.columns)[:80]
-        raise UserError(f"{path}: found the columns {found}, expected {', '.join(sorted(VERDICTS))}")
-    return table
 
 
 def read_ratings(path: str | Path, columns: Ratings) -> pl.DataFrame:

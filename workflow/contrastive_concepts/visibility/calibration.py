@@ -22,11 +22,11 @@ from sklearn.preprocessing import StandardScaler
 
 from contrastive_concepts.config.visibility import Ratings
 from contrastive_concepts.errors import UserError
-from contrastive_concepts.text_files import read_table
-from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, auc, read_ratings, read_verdicts
+from contrastive_concepts.visibility.agreement import MIDDLE, Bools, Floats, agreement, auc, read_ratings
 from contrastive_concepts.visibility.embedding import WORDS_AT_A_TIME, EmbeddingCalibration, EncodedJudge
 from contrastive_concepts.visibility.likelihood import Calibration, contexts_sha256, load_contexts
 from contrastive_concepts.visibility.prompts import load_prompts
+from contrastive_concepts.visibility.verdicts import LABELLED, SURE, read_labels, read_verdicts
 
 SHRINKAGE = 1000.0
 """Ridge penalty of the contexts' weights in nats squared. It and the contexts were chosen on the fitted half alone."""
@@ -43,14 +43,12 @@ LABELS = (6.2, 2.8)
 """Ratings that a label of yes and no stands for, on the scale of 1-7."""
 LABEL_WEIGHT = 2.0
 """Weight of a label beside a rated noun, which has 1. A weight of 3 fits labels better and ratings worse."""
-SURE, SUREST = 3.0, 4.0
-"""Log-odds at which a verdict of another judge stands for the rating of a label, and at which it is cut off."""
+SUREST = 4.0
+"""Log-odds at which a verdict of another judge is cut off. At SURE it stands for the rating of a label."""
 RATED_BESIDE = 0.3
 """Weight of a rated word beside verdicts, which have 1; chosen by cross-validation on the fitted half."""
 DIGITS = 4
-LABELLED = {"word": pl.String, "visible": pl.Boolean}
 JUDGED = {"word": pl.String, "log_odds": pl.Float64}
-YES_NO = {"yes": True, "no": False, "1": True, "0": False, "true": True, "false": False}
 
 
 class LikelihoodJudge(Protocol):
@@ -250,23 +248,6 @@ def _require_both(path: str | Path, ratings: Floats) -> None:
             f"{path}: found {high} nouns in the upper and {low} in the lower part of the scale (or yes and no) in the "
             f"half for fitting, expected at least {FEWEST} of each"
         )
-
-
-def read_labels(path: str | Path) -> pl.DataFrame:
-    """Words that somebody has labelled: word, visible (bool). A CSV or TSV with these columns, visible as yes or no.
-
-    Raises UserError, with the row of a label that is neither.
-    """
-    path = Path(path)
-    rows = read_table(path, "labels with the columns word, visible")
-    head = [name.strip() for name in rows[0]] if rows else []
-    if head != ["word", "visible"]:
-        raise UserError(f"{path}: found the columns {', '.join(head)[:60]}, expected word, visible")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(head) or row[1].strip().lower() not in YES_NO or not row[0].strip():
-            raise UserError(f"{path}: row {number}: found {','.join(row)[:60]!r}, expected a word and yes or no")
-    table = [(row[0].strip(), YES_NO[row[1].strip().lower()]) for row in rows[1:]]
-    return pl.DataFrame(table, schema=LABELLED, orient="row").unique("word", keep="first", maintain_order=True)
 
 
 def read_judged(path: str | Path, labelled: pl.Series) -> pl.DataFrame:

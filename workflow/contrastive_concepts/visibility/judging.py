@@ -20,24 +20,9 @@ from contrastive_concepts.config.visibility import (
 )
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.visibility.answers import Answer, AnswerKey, AnswerStore
+from contrastive_concepts.visibility.verdicts import VERDICTS, kept_verdicts
 
 WAIT_S = 600.0
-VERDICTS = {
-    "concept": pl.String,
-    "p_visible": pl.Float64,
-    "visible": pl.Boolean,
-    "parsed": pl.Boolean,
-    "answer": pl.String,
-    "remark": pl.String,
-    "judge": pl.String,
-    "model": pl.String,
-    "revision": pl.String,
-    "prompt_hash": pl.String,
-    "weights": pl.String,
-    "p_embedding": pl.Float64,
-    "p_second": pl.Float64,
-}
-"""Of a verdict: its judge (two names if both decided), and what each judge of a cascade said; null without one."""
 
 
 class Judge(Protocol):
@@ -149,12 +134,35 @@ def give_verdicts(
     answers_path: Path,
     progress: Callable[[int], None] = lambda done: None,
 ) -> pl.DataFrame:
-    """`judge_concepts` with the judges of the settings: one, or the two of a cascade.
+    """`judge_concepts` with the judges of the settings: one, or the two of a cascade. Kept verdicts need no judge.
 
     In a cascade the second judge is asked only where the embedding is unclear, and each row names who decided: the
     embedding, the second judge, or both. If both decide and the second's answer is unparsed, the embedding decides and
     a remark says so. `progress` receives the number of decided words.
     """
+    if settings.kept_verdicts is None:
+        return _judged(concepts, judges, settings, answers_path, progress)
+    kept = kept_verdicts(settings.kept_verdicts, concepts, settings.threshold)
+    known = set(kept["concept"])
+    rest = [concept for concept in dict.fromkeys(concepts) if concept not in known]
+    print(f"{len(known):,} words have kept verdicts ({settings.kept_verdicts}), {len(rest):,} are judged")
+    progress(len(known))
+    if rest:
+        judged = _judged(rest, judges, settings, answers_path, lambda done: progress(len(known) + done))
+        kept = pl.concat([kept, judged])
+    return pl.DataFrame({"concept": concepts}, schema={"concept": pl.String}).join(
+        kept, on="concept", how="left", maintain_order="left"
+    )
+
+
+def _judged(
+    concepts: Sequence[str],
+    judges: Sequence[Judge],
+    settings: VisibilitySettings,
+    answers_path: Path,
+    progress: Callable[[int], None],
+) -> pl.DataFrame:
+    """The verdicts of the judges themselves."""
     ours = judge_concepts(
         concepts, judges[0], answers_path, settings.threshold, progress if len(judges) == 1 else lambda done: None
     )

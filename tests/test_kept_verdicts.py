@@ -1,0 +1,183 @@
+"""Kept verdicts: their words are not judged again, and the table of the project is what it is said to be."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contrastive_concepts.cli.configuration import check
+from contrastive_concepts.cli.judge import judge as command
+from contrastive_concepts.config.visibility import CascadeJudge, EmbeddingJudge
+from contrastive_concepts.errors import UserError
+from contrastive_concepts.resources import RESOURCES
+from contrastive_concepts.visibility.agreement import auc
+from contrastive_concepts.visibility.calibration import in_fitted_half
+from contrastive_concepts.visibility.embedding import EmbeddingCalibration
+from contrastive_concepts.visibility.judging import give_verdicts
+from contrastive_concepts.visibility.verdicts import VERDICTS, kept_verdicts, read_labels, read_verdicts, with_labels
+
+from .conftest import ROOT
+from .test_visibility import Scripted
+
+LABELS = [ROOT / "resources" / "calibrations" / "labels.csv", *sorted((ROOT / "tests" / "data").glob("*_labels.csv"))]
+WORDS = ["boat", "sea", "liberty", "fog", "ehm"]
+SAYS: dict[str, float | None] = {"boat": 0.9, "sea": 0.8, "liberty": 0.2, "fog": 0.5, "ehm": None}
+
+
+def settings(kept: Path | str | None = None, **changed: object) -> EmbeddingJudge:
+    values = {"judge": "embedding", "kept_verdicts": None if kept is None else str(kept), **changed}
+    return EmbeddingJudge.model_validate(values)
+
+
+@given(kept=st.sets(st.sampled_from(WORDS)), asked=st.lists(st.sampled_from(WORDS)), threshold=st.floats(0, 1))
+def test_with_some_verdicts_kept_the_table_is_the_same(
+    kept: set[str], asked: list[str], threshold: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("kept")
+    give_verdicts(sorted(kept), [Scripted(SAYS)], settings(), folder / "a.duckdb").write_parquet(
+        folder / "kept.parquet"
+    )
+    judge = Scripted(SAYS)
+    changed = settings(folder / "kept.parquet", threshold=threshold)
+    found = give_verdicts(asked, [judge], changed, folder / "b.duckdb")
+    whole = give_verdicts(asked, [Scripted(SAYS)], settings(threshold=threshold), folder / "c.duckdb")
+    assert found.schema == whole.schema
+    assert found.equals(whole)
+    # An unparsed verdict is not kept: it may be asked again.
+    assert set(judge.asked) == set(asked) - (kept - {"ehm"})
+
+
+def test_each_record_names_who_decided(tmp_path: Path) -> None:
+    give_verdicts(["boat"], [Scripted(SAYS, name="large")], settings(), tmp_path / "a.duckdb").write_parquet(
+        tmp_path / "kept.parquet"
+    )
+    cascade = CascadeJudge.model_validate({
+        "judge": "cascade",
+        "second": {"judge": "transformers"},
+        "unclear": [0.4, 0.6],
+        "kept_verdicts": str(tmp_path / "kept.parquet"),
+    })  # fmt: skip
+    first, second = Scripted(SAYS), Scripted({"fog": 0.1}, name="second")
+    done: list[int] = []
+    found = give_verdicts(["sea", "boat", "fog"], [first, second], cascade, tmp_path / "b.duckdb", done.append)
+    assert found["judge"].to_list() == ["scripted", "large", "second"]
+    assert sorted(first.asked) == ["fog", "sea"]
+    assert done[0] == 1
+    assert done[-1] == 3
+
+
+def test_a_table_that_cannot_be_kept_is_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "kept.parquet"
+    with pytest.raises(UserError, match=r"kept_verdicts: found no file 'mixtral', expected .* or one of common_words"):
+        kept_verdicts("mixtral", WORDS, 0.5)
+    file.write_text("word,visible\nboat,yes\n")
+    with pytest.raises(UserError, match=r"kept.parquet: cannot be read as verdicts"):
+        kept_verdicts(str(file), WORDS, 0.5)
+    table = give_verdicts(WORDS, [Scripted(SAYS)], settings(), tmp_path / "a.duckdb")
+    table.drop("judge").write_parquet(file)
+    with pytest.raises(UserError, match=r"kept.parquet: found the columns .*, expected .*judge"):
+        kept_verdicts(str(file), WORDS, 0.5)
+    for wrong in (1.5, float("nan"), None):
+        table.with_columns(p_visible=pl.lit(wrong, pl.Float64)).write_parquet(file)
+        with pytest.raises(UserError, match=r"'boat': found P\(visible\) .*, expected a number from 0 to 1"):
+            kept_verdicts(str(file), WORDS, 0.5)
+    table.with_columns(p_visible=pl.lit("much")).write_parquet(file)
+    with pytest.raises(UserError, match=r"kept.parquet: cannot be read as verdicts"):
+        kept_verdicts(str(file), WORDS, 0.5)
+    # A table of an earlier version has fewer columns.
+    table.drop("remark", "weights", "p_embedding", "p_second").write_parquet(file)
+    assert kept_verdicts(str(file), ["sea"], 0.5)["concept"].to_list() == ["sea"]
+
+
+def test_a_label_decides_and_what_the_embedding_said_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("word,visible\nliberty,yes\nboat,no\nsaddle,yes\nehm,no\nmist,yes\n")
+    words, judge = [*WORDS, "mist"], Scripted(SAYS | {"mist": 0.9}, name="embedding")
+    judged = give_verdicts(words, [judge], settings(), tmp_path / "a.duckdb")
+    table = with_labels(judged, read_labels(tmp_path / "mine.csv"), "mine.csv")
+    rows = {row["concept"]: row for row in table.iter_rows(named=True)}
+    assert list(rows) == words
+    assert table.schema == pl.Schema(VERDICTS)
+    sure = 1 / (1 + math.exp(-3))
+    # Of "mist" the embedding said the same, so that both count: log-odds of 3 and of P = 0.9.
+    assert {word: pytest.approx(row["p_visible"]) for word, row in rows.items()} == {
+        "boat": 1 - sure, "sea": 0.8, "liberty": sure, "fog": 0.5, "ehm": 1 - sure, "mist": 1 / (1 + math.exp(-3) / 9),
+    }  # fmt: skip
+    assert {word for word, row in rows.items() if row["visible"]} == {"sea", "liberty", "fog", "mist"}
+    assert {word for word, row in rows.items() if row["judge"] == "label"} == {"boat", "liberty", "ehm", "mist"}
+    assert (rows["boat"]["model"], rows["boat"]["answer"], rows["boat"]["p_embedding"]) == ("label:mine.csv", "no", 0.9)
+    assert table["parsed"].all()
+
+
+def test_the_command_writes_a_table_that_a_run_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = yaml.safe_load((ROOT / "config" / "redcaps.yaml").read_text())
+    values |= {"answers": str(tmp_path / "answers.duckdb"), "visibility": {"judge": "embedding"}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "words.txt").write_text("boat\nliberty\n\nfire hydrant\nboat\n")
+    (tmp_path / "mine.csv").write_text("word,visible\nliberty,yes\n")
+    command(tmp_path / "c.yaml", tmp_path / "words.txt", tmp_path / "out" / "kept.parquet", [tmp_path / "mine.csv"])
+    assert "kept.parquet: 3 words, 3 visible\n" in capsys.readouterr().out
+    nobody = Scripted({})
+    found = give_verdicts(
+        ["liberty", "boat"], [nobody], settings(tmp_path / "out" / "kept.parquet"), tmp_path / "b.duckdb"
+    )
+    assert found["judge"].to_list() == ["label", "embedding"]
+    assert not nobody.asked
+
+
+def test_a_missing_table_is_told_by_the_check_of_the_configuration(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    for key in ("visibility", "audit"):
+        changed = {"visibility": {"judge": "embedding", "kept_verdicts": "none.parquet"}}
+        changed = changed if key == "visibility" else {"audit": {"judge": changed["visibility"]}}
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(values | changed))
+        with pytest.raises(UserError, match=r"visibility.kept_verdicts: found no file 'none.parquet'"):
+            check(tmp_path / "c.yaml", probe=False)
+
+
+@pytest.fixture(scope="module")
+def common() -> pl.DataFrame:
+    return read_verdicts(RESOURCES / "verdicts" / "common_words.parquet")
+
+
+def test_the_kept_table_has_the_verdicts_of_the_large_encoder_and_the_labels(common: pl.DataFrame) -> None:
+    assert common["concept"].n_unique() == common.height > 50_000
+    encoded = common.filter(judge="embedding")
+    kept = EmbeddingCalibration.model_validate_json(
+        (RESOURCES / "calibrations" / "embedding" / "all-mpnet-base-v2.json").read_bytes()
+    )
+    assert set(encoded["model"]) <= set(kept.encoders)
+    assert set(encoded["revision"]) == {kept.weights_sha256[:16]}
+    assert set(encoded["prompt_hash"]) == {kept.sha256}
+    labels = pl.concat(read_labels(file) for file in LABELS)
+    joined = labels.join(common, left_on="word", right_on="concept", suffix="_kept")
+    assert joined.height == labels.height == common.filter(judge="label").height
+    assert (joined["visible"] == joined["visible_kept"]).all()
+    for name in ("redcaps", "toyworld"):
+        concepts = pl.read_parquet(RESOURCES / "dictionaries" / name / "concepts.parquet")
+        assert concepts["concept"].is_in(common["concept"].implode()).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "stated"),
+    [
+        ("labels", (0.998, 0.975)),
+        ("fresh_labels", (0.994, 0.973)),
+        ("unseen_labels", (0.996, 0.969)),
+        ("blind_labels", (0.984, 0.963)),
+        ("all", (0.992, 0.970)),
+    ],
+)
+def test_the_large_encoder_agrees_with_labels_that_nothing_was_fitted_to(
+    common: pl.DataFrame, file: str, stated: tuple[float, float]
+) -> None:
+    labels = pl.concat(read_labels(path) for path in LABELS if file in ("all", path.stem))
+    labels = labels.filter(pl.Series([not in_fitted_half(word) for word in labels["word"]]))
+    said = labels.join(common, left_on="word", right_on="concept", suffix="_kept", how="left", maintain_order="left")
+    visible, p = said["visible"].to_numpy(), said["p_embedding"].to_numpy()
+    # Stated in docs/judges.md.
+    assert [auc(p, visible), np.mean((p >= 0.5) == visible)] == pytest.approx(stated, abs=0.001)

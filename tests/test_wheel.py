@@ -1,10 +1,13 @@
 """The wheel alone, in an environment with nothing else: what a reader of dictionaries gets."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -50,6 +53,20 @@ def test_ten_known_and_ten_unknown_words(light: Path, tmp_path: Path) -> None:
     # The toy world's dictionary carries its encoder, which takes any text.
     toy = json.loads(run(*ask, "--dictionary", "toyworld", "boat", *(f"a big {word}" for word in KNOWN), cwd=tmp_path))
     assert [each["concept"] for each in toy[:3]] == ["boat", "boat", "dog"]
+
+
+@pytest.mark.slow
+def test_with_the_other_packages_the_wheel_can_judge(light: Path, tmp_path: Path) -> None:
+    [wheel] = light.parents[1].glob("*.whl")
+    with ZipFile(wheel) as files:
+        files.extractall(tmp_path / "package")
+    check = [sys.executable, "-m", "contrastive_concepts", "config", "check", str(ROOT / "config" / "config.yaml")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "package")}
+    done = subprocess.run(
+        [*check, "--probe"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "judge: P(visible) of boat 1.00" in done.stdout
 
 
 @pytest.mark.slow

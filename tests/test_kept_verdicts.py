@@ -12,14 +12,23 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.cli.configuration import check
 from contrastive_concepts.cli.judge import judge as command
-from contrastive_concepts.config.visibility import CascadeJudge, EmbeddingJudge
+from contrastive_concepts.config.visibility import AuditSettings, CascadeJudge, EmbeddingJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.resources import RESOURCES
+from contrastive_concepts.visibility import judging
 from contrastive_concepts.visibility.agreement import auc
+from contrastive_concepts.visibility.audit import audit
 from contrastive_concepts.visibility.calibration import in_fitted_half
 from contrastive_concepts.visibility.embedding import EmbeddingCalibration
 from contrastive_concepts.visibility.judging import give_verdicts
-from contrastive_concepts.visibility.verdicts import VERDICTS, kept_verdicts, read_labels, read_verdicts, with_labels
+from contrastive_concepts.visibility.verdicts import (
+    VERDICTS,
+    check_kept,
+    kept_verdicts,
+    read_labels,
+    read_verdicts,
+    with_labels,
+)
 
 from .conftest import ROOT
 from .test_visibility import Scripted
@@ -34,7 +43,11 @@ def settings(kept: Path | str | None = None, **changed: object) -> EmbeddingJudg
     return EmbeddingJudge.model_validate(values)
 
 
-@given(kept=st.sets(st.sampled_from(WORDS)), asked=st.lists(st.sampled_from(WORDS)), threshold=st.floats(0, 1))
+@given(
+    kept=st.sets(st.sampled_from(WORDS)).map({"sea"}.union),
+    asked=st.lists(st.sampled_from(WORDS)),
+    threshold=st.floats(0, 1),
+)
 def test_with_some_verdicts_kept_the_table_is_the_same(
     kept: set[str], asked: list[str], threshold: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -89,9 +102,21 @@ def test_a_table_that_cannot_be_kept_is_refused_in_one_line(tmp_path: Path) -> N
     table.with_columns(p_visible=pl.lit("much")).write_parquet(file)
     with pytest.raises(UserError, match=r"kept.parquet: cannot be read as verdicts"):
         kept_verdicts(str(file), WORDS, 0.5)
+    table.filter(concept="ehm").write_parquet(file)
+    with pytest.raises(UserError, match=r"kept.parquet: found no verdict that says yes or no"):
+        kept_verdicts(str(file), WORDS, 0.5)
+    with pytest.raises(UserError, match=r"kept_verdicts: 'x+' cannot be read"):
+        kept_verdicts("x" * 300, WORDS, 0.5)
+    table.write_parquet(file)
+    with pytest.raises(UserError, match=r"which this run writes, expected a copy of it"):
+        check_kept(str(file), tmp_path / "below" / ".." / "kept.parquet")
     # A table of an earlier version has fewer columns.
     table.drop("remark", "weights", "p_embedding", "p_second").write_parquet(file)
     assert kept_verdicts(str(file), ["sea"], 0.5)["concept"].to_list() == ["sea"]
+    # A name is no pattern, and an empty field is no text.
+    table.with_columns(p_visible=pl.lit(0.1), model=pl.lit(None, pl.String)).write_parquet(tmp_path / "kep[t].parquet")
+    other = kept_verdicts(str(tmp_path / "kep[t].parquet"), ["sea"], 0.5)
+    assert other.select("p_visible", "model").rows() == [(0.1, "")]
 
 
 def test_a_label_decides_and_what_the_embedding_said_stays(tmp_path: Path) -> None:
@@ -121,12 +146,67 @@ def test_the_command_writes_a_table_that_a_run_takes(tmp_path: Path, capsys: pyt
     (tmp_path / "mine.csv").write_text("word,visible\nliberty,yes\n")
     command(tmp_path / "c.yaml", tmp_path / "words.txt", tmp_path / "out" / "kept.parquet", [tmp_path / "mine.csv"])
     assert "kept.parquet: 3 words, 3 visible\n" in capsys.readouterr().out
+    assert not list((tmp_path / "out").glob("*.unfinished"))
     nobody = Scripted({})
     found = give_verdicts(
         ["liberty", "boat"], [nobody], settings(tmp_path / "out" / "kept.parquet"), tmp_path / "b.duckdb"
     )
     assert found["judge"].to_list() == ["label", "embedding"]
     assert not nobody.asked
+
+
+def test_the_command_refuses_what_would_lose_something(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = yaml.safe_load((ROOT / "config" / "redcaps.yaml").read_text())
+    values["answers"] = str(tmp_path / "answers.duckdb")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "words.txt").write_text("liberty\nhonesty\n")
+    (tmp_path / "mine.csv").write_text("word,visible\nliberty,no\nzebra,yes\n")
+    arguments = (tmp_path / "c.yaml", tmp_path / "words.txt")
+    for output, expected in (
+        ("words.txt", "exists, expected a new file"),
+        ("c.yaml/x", "cannot be made"),
+        ("", "exists"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            command(*arguments, tmp_path / output)
+    monkeypatch.setattr(judging, "build_judge", lambda settings: Failing())
+    with pytest.raises(UserError, match="the model is gone"):
+        command(*arguments, tmp_path / "new.parquet")
+    assert not list(tmp_path.glob("new*"))
+    # Words of which none is visible are a table too. All are judged, also those with a verdict in common_words.
+    monkeypatch.setattr(judging, "build_judge", lambda settings: Scripted({"liberty": 0.3, "honesty": None}))
+    with pytest.raises(UserError, match="answers that say yes or no"):
+        command(*arguments, tmp_path / "new.parquet")
+    (tmp_path / "more.csv").write_text("word,visible\nhonesty,no\n")
+    command(*arguments, tmp_path / "new.parquet", [tmp_path / "mine.csv", tmp_path / "more.csv"])
+    said = capsys.readouterr().out
+    assert "new.parquet: 2 words, 0 visible" in said
+    assert "mine.csv: 1 of 2 labels are of words that are not in words.txt" in said
+    (tmp_path / "mine.csv").write_text("word,visible\nliberty,no\nliberty,yes\n")
+    with pytest.raises(UserError, match=r"mine.csv: 'liberty': found yes and no, expected one label"):
+        command(*arguments, tmp_path / "newer.parquet", [tmp_path / "mine.csv"])
+
+
+class Failing(Scripted):
+    """A judge whose model is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(says={}, limit=0)
+
+
+def test_the_audit_of_a_labelled_cascade_names_the_two_judges(tmp_path: Path) -> None:
+    cascade = CascadeJudge.model_validate(
+        {"judge": "cascade", "second": {"judge": "transformers"}, "unclear": [0, 1], "decides": "both"}
+    )
+    words = ["boat", "sea", "fog"]
+    judges = [Scripted(SAYS, name="embedding"), Scripted(SAYS, name="large")]
+    judged = give_verdicts(words, judges, cascade, tmp_path / "a.duckdb")
+    labels = pl.DataFrame({"word": ["fog"], "visible": [False]})
+    _, sections = audit(with_labels(judged, labels, "mine.csv"), 0.5, AuditSettings())
+    [compared] = [section.text for section in sections if section.title == "Two judges"]
+    assert compared.startswith("embedding beside embedding + large: 3 of 3 words")
 
 
 def test_a_missing_table_is_told_by_the_check_of_the_configuration(tmp_path: Path) -> None:

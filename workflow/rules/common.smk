@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
@@ -18,7 +19,7 @@ from contrastive_concepts.config.layers import without_other_variants
 from contrastive_concepts.config.load import parse_config
 from contrastive_concepts.config.similarity import ENCODER_FILES, FURTHER
 from contrastive_concepts.config.visibility import calibrations_of, gpus_of, judges_of
-from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES
+from contrastive_concepts.dictionary.manifest import DICTIONARY_FILES, file_sha256
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.evaluation.inputs import check_benchmark, class_list
 from contrastive_concepts.provenance import code_sha256, hand_on_to_jobs
@@ -192,14 +193,19 @@ def in_place(files):
 def own_verdicts(judge):
     """The user's file of kept verdicts. A table of the project is part of the hash of the code."""
     name = judge.kept_verdicts
-    if name is None or (RESOURCES / "verdicts" / f"{name}.parquet").is_file():
+    of_the_project = {path.stem for path in (RESOURCES / "verdicts").iterdir()}
+    if name is None or name in of_the_project:
         return []
-    from contrastive_concepts.visibility.verdicts import kept_file
+    path = os.path.expanduser(name)
+    # Checked once, not in every job.
+    if workflow.is_main_process:
+        from contrastive_concepts.visibility.verdicts import check_kept
 
-    try:
-        return in_place(without_wildcard(str(kept_file(name))))
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+        try:
+            path = without_wildcard(str(check_kept(name, VERDICTS)))
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+    return [in_place(path)]
 
 
 def data_file(path):

@@ -1,6 +1,7 @@
 JUDGES = judges_of(SETTINGS.visibility)
 CALIBRATIONS = [in_place(file) for file in calibrations_of(SETTINGS.visibility)]
 OWN_VERDICTS = own_verdicts(SETTINGS.visibility)
+OWN_SECOND = own_verdicts(SETTINGS.audit.judge) if SETTINGS.audit.judge else []
 # The model runs on another machine or on a GPU, so it can be asked while all cores count captions.
 ELSEWHERE = JUDGES[-1].judge == "openai" or gpus_of(SETTINGS.visibility) > 0
 # Named after the judge's settings, so that another judge is checked again.
@@ -70,6 +71,8 @@ rule visibility:
             SETTINGS.similarity.model_dump() if SETTINGS.shares_encoder else None
         ),
         least=SETTINGS.checks.parsed_verdicts,
+        # By content: another table can be older than the verdicts.
+        kept=[file_sha256(Path(file)) for file in OWN_VERDICTS],
         code=code_of("visibility"),
     script:
         "../scripts/visibility.py"
@@ -83,7 +86,7 @@ if SETTINGS.audit.judge:
             calibration=[
                 in_place(file) for file in calibrations_of(SETTINGS.audit.judge)
             ],
-            kept=own_verdicts(SETTINGS.audit.judge),
+            kept=OWN_SECOND,
         output:
             SECOND_VERDICTS,
         log:
@@ -101,6 +104,7 @@ if SETTINGS.audit.judge:
             answers=lambda wildcards: SETTINGS.answers,
             judge=SETTINGS.audit.judge.model_dump(),
             least=SETTINGS.checks.parsed_verdicts,
+            kept=[file_sha256(Path(file)) for file in OWN_SECOND],
             code=code_of("visibility"),
         script:
             "../scripts/visibility.py"

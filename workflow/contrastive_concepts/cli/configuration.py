@@ -23,7 +23,7 @@ def check(
     from contrastive_concepts.evaluation.inputs import check_benchmark
     from contrastive_concepts.probe import probe as probe_of
     from contrastive_concepts.resources import resource
-    from contrastive_concepts.visibility.verdicts import kept_file
+    from contrastive_concepts.visibility.verdicts import check_kept
     from contrastive_concepts.visibility.vllm_install import check_arguments
 
     settings = read_config(file)
@@ -31,7 +31,7 @@ def check(
     check_benchmark(settings, resource("classes"))
     for judge in (settings.visibility, settings.audit.judge):
         if judge and judge.kept_verdicts is not None:
-            kept_file(judge.kept_verdicts)
+            check_kept(judge.kept_verdicts, f"results/{settings.run}/visibility/visibility.parquet")
     shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
     print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
     if isinstance(settings.visibility, VllmJudge):

@@ -36,8 +36,8 @@ class Judging(Settings):
     )
     kept_verdicts: str | None = Field(
         None,
-        description="Verdicts that are taken as they are; only other words are judged. The visibility.parquet of a "
-        "run, or the name of a file in resources/verdicts; null: every word is judged.",
+        description="Verdicts that are taken as they are; only other words are judged. The path of another run's "
+        "visibility.parquet, or the name of a file in resources/verdicts; null: every word is judged.",
     )
 
 

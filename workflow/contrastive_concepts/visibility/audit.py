@@ -94,7 +94,8 @@ def audit(
         sections += _two_judges(both.with_columns(p_first="p_visible"), names, threshold, rated)
     elif "p_second" in table.columns and table["p_second"].is_not_null().any():
         asked = table.filter(pl.col("p_second").is_not_null())
-        names = ["embedding", " + ".join(sorted({*asked["judge"]} - {"embedding"}))]
+        second_judge = " + ".join(sorted({*asked["judge"]} - {"embedding", "label"}))
+        names = ["embedding", second_judge or "the second judge"]
         sections += _two_judges(table.with_columns(p_first="p_embedding"), names, threshold, rated)
     sections += [
         Section("In doubt", f"The {doubtful.height} words nearest to the threshold.", doubtful.select(SHOWN + rated)),

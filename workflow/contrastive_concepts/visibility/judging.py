@@ -68,8 +68,8 @@ def build_judge(settings: OneJudge, server_log: Path | None = None) -> Judge:
     return ServedJudge(settings, server_log)
 
 
-def require_verdicts(verdicts: pl.DataFrame, least: float = 0.0) -> None:
-    """Raises UserError if the share of answers with a yes or no is below `least`, or if no concept is visible."""
+def require_parsed(verdicts: pl.DataFrame, least: float) -> None:
+    """Raises UserError if the share of answers with a yes or no is below `least`."""
     other = verdicts.filter(~pl.col("parsed")).select("concept", "answer", "remark").head(1).rows()
     hint = ""
     if other:
@@ -79,6 +79,11 @@ def require_verdicts(verdicts: pl.DataFrame, least: float = 0.0) -> None:
     require(
         int(verdicts["parsed"].sum()), verdicts.height, least, "answers that say yes or no", "parsed_verdicts", hint
     )
+
+
+def require_verdicts(verdicts: pl.DataFrame, least: float = 0.0) -> None:
+    """`require_parsed`. Raises UserError also if no concept is visible."""
+    require_parsed(verdicts, least)
     if verdicts.height and not verdicts["visible"].any():
         raise UserError(f"visible concepts: found none of {verdicts.height:,}, expected at least one")
 

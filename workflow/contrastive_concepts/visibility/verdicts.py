@@ -42,19 +42,18 @@ YES_NO = {"yes": True, "no": False, "1": True, "0": False, "true": True, "false"
 
 def read_verdicts(path: str | Path) -> pl.DataFrame:
     """What `judging.give_verdicts` wrote, with all columns. Raises UserError if it cannot be read or lacks a column."""
+    needed = [name for name in VERDICTS if name not in LATER]
     try:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
+        if not set(table.columns) >= set(needed):
+            found = ", ".join(table.columns)[:80] or "none"
+            raise UserError(f"{path}: found the columns {found}, expected {', '.join(sorted(needed))}")
+        absent = [pl.lit(None, VERDICTS[name]).alias(name) for name in LATER if name not in table.columns]
+        table = table.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in VERDICTS.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path}: cannot be read as verdicts ({one_line(error)})") from None
-    needed = [name for name in VERDICTS if name not in LATER]
-    if not set(table.columns) >= set(needed):
-        found = ", ".join(table.columns)[:80]
-        raise UserError(f"{path}: found the columns {found}, expected {', '.join(sorted(needed))}")
-    absent = [pl.lit(None, VERDICTS[name]).alias(name) for name in LATER if name not in table.columns]
-    try:
-        return table.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in VERDICTS.items())
-    except pl.exceptions.PolarsError as error:
-        raise UserError(f"{path}: cannot be read as verdicts ({one_line(error)})") from None
+    texts = [name for name, kind in VERDICTS.items() if kind == pl.String and name != "concept"]
+    return table.drop_nulls("concept").with_columns(pl.col(texts).fill_null(""))
 
 
 def kept_file(name: str) -> Path:
@@ -64,7 +63,11 @@ def kept_file(name: str) -> Path:
     """
     kept = {file.stem: file for file in sorted(RESOURCES.glob(KEPT))}
     path = kept.get(name) or Path(os.path.expanduser(name))
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except (OSError, ValueError) as error:
+        raise UserError(f"config: visibility.kept_verdicts: {name[:80]!r} cannot be read ({one_line(error)})") from None
+    if not found:
         raise UserError(
             f"config: visibility.kept_verdicts: found no file {name!r}, expected the visibility.parquet of a run, or "
             f"one of {', '.join(kept) or 'none'}"
@@ -72,38 +75,59 @@ def kept_file(name: str) -> Path:
     return path
 
 
-def kept_verdicts(name: str, words: Sequence[str], threshold: float) -> pl.DataFrame:
-    """The kept verdicts on those of the words that have one. A word's first row counts, and unparsed rows do not.
+def check_kept(name: str, verdicts: str | Path) -> Path:
+    """The file of `visibility.kept_verdicts`, which is read. `verdicts` is the file that the run will write.
 
-    Raises UserError if the table cannot be read or has a P(visible) that is none.
+    Raises UserError if it cannot be used. A run would delete its own verdicts before it reads them.
     """
     path = kept_file(name)
+    if path.resolve() == Path(verdicts).resolve():
+        raise UserError(
+            f"config: visibility.kept_verdicts: found {name!r}, which this run writes, expected a copy of it"
+        )
+    _read_kept(path)
+    return path
+
+
+def kept_verdicts(name: str, words: Sequence[str], threshold: float) -> pl.DataFrame:
+    """The kept verdicts on those of the words that have one. A word's first parsed row counts.
+
+    Raises UserError if the table cannot be read, has no verdict, or has a P(visible) that is none.
+    """
+    asked = pl.DataFrame({"concept": words}, schema={"concept": pl.String}).unique()
+    kept = _read_kept(kept_file(name)).join(asked, on="concept", how="semi", maintain_order="left")
+    return kept.with_columns(visible=pl.col("p_visible") >= threshold)
+
+
+def _read_kept(path: Path) -> pl.DataFrame:
     table = read_verdicts(path).filter("parsed").unique("concept", keep="first", maintain_order=True)
+    if not table.height:
+        raise UserError(f"{path}: found no verdict that says yes or no, expected at least one")
     wrong = table.filter(~pl.col("p_visible").is_between(0, 1).fill_null(False))
     if wrong.height:
         concept, p = wrong.row(0)[:2]
         raise UserError(f"{path}: {concept!r}: found P(visible) {p}, expected a number from 0 to 1")
-    table = table.join(
-        pl.DataFrame({"concept": words}, schema={"concept": pl.String}).unique(), on="concept", how="semi"
-    )
-    return table.with_columns(visible=pl.col("p_visible") >= threshold)
+    return table
 
 
 def read_labels(path: str | Path) -> pl.DataFrame:
     """Words that somebody has labelled: word, visible (bool). A CSV or TSV with these columns, visible as yes or no.
 
-    Raises UserError, with the row of a label that is neither.
+    Raises UserError, with the row of a label that is neither, or the word that has both.
     """
     path = Path(path)
     rows = read_table(path, "labels with the columns word, visible")
     head = [name.strip() for name in rows[0]] if rows else []
     if head != ["word", "visible"]:
-        raise UserError(f"{path}: found the columns {', '.join(head)[:60]}, expected word, visible")
+        raise UserError(f"{path}: found the columns {', '.join(head)[:60] or 'none'}, expected word, visible")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(head) or row[1].strip().lower() not in YES_NO or not row[0].strip():
             raise UserError(f"{path}: row {number}: found {','.join(row)[:60]!r}, expected a word and yes or no")
     table = [(row[0].strip(), YES_NO[row[1].strip().lower()]) for row in rows[1:]]
-    return pl.DataFrame(table, schema=LABELLED, orient="row").unique("word", keep="first", maintain_order=True)
+    labels = pl.DataFrame(table, schema=LABELLED, orient="row").unique(maintain_order=True)
+    if both := labels.filter(pl.col("word").is_duplicated())["word"].to_list():
+        raise UserError(f"{path}: {both[0]!r}: found yes and no, expected one label")
+    return labels
 
 
 def with_labels(verdicts: pl.DataFrame, labels: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -217,6 +217,12 @@ def test_a_missing_table_is_told_by_the_check_of_the_configuration(tmp_path: Pat
         (tmp_path / "c.yaml").write_text(yaml.safe_dump(values | changed))
         with pytest.raises(UserError, match=r"visibility.kept_verdicts: found no file 'none.parquet'"):
             check(tmp_path / "c.yaml", probe=False)
+    table = tmp_path / "{a}.parquet"
+    give_verdicts(WORDS, [Scripted(SAYS)], settings(), tmp_path / "a.duckdb").write_parquet(table)
+    changed = {"visibility": {"judge": "embedding", "kept_verdicts": str(table)}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values | changed))
+    with pytest.raises(UserError, match="which Snakemake takes for a wildcard"):
+        check(tmp_path / "c.yaml", probe=False)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ def check(
     ] = False,
 ) -> None:
     """Check a configuration. Each wrong key is reported in one line."""
-    from contrastive_concepts.captions.corpus import check_inputs, corpus_shards
+    from contrastive_concepts.captions.corpus import check_inputs, corpus_shards, without_wildcard
     from contrastive_concepts.config.load import read_config
     from contrastive_concepts.config.visibility import VllmJudge
     from contrastive_concepts.evaluation.inputs import check_benchmark
@@ -31,7 +31,8 @@ def check(
     check_benchmark(settings, resource("classes"))
     for judge in (settings.visibility, settings.audit.judge):
         if judge and judge.kept_verdicts is not None:
-            check_kept(judge.kept_verdicts, f"results/{settings.run}/visibility/visibility.parquet")
+            written = f"results/{settings.run}/visibility/visibility.parquet"
+            without_wildcard(str(check_kept(judge.kept_verdicts, written)))
     shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
     print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
     if isinstance(settings.visibility, VllmJudge):

@@ -1,6 +1,7 @@
 """Kept verdicts: their words are not judged again, and the table of the project is what it is said to be."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from contrastive_concepts.cli.configuration import check
 from contrastive_concepts.cli.judge import judge as command
+from contrastive_concepts.config.similarity import SentenceModel
 from contrastive_concepts.config.visibility import AuditSettings, CascadeJudge, EmbeddingJudge
 from contrastive_concepts.errors import UserError
 from contrastive_concepts.resources import RESOURCES
@@ -19,7 +21,7 @@ from contrastive_concepts.visibility import judging
 from contrastive_concepts.visibility.agreement import auc
 from contrastive_concepts.visibility.audit import audit
 from contrastive_concepts.visibility.calibration import in_fitted_half
-from contrastive_concepts.visibility.embedding import EmbeddingCalibration
+from contrastive_concepts.visibility.embedding import EmbeddingCalibration, EncodedJudge
 from contrastive_concepts.visibility.judging import give_verdicts
 from contrastive_concepts.visibility.verdicts import (
     VERDICTS,
@@ -31,6 +33,8 @@ from contrastive_concepts.visibility.verdicts import (
 )
 
 from .conftest import ROOT
+from .project import Project
+from .test_embedding_judge import answers, in_hub_cache
 from .test_visibility import Scripted
 
 LABELS = [ROOT / "resources" / "calibrations" / "labels.csv", *sorted((ROOT / "tests" / "data").glob("*_labels.csv"))]
@@ -108,8 +112,10 @@ def test_a_table_that_cannot_be_kept_is_refused_in_one_line(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"kept_verdicts: 'x+' cannot be read"):
         kept_verdicts("x" * 300, WORDS, 0.5)
     table.write_parquet(file)
-    with pytest.raises(UserError, match=r"which this run writes, expected a copy of it"):
-        check_kept(str(file), tmp_path / "below" / ".." / "kept.parquet")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"in the results of this run, which it replaces, expected a copy"):
+        check_kept(str(file), tmp_path / "link")
+    assert check_kept(str(file), tmp_path / "kept") == file
     # A table of an earlier version has fewer columns.
     table.drop("remark", "weights", "p_embedding", "p_second").write_parquet(file)
     assert kept_verdicts(str(file), ["sea"], 0.5)["concept"].to_list() == ["sea"]
@@ -136,6 +142,9 @@ def test_a_label_decides_and_what_the_embedding_said_stays(tmp_path: Path) -> No
     assert {word for word, row in rows.items() if row["judge"] == "label"} == {"boat", "liberty", "ehm", "mist"}
     assert (rows["boat"]["model"], rows["boat"]["answer"], rows["boat"]["p_embedding"]) == ("label:mine.csv", "no", 0.9)
     assert table["parsed"].all()
+    # A second file's label counts in place of the first's, not beside it.
+    again = with_labels(table, pl.DataFrame({"word": ["mist"], "visible": [False]}), "other.csv").row(5, named=True)
+    assert (again["p_visible"], again["p_embedding"]) == (pytest.approx(1 - sure), 0.9)
 
 
 def test_the_command_writes_a_table_that_a_run_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,6 +234,27 @@ def test_a_missing_table_is_told_by_the_check_of_the_configuration(tmp_path: Pat
         check(tmp_path / "c.yaml", probe=False)
 
 
+def test_a_run_follows_the_content_of_its_table_and_refuses_its_own(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    file, own = tmp_path / "data" / "kept.parquet", "results/small/visibility/visibility.parquet"
+    project.config["visibility"] |= {"kept_verdicts": "common_words"}
+    project.snakemake("--", own)
+    found = pl.read_parquet(tmp_path / own)
+    found.with_columns(p_visible=pl.lit(0.75), model=pl.lit("mine")).write_parquet(file)
+    os.utime(file, (0, 0))
+    project.config["visibility"] |= {"kept_verdicts": str(file)}
+    project.snakemake("--", own)
+    assert set(pl.read_parquet(tmp_path / own)["model"]) == {"mine"}
+    # Another table in its place is older than the verdicts, too.
+    found.with_columns(model=pl.lit("another")).write_parquet(file)
+    os.utime(file, (0, 0))
+    project.snakemake("--", own)
+    assert set(pl.read_parquet(tmp_path / own)["model"]) == {"another"}
+    project.config["visibility"] |= {"kept_verdicts": str(tmp_path / own)}
+    assert "kept_verdicts: found" in project.snakemake("--", own, fails=True)
+    assert (tmp_path / own).is_file()
+
+
 @pytest.fixture(scope="module")
 def common() -> pl.DataFrame:
     return read_verdicts(RESOURCES / "verdicts" / "common_words.parquet")
@@ -267,3 +297,14 @@ def test_the_large_encoder_agrees_with_labels_that_nothing_was_fitted_to(
     visible, p = said["visible"].to_numpy(), said["p_embedding"].to_numpy()
     # Stated in docs/judges.md.
     assert [auc(p, visible), np.mean((p >= 0.5) == visible)] == pytest.approx(stated, abs=0.001)
+
+
+@pytest.mark.slow
+def test_the_large_encoder_says_what_the_kept_table_has(common: pl.DataFrame) -> None:
+    model = "sentence-transformers/all-mpnet-base-v2"
+    if not in_hub_cache(model):
+        pytest.skip(f"{model} is not in the hub's cache")
+    rows = common.filter(judge="embedding").gather_every(500)
+    encoder = SentenceModel(encoder="sentence_transformers", model=model)
+    said = answers(EncodedJudge(EmbeddingJudge(judge="embedding", encoder=encoder)), rows["concept"].to_list())
+    assert [said[word] for word in rows["concept"]] == pytest.approx(rows["answer"].cast(pl.Float64), abs=1e-3)

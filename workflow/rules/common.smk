@@ -202,7 +202,7 @@ def own_verdicts(judge):
         from contrastive_concepts.visibility.verdicts import check_kept
 
         try:
-            path = without_wildcard(str(check_kept(name, VERDICTS)))
+            path = without_wildcard(str(check_kept(name, RESULTS)))
         except UserError as error:
             raise WorkflowError(str(error)) from None
     return [in_place(path)]

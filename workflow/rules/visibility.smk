@@ -72,7 +72,7 @@ rule visibility:
         ),
         least=SETTINGS.checks.parsed_verdicts,
         # By content: another table can be older than the verdicts.
-        kept=[file_sha256(Path(file)) for file in OWN_VERDICTS],
+        kept=lambda wildcards: [file_sha256(Path(file)) for file in OWN_VERDICTS],
         code=code_of("visibility"),
     script:
         "../scripts/visibility.py"
@@ -104,7 +104,7 @@ if SETTINGS.audit.judge:
             answers=lambda wildcards: SETTINGS.answers,
             judge=SETTINGS.audit.judge.model_dump(),
             least=SETTINGS.checks.parsed_verdicts,
-            kept=[file_sha256(Path(file)) for file in OWN_SECOND],
+            kept=lambda wildcards: [file_sha256(Path(file)) for file in OWN_SECOND],
             code=code_of("visibility"),
         script:
             "../scripts/visibility.py"

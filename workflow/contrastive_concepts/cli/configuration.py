@@ -31,8 +31,7 @@ def check(
     check_benchmark(settings, resource("classes"))
     for judge in (settings.visibility, settings.audit.judge):
         if judge and judge.kept_verdicts is not None:
-            written = f"results/{settings.run}/visibility/visibility.parquet"
-            without_wildcard(str(check_kept(judge.kept_verdicts, written)))
+            without_wildcard(str(check_kept(judge.kept_verdicts, f"results/{settings.run}")))
     shards = corpus_shards(settings, f"results/{settings.run}/captions/toyworld")
     print(f"{file}: run {settings.run!r}, corpus {settings.captions.corpus!r}, {len(shards)} shards of captions")
     if isinstance(settings.visibility, VllmJudge):

@@ -75,15 +75,16 @@ def kept_file(name: str) -> Path:
     return path
 
 
-def check_kept(name: str, verdicts: str | Path) -> Path:
-    """The file of `visibility.kept_verdicts`, which is read. `verdicts` is the file that the run will write.
+def check_kept(name: str, results: str | Path) -> Path:
+    """The file of `visibility.kept_verdicts`, which is read. `results` is the folder of the run's results.
 
     Raises UserError if it cannot be used. A run would delete its own verdicts before it reads them.
     """
     path = kept_file(name)
-    if path.resolve() == Path(verdicts).resolve():
+    if Path(results).resolve() in path.resolve().parents:
         raise UserError(
-            f"config: visibility.kept_verdicts: found {name!r}, which this run writes, expected a copy of it"
+            f"config: visibility.kept_verdicts: found {name!r} in the results of this run, which it replaces, expected "
+            "a copy in another folder"
         )
     _read_kept(path)
     return path

@@ -299,6 +299,17 @@ def test_the_large_encoder_agrees_with_labels_that_nothing_was_fitted_to(
     assert [auc(p, visible), np.mean((p >= 0.5) == visible)] == pytest.approx(stated, abs=0.001)
 
 
+def test_the_kept_verdicts_agree_with_labels_that_the_table_does_not_have(common: pl.DataFrame) -> None:
+    labels = read_labels(ROOT / "tests" / "data" / "words_without_a_kept_label.csv")
+    assert not any(map(in_fitted_half, labels["word"]))
+    said = labels.join(common, left_on="word", right_on="concept", suffix="_kept", how="left", maintain_order="left")
+    assert set(said["judge"]) == {"embedding"}
+    visible = said["visible"].to_numpy()
+    right = (said["visible_kept"].to_numpy() == visible).mean()
+    # Stated in docs/judges.md.
+    assert [auc(said["p_visible"].to_numpy(), visible), right] == pytest.approx([0.988, 0.955], abs=0.001)
+
+
 @pytest.mark.slow
 def test_the_large_encoder_says_what_the_kept_table_has(common: pl.DataFrame) -> None:
     model = "sentence-transformers/all-mpnet-base-v2"
